@@ -1,0 +1,93 @@
+//! Names of kinds and resources, and what the server knows of each resource.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+/// Group and resource (`apps`, `deployments`): what objects are kept under.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupResource {
+    pub group: Arc<str>,
+    pub resource: Arc<str>,
+}
+
+impl GroupResource {
+    pub fn new(group: &str, resource: &str) -> Self {
+        GroupResource { group: group.into(), resource: resource.into() }
+    }
+}
+
+impl fmt::Display for GroupResource {
+    /// As in messages of the API: `pods`, `deployments.apps`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.group.is_empty() { f.write_str(&self.resource) } else { write!(f, "{}.{}", self.resource, self.group) }
+    }
+}
+
+/// Group, version and kind.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Gvk {
+    pub group: String,
+    pub version: String,
+    pub kind: String,
+}
+
+impl Gvk {
+    /// From `apiVersion` (`v1`, `apps/v1`) and `kind`.
+    pub fn of(api_version: &str, kind: &str) -> Self {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        Gvk { group: group.into(), version: version.into(), kind: kind.into() }
+    }
+
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+    }
+}
+
+/// One resource that the server offers, from the schema data or from a CustomResourceDefinition.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Resource {
+    pub group: String,
+    pub version: String,
+    pub resource: String,
+    pub kind: String,
+    pub namespaced: bool,
+    pub singular: String,
+    #[serde(rename = "shortNames")]
+    pub short_names: Vec<String>,
+    pub categories: Vec<String>,
+    pub verbs: Vec<String>,
+    pub subresources: Vec<Json>,
+    #[serde(default)]
+    pub columns: Vec<Column>,
+}
+
+use super::Json;
+
+/// A column of the resource's Table.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Column {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: String,
+    #[serde(default)]
+    pub format: String,
+    /// 0: always; 1: only with `-o wide`.
+    #[serde(default)]
+    pub priority: i64,
+}
+
+impl Resource {
+    pub fn gvk(&self) -> Gvk {
+        Gvk { group: self.group.clone(), version: self.version.clone(), kind: self.kind.clone() }
+    }
+
+    pub fn group_resource(&self) -> GroupResource {
+        GroupResource::new(&self.group, &self.resource)
+    }
+
+    pub fn api_version(&self) -> String {
+        self.gvk().api_version()
+    }
+}

@@ -1,0 +1,73 @@
+//! Kubernetes' controllers as plain functions from objects to the next writes. No I/O, no clock, no queue.
+//!
+//! A controller looks at a snapshot and one object of its kind and answers with the *next safe step*;
+//! after the step is committed it is asked again. What it answers when nothing is to be done is an
+//! empty decision. Time comes in as `now`; what has to happen later goes out as `wake_at`.
+
+use jiff::Timestamp;
+
+use crate::api::{Json, Key, Object};
+use crate::state::State;
+
+/// What one look decided.
+#[derive(Clone, Debug, Default)]
+pub struct Decision {
+    /// In order; the engine commits them one after the other and stops at the first that is refused.
+    pub writes: Vec<Write>,
+    /// Look again then, even if nothing changes.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// One write through the registry, and why.
+#[derive(Clone, Debug)]
+pub enum Write {
+    Create { object: Object },
+    /// PUT; with a `resourceVersion` in the object, only if it is still that.
+    Update { object: Object },
+    UpdateStatus { object: Object },
+    /// JSON merge patch.
+    Patch { key: Key, subresource: Option<&'static str>, patch: Json },
+    Delete { key: Key, uid: Option<String>, propagation: Option<Propagation>, grace_seconds: Option<i64> },
+    /// An Event about an object; equal ones are counted, not repeated.
+    Event(EventNote),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Propagation {
+    Orphan,
+    Background,
+    Foreground,
+}
+
+/// What an Event says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventNote {
+    /// The object it is about (as an ObjectReference tree: apiVersion, kind, namespace, name, uid, fieldPath).
+    pub regarding: Json,
+    pub kind: EventKind,
+    pub reason: String,
+    pub message: String,
+    /// `deployment-controller`, `replicaset-controller`, `kubelet` …
+    pub component: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    Normal,
+    Warning,
+}
+
+/// A controller of one kind.
+pub trait Controller: Send + Sync {
+    /// As its user agent names it: `deployment-controller`.
+    fn name(&self) -> &'static str;
+    /// Which keys to look at when `changed` has changed (itself, its owner, what selects it …).
+    fn wakes(&self, state: &State, change: &crate::state::Change) -> Vec<Key>;
+    fn reconcile(&self, state: &State, key: &Key, context: &mut Context<'_>) -> Decision;
+}
+
+/// What a look may know besides the objects.
+pub struct Context<'a> {
+    pub now: Timestamp,
+    pub random: &'a mut dyn crate::api::Random,
+}

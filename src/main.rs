@@ -1,0 +1,5 @@
+//! The `wl` command.
+
+fn main() -> std::process::ExitCode {
+    wl::main()
+}

@@ -1,0 +1,365 @@
+//! The one door to what runs pods, in the words of CRI: sandboxes, containers, images.
+//!
+//! Two implementations: [`simulated`] (a strict pretend node, for `wl plan` and the tests) and
+//! `podman` (the real one). An [`Action`] is one effect; an observation is what is, not what was wanted.
+
+pub mod simulated;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// What runs pods. Calls may run side by side; every one of them may fail and be tried again.
+pub trait Runtime: Send + Sync + 'static {
+    /// Everything that carries this instance's labels.
+    fn observe(&self) -> impl Future<Output = Result<Vec<Sandbox>, RuntimeError>> + Send;
+    /// The same, of one pod; `None` when nothing is there.
+    fn observe_pod(&self, uid: &str) -> impl Future<Output = Result<Option<Sandbox>, RuntimeError>> + Send;
+    /// Carries one action out. `Ok` means that the runtime confirmed it.
+    fn execute(&self, action: &Action) -> impl Future<Output = Result<Outcome, RuntimeError>> + Send;
+    /// Waits for the next hint that something may have changed. Hints may be lost or doubled.
+    fn next_hint(&self) -> impl Future<Output = Hint> + Send;
+}
+
+/// "Look at this pod", or at all of them (after a reconnect).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hint {
+    Pod { uid: String },
+    All,
+}
+
+/// A pod as the runtime has it: the infra container and what runs beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sandbox {
+    /// uid of the API's Pod.
+    pub uid: String,
+    pub namespace: String,
+    pub name: String,
+    /// The runtime's id of the pod.
+    pub id: String,
+    pub state: SandboxState,
+    /// How many sandboxes this pod had before.
+    pub attempt: u32,
+    pub created_at: Timestamp,
+    pub ips: Vec<IpAddr>,
+    /// Of the infra container, while it runs.
+    pub pid: Option<u32>,
+    pub containers: Vec<Container>,
+    /// The Pod object as it was when the sandbox was made, kept beside it so that a lost store can be mended.
+    pub annotations: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SandboxState {
+    /// Made, never started (or rebooted away).
+    Created,
+    Ready,
+    /// Its infra container has ended.
+    NotReady,
+}
+
+/// One attempt of one container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Container {
+    pub id: String,
+    /// Name in the pod's spec.
+    pub name: String,
+    /// 0 for the first, counted on with every restart.
+    pub attempt: u32,
+    pub state: ContainerState,
+    pub image: String,
+    pub image_id: String,
+    /// Hash of the container's API spec it was made from, never of the runtime's body.
+    pub spec_hash: String,
+    pub created_at: Timestamp,
+    pub log_path: String,
+    /// Values of the labels and annotations that `node` gave at creation.
+    pub annotations: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum ContainerState {
+    Created,
+    Running { started_at: Timestamp, pid: u32, paused: bool },
+    Exited(Exit),
+    /// The runtime lost it (after a reboot: neither code nor time can be believed).
+    Unknown,
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exit {
+    pub code: i32,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Timestamp,
+    pub oom_killed: bool,
+    /// What it left in its termination message file (bounded), or empty.
+    pub message: String,
+}
+
+/// One effect on the runtime.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    PullImage { image: String, auth: Vec<RegistryAuth>, pod_uid: String },
+    /// Looks for an image without fetching it; answers with [`Outcome::Image`].
+    InspectImage { image: String },
+    /// Makes the pod and its infra container and starts that.
+    RunSandbox(Box<SandboxConfig>),
+    /// Writes the content of a volume (atomically where it was there before) and answers with its path.
+    WriteVolume(Box<VolumeContent>),
+    CreateContainer(Box<ContainerConfig>),
+    StartContainer { id: String, pod_uid: String },
+    SignalContainer { id: String, pod_uid: String, signal: i32 },
+    RemoveContainer { id: String, pod_uid: String },
+    /// Live change of limits.
+    UpdateContainer { id: String, pod_uid: String, resources: LinuxResources },
+    /// Runs a command in a container and waits, bounded by `timeout`; answers with [`Outcome::Exec`].
+    ExecSync { id: String, pod_uid: String, command: Vec<String>, timeout: Option<Duration> },
+    /// Ends the infra container with SIGKILL; containers should have ended before.
+    StopSandbox { id: String, pod_uid: String },
+    /// Removes the pod with all its containers and the node's files of it, volumes of the user excepted.
+    RemoveSandbox { id: String, pod_uid: String },
+}
+
+/// What an action answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    Done,
+    Sandbox { id: String, ips: Vec<IpAddr> },
+    Container { id: String },
+    Image(Option<ImageInfo>),
+    /// An image was pulled: how long it took, with and without waiting for others.
+    Pulled { image_id: String, size_bytes: u64, took: Duration, took_with_wait: Duration },
+    Volume { path: String },
+    Exec { exit_code: i32, output: Vec<u8>, timed_out: bool },
+}
+
+/// What of an image's configuration decides how its containers run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ImageInfo {
+    pub id: String,
+    /// `docker.io/library/nginx@sha256:…`, or the id where it has no digest.
+    pub digest_reference: String,
+    pub size_bytes: u64,
+    pub user: String,
+    pub entrypoint: Vec<String>,
+    pub command: Vec<String>,
+    pub env: Vec<String>,
+    pub working_dir: String,
+    pub stop_signal: String,
+}
+
+#[derive(Clone, PartialEq)]
+pub struct RegistryAuth {
+    pub registry: String,
+    pub username: String,
+    pub password: String,
+}
+
+impl std::fmt::Debug for RegistryAuth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RegistryAuth({}, {}, …)", self.registry, self.username)
+    }
+}
+
+/// What a sandbox is made from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SandboxConfig {
+    pub uid: String,
+    pub namespace: String,
+    pub name: String,
+    pub attempt: u32,
+    pub hostname: String,
+    /// `None`: the host's network.
+    pub network: Option<PodNetwork>,
+    pub host_pid: bool,
+    pub host_ipc: bool,
+    pub share_process_namespace: bool,
+    pub ports: Vec<PortMapping>,
+    pub dns: DnsConfig,
+    /// Content of `/etc/hosts`.
+    pub hosts: String,
+    pub sysctls: BTreeMap<String, String>,
+    /// Limits of the pod's own cgroup.
+    pub resources: LinuxResources,
+    /// Short keys and hashes only: each of Podman's events repeats them.
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodNetwork {
+    /// The address the pod keeps for its life; `None`: the runtime chooses.
+    pub ips: Vec<IpAddr>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct PortMapping {
+    pub host_ip: String,
+    pub host_port: u16,
+    pub container_port: u16,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DnsConfig {
+    pub servers: Vec<String>,
+    pub searches: Vec<String>,
+    pub options: Vec<String>,
+}
+
+/// What a container is made from; everything is resolved (no references to other objects are left).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ContainerConfig {
+    pub pod_uid: String,
+    pub pod_namespace: String,
+    pub pod_name: String,
+    pub sandbox_id: String,
+    pub name: String,
+    pub attempt: u32,
+    pub image: String,
+    /// Empty: the image's.
+    pub command: Vec<String>,
+    pub args: Vec<String>,
+    pub working_dir: String,
+    /// In order; later ones win.
+    pub env: Vec<(String, String)>,
+    pub mounts: Vec<Mount>,
+    pub stdin: bool,
+    pub stdin_once: bool,
+    pub tty: bool,
+    pub stop_signal: Option<String>,
+    pub resources: LinuxResources,
+    pub security: SecurityConfig,
+    /// Container (by runtime id) whose PID namespace is joined.
+    pub pid_of: Option<String>,
+    /// File in the container that the termination message is read from.
+    pub termination_message_path: String,
+    pub spec_hash: String,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mount {
+    pub target: String,
+    pub source: MountSource,
+    pub read_only: bool,
+    pub recursive_read_only: bool,
+    /// `private`, `rslave`, `rshared`.
+    pub propagation: String,
+    /// Path inside the source; resolved without leaving it, also through symlinks.
+    pub sub_path: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum MountSource {
+    /// A path on the host.
+    Path(String),
+    /// A volume of the pod that the runtime keeps, by the name in the pod's spec.
+    PodVolume(String),
+    /// A named volume of the runtime (a PersistentVolumeClaim's).
+    NamedVolume(String),
+    Image(String),
+}
+
+/// What `WriteVolume` is to make.
+#[derive(Clone, PartialEq)]
+pub struct VolumeContent {
+    pub pod_uid: String,
+    /// Name in the pod's spec.
+    pub name: String,
+    pub kind: VolumeKind,
+    pub fs_group: Option<i64>,
+}
+
+#[derive(Clone, PartialEq)]
+pub enum VolumeKind {
+    /// An empty folder, on disk or in memory, with an optional limit in bytes.
+    Empty { memory: bool, size_limit: Option<u64> },
+    /// Files by path below the mount (`..` never occurs), swapped in as one by a symlink.
+    Files { files: BTreeMap<String, VolumeFile>, secret: bool },
+    /// A path of the host, checked or made by hostPath's `type`.
+    HostPath { path: String, kind: String },
+    /// A named volume, made where missing.
+    Named { name: String },
+}
+
+#[derive(Clone, PartialEq)]
+pub struct VolumeFile {
+    pub content: Vec<u8>,
+    pub mode: u32,
+}
+
+impl std::fmt::Debug for VolumeContent {
+    /// Without the content: it may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "VolumeContent({}/{})", self.pod_uid, self.name)
+    }
+}
+
+/// Limits as the OCI runtime takes them. `None`: not set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LinuxResources {
+    pub cpu_shares: Option<u64>,
+    /// Microseconds in each `cpu_period`.
+    pub cpu_quota: Option<i64>,
+    pub cpu_period: Option<u64>,
+    pub memory_limit_bytes: Option<i64>,
+    pub memory_swap_bytes: Option<i64>,
+    pub pids_limit: Option<i64>,
+    pub oom_score_adj: Option<i64>,
+    pub hugepage_limits: BTreeMap<String, u64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SecurityConfig {
+    /// `uid[:gid]` or a name; empty: the image's.
+    pub user: String,
+    pub supplemental_groups: Vec<i64>,
+    pub privileged: bool,
+    pub add_capabilities: Vec<String>,
+    pub drop_capabilities: Vec<String>,
+    pub no_new_privileges: bool,
+    pub read_only_root_filesystem: bool,
+    /// `unconfined`, a path, or empty: the runtime's default.
+    pub seccomp_profile: String,
+    pub apparmor_profile: String,
+    pub selinux_options: BTreeMap<String, String>,
+    pub unmasked_proc: bool,
+    pub user_namespace: bool,
+}
+
+/// Why an action did not happen. Displays as the runtime's own words.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct RuntimeError {
+    pub kind: RuntimeErrorKind,
+    pub message: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RuntimeErrorKind {
+    /// Nobody answers (the service is down or restarting); try again soon.
+    Unavailable,
+    /// The thing acted on is not there (any more).
+    NotFound,
+    /// It is there already.
+    Exists,
+    /// No such image, here or at the registry.
+    ImageMissing,
+    /// The registry refused or could not be reached.
+    ImagePull,
+    /// The name of the image is no image name.
+    ImageName,
+    /// A host port or address is taken.
+    AddressInUse,
+    /// The command, folder or user the container asks for does not exist.
+    Start,
+    /// Anything else that the runtime refused.
+    Refused,
+}
