@@ -1,5 +1,6 @@
 //! What Kubernetes' objects are: kinds, defaults, validation, quantities, selectors. No I/O, no clock.
 
+pub mod decode;
 pub mod defaults;
 pub mod object;
 pub mod quantity;
