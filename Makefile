@@ -1,0 +1,59 @@
+# The commands of this project. `make demo` and `make test` install what they need, saying so first.
+
+CARGO ?= cargo
+export CARGO_TERM_COLOR ?= auto
+FUZZ_SECONDS ?= 60
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help build demo test check fmt clippy doc deny test-matrix static bench fuzz replay setup setup-demo generate clean
+
+help: ## What there is
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+rust: # Rust is the one thing that is not installed for you.
+	@command -v $(CARGO) >/dev/null 2>&1 || { \
+	  echo "Rust is missing. Install it with your system's package manager or from https://rustup.rs," >&2; \
+	  echo "then run this again; rust-toolchain.toml names the version." >&2; exit 1; }
+
+build: rust ## target/release/wl
+	$(CARGO) build --release --locked
+
+demo: setup-demo build ## The main job on real Podman, with everything cleaned up afterwards
+	bash examples/demo.sh $(TARGET)/release/wl
+
+setup-demo:
+	bash tests/setup.sh demo
+
+setup: ## Installs what the tests need (Podman and a static busybox), saying so first
+	bash tests/setup.sh test
+
+test: rust setup ## All tests, those on real Podman included
+	$(CARGO) test --locked --features internals
+
+check: rust fmt clippy doc deny test ## What CI runs
+
+fmt:
+	$(CARGO) fmt --check
+
+clippy:
+	$(CARGO) clippy --locked --features internals --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --features internals --document-private-items
+
+deny: # Advisories, licences and sources, where cargo-deny is installed.
+	@if command -v cargo-deny >/dev/null 2>&1; then cargo deny --locked check licenses bans sources; \
+	else echo "cargo-deny is not installed: licences and sources are not checked"; fi
+
+test-matrix: rust ## The tests on real Podman: 4.3 and 5.x, rootful and rootless (needs root and Debian)
+	bash tests/matrix.sh
+
+static: rust ## One static binary that runs on any Linux
+	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $$(rustc -vV | sed -n 's/^host: //p')
+	@ls -l $(TARGET)/$$(rustc -vV | sed -n 's/^host: //p')/release/wl
+
+bench: build ## Figures beside the peers', as ratios
+	bash benches/run.sh
+
+clean:
+	$(CARGO) clean
