@@ -21,8 +21,51 @@ pub trait Runtime: Send + Sync + 'static {
     /// Carries one action out. `Ok` means that the runtime confirmed it.
     fn execute(&self, action: &Action) -> impl Future<Output = Result<Outcome, RuntimeError>> + Send;
     /// Waits for the next hint that something may have changed. Hints may be lost or doubled.
+    /// One caller at a time.
     fn next_hint(&self) -> impl Future<Output = Hint> + Send;
+    /// What the machine is: asked at start, after a reconnect and now and then.
+    fn machine(&self) -> impl Future<Output = Result<Machine, RuntimeError>> + Send;
 }
+
+/// The machine that the pods run on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Machine {
+    pub hostname: String,
+    /// Addresses that others reach the machine by, the best first.
+    pub addresses: Vec<IpAddr>,
+    pub cpus: u64,
+    pub memory_bytes: u64,
+    /// Room of the file system that containers write to.
+    pub storage_bytes: u64,
+    /// Size (`2Mi`) → bytes that are set apart.
+    pub hugepages: BTreeMap<String, u64>,
+    /// How many pods there is room for (Podman: by free locks).
+    pub pods: u64,
+    /// As Go names it: `amd64`, `arm64`.
+    pub architecture: String,
+    pub os_image: String,
+    pub kernel_version: String,
+    pub machine_id: String,
+    pub system_uuid: String,
+    pub boot_id: String,
+    /// `podman`: container ids are shown as `podman://…`.
+    pub runtime_name: String,
+    pub runtime_version: String,
+    pub rootless: bool,
+    /// 1 or 2.
+    pub cgroup_version: u8,
+    pub apparmor: bool,
+    pub selinux: bool,
+    /// Whether mounts can be made read-only with everything below them.
+    pub recursive_read_only_mounts: bool,
+    /// The machine's resolver.
+    pub dns: DnsConfig,
+    /// Content of the machine's `/etc/hosts`.
+    pub hosts: String,
+}
+
+/// Annotation of sandboxes: the Pod object that they were made for, as JSON.
+pub const POD_ANNOTATION: &str = "wl.pod";
 
 /// "Look at this pod", or at all of them (after a reconnect).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +91,8 @@ pub struct Sandbox {
     /// Of the infra container, while it runs.
     pub pid: Option<u32>,
     pub containers: Vec<Container>,
-    /// The Pod object as it was when the sandbox was made, kept beside it so that a lost store can be mended.
+    /// The annotations of the config it was made from. Among them the Pod object as it was then
+    /// ([`POD_ANNOTATION`]), kept beside it so that a lost store can be mended.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -96,7 +140,7 @@ pub struct Exit {
     pub started_at: Option<Timestamp>,
     pub finished_at: Timestamp,
     pub oom_killed: bool,
-    /// What it left in its termination message file (bounded), or empty.
+    /// What it left in its termination message file (its last 4096 bytes), or empty.
     pub message: String,
 }
 
@@ -114,14 +158,39 @@ pub enum Action {
     StartContainer { id: String, pod_uid: String },
     SignalContainer { id: String, pod_uid: String, signal: i32 },
     RemoveContainer { id: String, pod_uid: String },
+    /// Lets a container go on that somebody has paused.
+    ResumeContainer { id: String, pod_uid: String },
     /// Live change of limits.
     UpdateContainer { id: String, pod_uid: String, resources: LinuxResources },
     /// Runs a command in a container and waits, bounded by `timeout`; answers with [`Outcome::Exec`].
     ExecSync { id: String, pod_uid: String, command: Vec<String>, timeout: Option<Duration> },
     /// Ends the infra container with SIGKILL; containers should have ended before.
     StopSandbox { id: String, pod_uid: String },
-    /// Removes the pod with all its containers and the node's files of it, volumes of the user excepted.
-    RemoveSandbox { id: String, pod_uid: String },
+    /// Removes the sandbox with all its containers (running ones by SIGKILL); with `forget_pod` also
+    /// the node's files of the pod (volumes, hosts, logs), volumes of the user excepted. An empty
+    /// `id`: there is no sandbox (any more), only files. What is gone already is no error.
+    RemoveSandbox { id: String, pod_uid: String, forget_pod: bool },
+}
+
+impl Action {
+    /// The pod that the action is for; empty where it is for none in particular.
+    pub fn pod_uid(&self) -> &str {
+        match self {
+            Action::PullImage { pod_uid, .. }
+            | Action::StartContainer { pod_uid, .. }
+            | Action::SignalContainer { pod_uid, .. }
+            | Action::RemoveContainer { pod_uid, .. }
+            | Action::ResumeContainer { pod_uid, .. }
+            | Action::UpdateContainer { pod_uid, .. }
+            | Action::ExecSync { pod_uid, .. }
+            | Action::StopSandbox { pod_uid, .. }
+            | Action::RemoveSandbox { pod_uid, .. } => pod_uid,
+            Action::RunSandbox(config) => &config.uid,
+            Action::WriteVolume(content) => &content.pod_uid,
+            Action::CreateContainer(config) => &config.pod_uid,
+            Action::InspectImage { .. } => "",
+        }
+    }
 }
 
 /// What an action answered.
@@ -180,7 +249,7 @@ pub struct SandboxConfig {
     pub share_process_namespace: bool,
     pub ports: Vec<PortMapping>,
     pub dns: DnsConfig,
-    /// Content of `/etc/hosts`.
+    /// Content of `/etc/hosts` of the infra container, and of containers that bring none.
     pub hosts: String,
     pub sysctls: BTreeMap<String, String>,
     /// Limits of the pod's own cgroup.
@@ -192,7 +261,7 @@ pub struct SandboxConfig {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct PodNetwork {
-    /// The address the pod keeps for its life; `None`: the runtime chooses.
+    /// The address the pod keeps for its life; empty: the runtime chooses.
     pub ips: Vec<IpAddr>,
 }
 
@@ -237,8 +306,14 @@ pub struct ContainerConfig {
     pub security: SecurityConfig,
     /// Container (by runtime id) whose PID namespace is joined.
     pub pid_of: Option<String>,
-    /// File in the container that the termination message is read from.
+    /// File in the container that the termination message is read from; empty: none.
     pub termination_message_path: String,
+    /// Where that file is empty and the container failed: the end of its log instead
+    /// (80 lines, 2048 bytes at most).
+    pub termination_message_from_log: bool,
+    /// Content of the pod's `/etc/hosts`, written anew with each container; `None`: the container
+    /// mounts something of its own there.
+    pub hosts: Option<String>,
     pub spec_hash: String,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
@@ -293,6 +368,14 @@ pub enum VolumeKind {
 pub struct VolumeFile {
     pub content: Vec<u8>,
     pub mode: u32,
+    /// User id that owns it; `None`: root.
+    pub owner: Option<i64>,
+}
+
+impl RuntimeError {
+    pub fn new(kind: RuntimeErrorKind, message: impl Into<String>) -> Self {
+        RuntimeError { kind, message: message.into() }
+    }
 }
 
 impl std::fmt::Debug for VolumeContent {
@@ -360,6 +443,8 @@ pub enum RuntimeErrorKind {
     AddressInUse,
     /// The command, folder or user the container asks for does not exist.
     Start,
+    /// A hostPath or another source of a volume is not what it should be.
+    Volume,
     /// Anything else that the runtime refused.
     Refused,
 }
