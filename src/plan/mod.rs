@@ -1,1 +1,13 @@
-//! plan
+//! What an apply would do: the same registry and controllers on a fork of the state, beside a pretend node,
+//! until nothing moves; then a summary of what happened there.
+
+pub mod changes;
+pub mod fork;
+pub mod moves;
+pub mod pretend;
+pub mod readers;
+pub mod render;
+pub mod summary;
+
+pub use fork::{Fork, Machine, Rest};
+pub use summary::{Inputs, Intent, ObjectPlan, Plan, Verdict, make};

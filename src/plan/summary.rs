@@ -1,0 +1,258 @@
+//! The plan: one verdict for each object, with its cause and what becomes of pods.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest, Sha256};
+
+use crate::api::{Gvk, Json, Key, Object, Status};
+use crate::controllers::Controller;
+use crate::registry::{Body, Options, Request, Settings, Verb};
+use crate::state::State;
+
+use super::changes::{FieldChange, changes};
+use super::fork::{Fork, Machine, Rest, on_key};
+use super::moves::{Moves, moves};
+use super::pretend::Reference;
+use super::readers::{Reader, label, readers};
+
+/// How far the simulation looks ahead. Longer than every default deadline of a rollout.
+const HORIZON: SignedDuration = SignedDuration::from_hours(24);
+
+/// What the simulation takes for granted; printed with every plan that moves pods.
+pub const ASSUMPTIONS: &[&str] = &[
+    "images can be pulled, and new containers start and pass their probes",
+    "Jobs end with 0, CronJobs do not fire meanwhile",
+];
+
+/// One object that the user wants applied.
+#[derive(Clone, Debug)]
+pub struct Intent {
+    /// A server-side apply (or create) of the object.
+    pub request: Request,
+    pub gvk: Gvk,
+    /// The object as the manifest has it.
+    pub wanted: Json,
+    /// `web.yaml:1:1`.
+    pub place: String,
+}
+
+/// Everything an apply would do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub objects: Vec<ObjectPlan>,
+    /// Texts about objects that are accepted all the same, with their place.
+    pub warnings: Vec<(String, String)>,
+    pub rest: Rest,
+    /// Changes with every input that the plan depends on.
+    pub id: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct ObjectPlan {
+    /// `deployment/web`.
+    pub name: String,
+    pub gvk: Gvk,
+    pub namespace: String,
+    pub place: String,
+    pub verdict: Verdict,
+    pub changes: Vec<FieldChange>,
+    pub moves: Moves,
+    /// For ConfigMaps and Secrets: who reads them.
+    pub readers: Vec<Reader>,
+    pub replicas: Option<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    Create,
+    Change,
+    Replace,
+    Delete,
+    Unchanged,
+    Refused(Status),
+}
+
+/// What the plan is made with.
+pub struct Inputs<'a> {
+    pub state: &'a State,
+    pub controllers: &'a [Box<dyn Controller>],
+    pub settings: &'a Settings,
+    pub machine: &'a Machine,
+    pub now: Timestamp,
+    /// Objects that are no longer wanted.
+    pub prune: Vec<Key>,
+    /// Delete and make again what cannot be changed in place.
+    pub replace: bool,
+}
+
+/// Makes the plan. Nothing outside is touched.
+pub fn make(intents: &[Intent], inputs: &Inputs<'_>) -> Plan {
+    let mut fork = Fork::new(inputs.state.clone(), inputs.controllers, inputs.settings, inputs.machine, inputs.now);
+    let mut objects = Vec::with_capacity(intents.len());
+    let mut warnings = Vec::new();
+    for intent in intents {
+        objects.push(submit(&mut fork, intent, inputs.replace, &mut warnings));
+    }
+    for key in &inputs.prune {
+        objects.extend(prune(&mut fork, key));
+    }
+    let rest = if fork.history().is_empty() { Rest::Quiet } else { fork.settle(HORIZON) };
+    let mut by_root = moves(inputs.state, fork.history(), &fork.state);
+    for object in &mut objects {
+        if let Some(moves) = object.uid(inputs.state, &fork.state).and_then(|uid| by_root.remove(&uid)) {
+            object.moves = moves;
+        }
+        object.readers = read_by(&fork.state, object);
+    }
+    let id = identify(intents, inputs);
+    Plan { objects, warnings, rest, id }
+}
+
+fn key_of(request: &Request) -> Key {
+    Key::new(request.resource.group_resource(), &request.namespace, &request.name)
+}
+
+fn submit(fork: &mut Fork<'_>, intent: &Intent, replace: bool, warnings: &mut Vec<(String, String)>) -> ObjectPlan {
+    let key = key_of(&intent.request);
+    let before = fork.state.get(&key).cloned();
+    let (verdict, after) = match fork.submit(&intent.request) {
+        Ok(answer) => {
+            warnings.extend(answer.warnings.into_iter().map(|text| (intent.place.clone(), text)));
+            let verdict = if before.is_none() { Verdict::Create } else { Verdict::Change };
+            (verdict, fork.state.get(&key).cloned())
+        }
+        Err(refusal) if replace && before.is_some() && is_immutable(&refusal) => again(fork, intent, &key),
+        Err(refusal) => (Verdict::Refused(refusal), before.clone()),
+    };
+    let fields = match (&before, &after) {
+        (Some(before), Some(after)) => changes(&intent.gvk, before.json(), after.json()),
+        _ => Vec::new(),
+    };
+    let verdict = if verdict == Verdict::Change && fields.is_empty() { Verdict::Unchanged } else { verdict };
+    ObjectPlan {
+        name: format!("{}/{}", intent.gvk.kind.to_lowercase(), intent.request.name),
+        gvk: intent.gvk.clone(),
+        namespace: intent.request.namespace.clone(),
+        place: intent.place.clone(),
+        verdict,
+        changes: fields,
+        moves: Moves::default(),
+        readers: Vec::new(),
+        replicas: after.and_then(|o| o.i64_at("/spec/replicas")),
+    }
+}
+
+/// Deletes and makes again, as `apply --replace` does.
+fn again(fork: &mut Fork<'_>, intent: &Intent, key: &Key) -> (Verdict, Option<std::sync::Arc<Object>>) {
+    let body = Body::Tree(super::fork::delete_options(None, Some(crate::controllers::Propagation::Background), None));
+    let delete = on_key(Verb::Delete, key, None, body, Options::default());
+    if let Some(Err(refusal)) = delete.map(|request| fork.submit(&request)) {
+        return (Verdict::Refused(refusal), fork.state.get(key).cloned());
+    }
+    fork.settle(SignedDuration::from_mins(10));
+    match fork.submit(&intent.request) {
+        Ok(_) => (Verdict::Replace, fork.state.get(key).cloned()),
+        Err(refusal) => (Verdict::Refused(refusal), fork.state.get(key).cloned()),
+    }
+}
+
+/// Whether the API refused a change of what can never change.
+pub fn is_immutable(refusal: &Status) -> bool {
+    refusal.code == 422
+        && ["field is immutable", "may not be changed", "updates to", "are forbidden"]
+            .iter()
+            .any(|text| refusal.message.contains(text))
+}
+
+fn prune(fork: &mut Fork<'_>, key: &Key) -> Option<ObjectPlan> {
+    let before = fork.state.get(key).cloned()?;
+    let body = Body::Tree(super::fork::delete_options(None, Some(crate::controllers::Propagation::Background), None));
+    let request = on_key(Verb::Delete, key, None, body, Options::default())?;
+    let verdict = match fork.submit(&request) {
+        Ok(_) => Verdict::Delete,
+        Err(refusal) => Verdict::Refused(refusal),
+    };
+    Some(ObjectPlan {
+        name: label(&before),
+        gvk: before.gvk(),
+        namespace: key.namespace.to_string(),
+        place: String::new(),
+        verdict,
+        changes: Vec::new(),
+        moves: Moves::default(),
+        readers: Vec::new(),
+        replicas: None,
+    })
+}
+
+impl ObjectPlan {
+    /// uid of the object, before or after.
+    fn uid(&self, before: &State, after: &State) -> Option<String> {
+        let resource = crate::api::schema::Schema::get().resource_of(&self.gvk)?;
+        let name = self.name.split_once('/').map_or("", |(_, name)| name);
+        let key = Key::new(resource.group_resource(), &self.namespace, name);
+        let object = before.get(&key).or_else(|| after.get(&key))?;
+        Some(object.uid().to_owned())
+    }
+}
+
+fn read_by(state: &State, object: &ObjectPlan) -> Vec<Reader> {
+    let kind = match (object.gvk.group.as_str(), object.gvk.kind.as_str()) {
+        ("", "ConfigMap") => Reference::ConfigMap,
+        ("", "Secret") => Reference::Secret,
+        _ => return Vec::new(),
+    };
+    let name = object.name.split_once('/').map_or("", |(_, name)| name);
+    readers(state, kind, &object.namespace, name)
+}
+
+/// A short hash over the desired objects and the identity of all that the plan has read.
+fn identify(intents: &[Intent], inputs: &Inputs<'_>) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |part: &str| {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part.as_bytes());
+    };
+    for intent in intents {
+        add(&intent.gvk.api_version());
+        add(&intent.wanted.to_string());
+    }
+    let mut read: BTreeMap<String, String> = BTreeMap::new();
+    let pods = crate::api::GroupResource::new("", "pods");
+    for intent in intents {
+        let key = key_of(&intent.request);
+        if let Some(object) = inputs.state.get(&key) {
+            read.insert(format!("{}/{}/{}", key.resource, key.namespace, key.name), identity(object));
+        }
+    }
+    for key in &inputs.prune {
+        if let Some(object) = inputs.state.get(key) {
+            read.insert(format!("- {}/{}/{}", key.resource, key.namespace, key.name), identity(object));
+        }
+    }
+    let spaces: std::collections::BTreeSet<&str> = intents.iter().map(|i| i.request.namespace.as_str()).collect();
+    for space in spaces.into_iter().filter(|s| !s.is_empty()) {
+        for pod in inputs.state.in_namespace(&pods, space) {
+            read.insert(format!("pods/{space}/{}", pod.name()), format!("{}/{}", pod.uid(), pod.generation()));
+        }
+    }
+    for (name, identity) in &read {
+        add(name);
+        add(identity);
+    }
+    hash.finalize().iter().take(3).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// uid and generation; where a kind has no generation, its content.
+fn identity(object: &Object) -> String {
+    if object.generation() > 0 {
+        return format!("{}/{}", object.uid(), object.generation());
+    }
+    let mut tree = object.json().clone();
+    if let Some(map) = tree.as_object_mut() {
+        map.remove("status");
+        map.remove("metadata");
+    }
+    format!("{}/{tree}", object.uid())
+}
