@@ -1,5 +1,7 @@
 //! The command line: one file per command; answers to stdout, notes to stderr.
 
+pub mod wait;
+
 use std::process::ExitCode;
 
 /// Reads this process's arguments, does what they say and returns the exit code.
