@@ -1,7 +1,9 @@
 //! What Kubernetes' objects are: kinds, defaults, validation, quantities, selectors. No I/O, no clock.
 
+pub mod cron;
 pub mod decode;
 pub mod defaults;
+pub mod go_time;
 pub mod object;
 pub mod quantity;
 pub mod resource;
@@ -9,6 +11,7 @@ pub mod schema;
 pub mod selector;
 pub mod status;
 pub mod support;
+pub mod tree;
 pub mod validation;
 
 /// A JSON tree; objects are kept as such so that nothing is lost on a round trip.

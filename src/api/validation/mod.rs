@@ -1,6 +1,8 @@
 //! Whether an object may be: Kubernetes' rules for every field, worded as the API server words them.
 
 pub mod field;
+pub mod internal_form;
+pub mod unified_diff;
 
 use super::{Gvk, Object};
 use field::Errors;
