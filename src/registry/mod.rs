@@ -3,12 +3,29 @@
 //! The API server, the controllers of the running engine and those of `wl plan`'s fork all write
 //! through [`execute`], so all three get the same defaults, admission, allocation and refusals.
 
+mod admit;
+mod body;
+mod collection;
+pub mod conversion;
+mod create;
+mod delete;
+pub mod list;
+mod metadata;
+mod ownership;
+mod run;
+mod strategy;
+pub mod text;
+mod update;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::api::{Json, Random, Resource, Status};
 use crate::state::State;
+
+use run::Run;
+use strategy::Part;
 
 /// A write (or a dry run of one) on one resource.
 #[derive(Clone, Debug)]
@@ -98,6 +115,24 @@ pub struct Settings {
     pub service_cidr: String,
 }
 
+impl Default for Settings {
+    /// What a server has that is told nothing else.
+    fn default() -> Self {
+        let admission = [
+            "NamespaceLifecycle",
+            "LimitRanger",
+            "ServiceAccount",
+            "Priority",
+            "DefaultTolerationSeconds",
+            "StorageObjectInUseProtection",
+            "PodSecurity",
+            "ResourceQuota",
+            "LocalSupport",
+        ];
+        Settings { admission: admission.map(str::to_owned).to_vec(), service_cidr: "10.96.0.0/16".into() }
+    }
+}
+
 /// What the write answered.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -109,6 +144,22 @@ pub struct Answer {
 
 /// Carries the write out on `state`. On `Err`, and on a dry run, the state is as before.
 pub fn execute(state: &mut State, request: &Request, env: &mut Env<'_>) -> Result<Answer, Status> {
-    let _ = (state, request, env);
-    Err(Status::internal("the registry is empty"))
+    let mut working = state.clone();
+    let run = Run { state: &mut working, request, env, warnings: Vec::new() };
+    let answer = carry_out(run)?;
+    if !request.options.dry_run {
+        *state = working;
+    }
+    Ok(answer)
+}
+
+fn carry_out(run: Run<'_, '_>) -> Result<Answer, Status> {
+    match (run.request.verb, run.request.subresource.as_deref()) {
+        (Verb::Create, None) => create::create(run),
+        (Verb::Update, None) => update::update(run, Part::Main),
+        (Verb::Update, Some("status")) => update::update(run, Part::Status),
+        (Verb::Delete, None) => delete::delete(run),
+        (Verb::DeleteCollection, None) => collection::delete_collection(run),
+        _ => Err(Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")),
+    }
 }

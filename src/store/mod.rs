@@ -1,1 +1,195 @@
-//! store
+//! The one store: objects in memory, a journal on disk, one writer, and the history that watches follow.
+//!
+//! Writes run one after the other; many share one fsync and each is answered after it. Readers take a
+//! snapshot and never wait. The revision history is bounded: who asks for more than it holds is told
+//! so ([`Gone`]) and lists anew.
+
+mod expiry;
+mod history;
+mod journal;
+mod lock;
+mod random;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::sync::{Arc, Mutex, RwLock, mpsc};
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use crate::api::{Random, Status};
+use crate::registry::{Answer, Request, Settings};
+use crate::state::State;
+
+pub use history::{Changes, Gone, HISTORY};
+pub use journal::OpenError;
+pub use lock::{Holder, holder};
+pub use random::SystemRandom;
+
+use history::History;
+use writer::{Job, Writer};
+
+/// Tells the time; the engine gives its own, so that tests can run in virtual time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The clock of this machine.
+pub fn system_clock() -> Clock {
+    Arc::new(Timestamp::now)
+}
+
+/// A handle on the store; clones share it. The store ends when the last handle is dropped.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+    writes: Writes,
+    settings: Arc<Settings>,
+}
+
+/// What readers see: the newest committed state, and how it came about.
+pub(crate) struct Shared {
+    state: RwLock<State>,
+    history: History,
+}
+
+/// How a write reaches the writer: in place where nothing has to be waited for, else by its thread.
+#[derive(Clone)]
+enum Writes {
+    Inline(Arc<Mutex<Writer>>),
+    Thread(mpsc::Sender<Job>),
+}
+
+impl Store {
+    /// A store that forgets everything when it is dropped. Its writes run inside [`Store::write`], so
+    /// that paused time stays paused.
+    pub fn in_memory(settings: Settings) -> Store {
+        Store::in_memory_with(settings, State::new(), system_clock(), Box::new(SystemRandom::new()))
+    }
+
+    /// The same with a first state, a clock and random numbers from outside.
+    pub fn in_memory_with(settings: Settings, state: State, clock: Clock, random: Box<dyn Random + Send>) -> Store {
+        let settings = Arc::new(settings);
+        let shared = Arc::new(Shared::new(state.clone()));
+        let writer = Writer::new(state, shared.clone(), settings.clone(), clock, random, None);
+        Store { shared, writes: Writes::Inline(Arc::new(Mutex::new(writer))), settings }
+    }
+
+    /// Opens the store in a directory, made if it is missing, and becomes its one writer.
+    pub fn open(dir: &std::path::Path, settings: Settings) -> Result<Store, OpenError> {
+        Store::open_with(dir, settings, system_clock(), Box::new(SystemRandom::new()))
+    }
+
+    /// The same with a clock and random numbers from outside.
+    pub fn open_with(
+        dir: &std::path::Path,
+        settings: Settings,
+        clock: Clock,
+        random: Box<dyn Random + Send>,
+    ) -> Result<Store, OpenError> {
+        let (journal, state) = journal::Sqlite::open(dir)?;
+        let settings = Arc::new(settings);
+        let shared = Arc::new(Shared::new(state.clone()));
+        let writer = Writer::new(state, shared.clone(), settings.clone(), clock, random, Some(Box::new(journal)));
+        let (jobs, queue) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("store".into())
+            .spawn(move || writer.serve(&queue))
+            .map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
+        Ok(Store { shared, writes: Writes::Thread(jobs), settings })
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Carries one write out and answers once it is safe on disk.
+    pub async fn write(&self, request: Request) -> Result<Answer, Status> {
+        let mut answers = self.write_all(vec![request]).await;
+        answers.pop().unwrap_or_else(|| Err(stopped()))
+    }
+
+    /// Carries writes out in order, each on its own (one that is refused does not stop the next), and
+    /// answers once all are safe on disk.
+    pub async fn write_all(&self, requests: Vec<Request>) -> Vec<Result<Answer, Status>> {
+        let count = requests.len();
+        match &self.writes {
+            Writes::Inline(writer) => {
+                let mut writer = writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                writer.carry_out(&requests)
+            }
+            Writes::Thread(queue) => {
+                let (answer, answered) = oneshot::channel();
+                if queue.send(Job::Write { requests, answer }).is_err() {
+                    return (0..count).map(|_| Err(stopped())).collect();
+                }
+                answered.await.unwrap_or_else(|_| (0..count).map(|_| Err(stopped())).collect())
+            }
+        }
+    }
+
+    /// The newest committed state.
+    pub fn snapshot(&self) -> State {
+        self.shared.snapshot()
+    }
+
+    /// Every change after `since`, from now on without end.
+    pub fn watch(&self, since: u64) -> Result<Changes, Gone> {
+        Changes::start(self.shared.clone(), since)
+    }
+
+    /// A snapshot and every change after it.
+    pub fn snapshot_and_changes(&self) -> (State, Changes) {
+        loop {
+            let state = self.snapshot();
+            if let Ok(changes) = self.watch(state.revision()) {
+                return (state, changes);
+            }
+        }
+    }
+
+    /// Forgets the history up to now: older resource versions are gone.
+    pub fn compact(&self) {
+        self.shared.history.compact();
+    }
+
+    /// The oldest revision from which a watch may still start.
+    pub fn oldest_revision(&self) -> u64 {
+        self.shared.history.oldest()
+    }
+
+    /// Drops the Events that are older than an hour.
+    pub async fn expire(&self) {
+        match &self.writes {
+            Writes::Inline(writer) => {
+                writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).expire();
+            }
+            Writes::Thread(queue) => {
+                let (answer, answered) = oneshot::channel();
+                if queue.send(Job::Expire { answer }).is_ok() {
+                    let _ = answered.await;
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn new(state: State) -> Self {
+        let history = History::new(state.revision());
+        Shared { state: RwLock::new(state), history }
+    }
+
+    fn snapshot(&self) -> State {
+        self.state.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    /// Shows a committed state to readers and its changes to watches.
+    fn publish(&self, state: &State, changes: Vec<crate::state::Change>) {
+        *self.state.write().unwrap_or_else(std::sync::PoisonError::into_inner) = state.clone();
+        self.history.append(changes);
+    }
+}
+
+fn stopped() -> Status {
+    Status::new(503, "ServiceUnavailable", "the store has stopped")
+}

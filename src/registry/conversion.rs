@@ -1,0 +1,23 @@
+//! Kinds that are offered in two versions or groups and kept once.
+
+use crate::api::{GroupResource, Json, Resource};
+
+/// The resource under which the objects of `resource` are kept.
+pub fn kept_as(resource: &Resource) -> GroupResource {
+    match (resource.group.as_str(), resource.resource.as_str()) {
+        ("events.k8s.io", "events") => GroupResource::new("", "events"),
+        _ => resource.group_resource(),
+    }
+}
+
+/// A kept tree as `resource` shows it.
+pub fn shown(resource: &Resource, tree: &Json) -> Json {
+    let _ = resource;
+    tree.clone()
+}
+
+/// A decoded tree of `resource` as it is kept.
+pub fn kept(resource: &Resource, tree: Json) -> Json {
+    let _ = resource;
+    tree
+}

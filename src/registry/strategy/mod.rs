@@ -1,0 +1,93 @@
+//! What each kind does of its own around a write: what it resets, counts, allocates, and how it is deleted.
+//! Source: pkg/registry/*/*/strategy.go.
+
+mod plain;
+mod rules;
+
+use std::sync::Arc;
+
+pub(crate) use rules::{Collect, Generation, Rules, StatusMetadata};
+
+use super::delete::{DeleteOptions, Deleted};
+use super::run::Run;
+use crate::api::{Object, Resource, Status, validation::field::Errors};
+
+/// Which part of an object a change is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Main,
+    Status,
+    /// A subresource with rules of its own (`ephemeralcontainers`, `resize`, `finalize` …).
+    Other,
+}
+
+/// The rules of one kind. What is not said is what most kinds do.
+pub(crate) trait Strategy: Sync {
+    fn rules(&self) -> &'static Rules;
+
+    /// Resets what a client may not set.
+    fn prepare_create(&self, run: &mut Run<'_, '_>, object: &mut Object) {
+        let _ = run;
+        plain::prepare_create(self.rules(), object);
+    }
+
+    fn prepare_update(&self, run: &mut Run<'_, '_>, new: &mut Object, old: &Object, part: Part) {
+        let _ = run;
+        plain::prepare_update(self.rules(), new, old, part);
+    }
+
+    /// What is wrong with a change by a subresource of its own.
+    fn validate_other(&self, run: &Run<'_, '_>, new: &Object, old: &Object) -> Errors {
+        let _ = (run, new, old);
+        Errors::new()
+    }
+
+    /// Allocates, once the object is known to be valid.
+    fn begin_create(&self, run: &mut Run<'_, '_>, object: &mut Object) -> Result<(), Status> {
+        let _ = (run, object);
+        Ok(())
+    }
+
+    fn begin_update(&self, run: &mut Run<'_, '_>, new: &mut Object, old: &Object) -> Result<(), Status> {
+        let _ = (run, new, old);
+        Ok(())
+    }
+
+    /// Releases what the object had.
+    fn after_delete(&self, run: &mut Run<'_, '_>, object: &Object) {
+        let _ = (run, object);
+    }
+
+    fn warn_on_delete(&self, run: &mut Run<'_, '_>, options: &DeleteOptions) {
+        let _ = (run, options);
+    }
+
+    /// How many seconds a deletion leaves the object; `None`: the kind knows no grace.
+    fn grace(&self, object: &Object, options: &DeleteOptions) -> Option<i64> {
+        let _ = (object, options);
+        None
+    }
+
+    /// A deletion that goes another way than all others.
+    fn delete_instead(
+        &self,
+        run: &mut Run<'_, '_>,
+        object: &Arc<Object>,
+        options: &DeleteOptions,
+        dry_run: bool,
+    ) -> Result<Option<Deleted>, Status> {
+        let _ = (run, object, options, dry_run);
+        Ok(None)
+    }
+
+    /// Whether an object in deletion goes with its last finalizer.
+    fn deletes_when_let_go(&self, object: &Object) -> bool {
+        let _ = object;
+        true
+    }
+}
+
+/// The strategy of a resource.
+pub(crate) fn of(resource: &Resource) -> &'static dyn Strategy {
+    rules::of(&resource.group, &resource.resource)
+}

@@ -1,0 +1,156 @@
+//! The one writer: runs requests on the state, has the journal keep what changed, then shows it.
+
+use std::sync::{Arc, mpsc};
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use super::expiry::Expiry;
+use super::{Clock, Shared};
+use crate::api::{Random, Status};
+use crate::registry::{self, Answer, Env, Request, Settings};
+use crate::state::{Change, State};
+
+/// How many queued jobs share one fsync at most.
+const BATCH: usize = 1024;
+
+/// What keeps changes beyond this process.
+pub(crate) trait Journal: Send {
+    /// Keeps the changes, all or none; returns when they are safe.
+    fn commit(&mut self, changes: &[Change], revision: u64) -> Result<(), Status>;
+}
+
+pub(crate) enum Job {
+    Write { requests: Vec<Request>, answer: oneshot::Sender<Answers> },
+    Expire { answer: oneshot::Sender<()> },
+    /// Runs once everything before it is on disk.
+    Quiet(Box<dyn FnOnce() + Send>),
+}
+
+type Answers = Vec<Result<Answer, Status>>;
+
+pub(crate) struct Writer {
+    /// Ahead of what readers see while a batch is not yet on disk.
+    state: State,
+    shared: Arc<Shared>,
+    settings: Arc<Settings>,
+    clock: Clock,
+    random: Box<dyn Random + Send>,
+    journal: Option<Box<dyn Journal>>,
+    expiry: Expiry,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        state: State,
+        shared: Arc<Shared>,
+        settings: Arc<Settings>,
+        clock: Clock,
+        random: Box<dyn Random + Send>,
+        journal: Option<Box<dyn Journal>>,
+    ) -> Self {
+        let expiry = Expiry::of(&state, clock());
+        Writer { state, shared, settings, clock, random, journal, expiry }
+    }
+
+    /// Runs the requests as one batch.
+    pub(crate) fn carry_out(&mut self, requests: &[Request]) -> Answers {
+        let mut changes = self.expired();
+        let answers = self.run(requests, &mut changes);
+        match self.commit(changes) {
+            Ok(()) => answers,
+            Err(refused) => answers.into_iter().map(|_| Err(refused.clone())).collect(),
+        }
+    }
+
+    pub(crate) fn expire(&mut self) {
+        let changes = self.expired();
+        // What cannot be dropped now is dropped at the next write.
+        let _ = self.commit(changes);
+    }
+
+    fn run(&mut self, requests: &[Request], changes: &mut Vec<Change>) -> Answers {
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            let now = (self.clock)();
+            let mut env = Env { now, random: &mut *self.random, settings: &self.settings };
+            answers.push(registry::execute(&mut self.state, request, &mut env));
+            changes.extend(self.state.take_changes());
+        }
+        answers
+    }
+
+    fn expired(&mut self) -> Vec<Change> {
+        let due = self.expiry.due((self.clock)());
+        for key in due {
+            self.state.remove(&key);
+        }
+        self.state.take_changes()
+    }
+
+    /// Makes the changes last and shows them; if they cannot last, the state is as before.
+    fn commit(&mut self, changes: Vec<Change>) -> Result<(), Status> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        if let Some(journal) = &mut self.journal {
+            if let Err(refused) = journal.commit(&changes, self.state.revision()) {
+                self.state = self.shared.snapshot();
+                return Err(refused);
+            }
+        }
+        self.expiry.note(&changes, (self.clock)());
+        self.shared.publish(&self.state, changes);
+        Ok(())
+    }
+
+    /// Serves jobs until every handle on the store is gone.
+    pub(crate) fn serve(mut self, queue: &mpsc::Receiver<Job>) {
+        while let Some(job) = self.next_job(queue) {
+            let mut jobs = vec![job];
+            jobs.extend(std::iter::from_fn(|| queue.try_recv().ok()).take(BATCH - 1));
+            self.serve_batch(jobs);
+        }
+    }
+
+    /// The next job; Events that fall due while none comes are dropped.
+    fn next_job(&mut self, queue: &mpsc::Receiver<Job>) -> Option<Job> {
+        loop {
+            let Some(at) = self.expiry.next() else { return queue.recv().ok() };
+            let wait = std::time::Duration::try_from(at.duration_since((self.clock)())).unwrap_or_default();
+            match queue.recv_timeout(wait + std::time::Duration::from_secs(1)) {
+                Ok(job) => return Some(job),
+                Err(mpsc::RecvTimeoutError::Timeout) => self.expire(),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    fn serve_batch(&mut self, jobs: Vec<Job>) {
+        let mut changes = self.expired();
+        let mut waiting = Vec::new();
+        let mut after: Vec<Box<dyn FnOnce() + Send>> = Vec::new();
+        for job in jobs {
+            match job {
+                Job::Write { requests, answer } => waiting.push((self.run(&requests, &mut changes), answer)),
+                Job::Expire { answer } => after.push(Box::new(move || { let _ = answer.send(()); })),
+                Job::Quiet(act) => after.push(act),
+            }
+        }
+        let committed = self.commit(changes);
+        for (answers, answer) in waiting {
+            let answers = match &committed {
+                Ok(()) => answers,
+                Err(refused) => answers.into_iter().map(|_| Err(refused.clone())).collect(),
+            };
+            let _ = answer.send(answers);
+        }
+        for act in after {
+            act();
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+}
