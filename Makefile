@@ -28,7 +28,7 @@ setup: ## Installs what the tests need (Podman and a static busybox), saying so 
 	bash tests/setup.sh test
 
 test: rust setup ## All tests, those on real Podman included
-	$(CARGO) test --locked --features internals
+	WL_FUZZ_SECONDS=$${WL_FUZZ_SECONDS:-2} $(CARGO) test --locked --features internals
 
 check: rust fmt clippy doc deny test ## What CI runs
 
@@ -54,6 +54,12 @@ static: rust ## One static binary that runs on any Linux
 
 bench: build ## Figures beside the peers', as ratios
 	bash benches/run.sh
+
+fuzz: rust ## Mutated input for FUZZ_SECONDS; coverage-guided where nightly Rust and cargo-fuzz are installed
+	@if cargo fuzz --version >/dev/null 2>&1 && cargo +nightly --version >/dev/null 2>&1; then \
+	  for target in $$(cargo +nightly fuzz list); do \
+	    cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done; \
+	else WL_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) test --locked --features internals --test fuzz; fi
 
 clean:
 	$(CARGO) clean
