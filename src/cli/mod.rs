@@ -1,5 +1,6 @@
 //! The command line: one file per command; answers to stdout, notes to stderr.
 
+pub mod diagnose;
 pub mod wait;
 
 use std::process::ExitCode;

@@ -1,5 +1,9 @@
 //! The types, fields and resources of Kubernetes 1.36 as data, read once from the embedded schema.
 
+mod path;
+
+pub use path::Place;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;
 
