@@ -1,0 +1,210 @@
+//! httpGet: 200 to 399 is success; redirects on the same host are followed, certificates are not checked.
+//! Source: kubernetes/pkg/probe/http/{http,request}.go.
+
+mod tls;
+
+use std::io;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use url::Url;
+
+use super::{Answer, Dial, connect, dial_error, join};
+
+/// So much of an answer is read and shown. Source: pkg/probe/http/http.go, `maxRespBodyLength`.
+const MAX_BODY: usize = 10 * 1024;
+
+/// Source: pkg/probe/http/http.go, `RedirectChecker`.
+const MAX_REDIRECTS: usize = 10;
+
+/// What an httpGet asks for, with names of ports resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpTarget {
+    pub https: bool,
+    pub host: String,
+    pub port: u16,
+    /// Path and query as in the manifest.
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+    /// `kube-probe/1.32`; hooks have their own.
+    pub user_agent: String,
+}
+
+impl HttpTarget {
+    fn url(&self) -> Result<Url, url::ParseError> {
+        let scheme = if self.https { "https" } else { "http" };
+        let base = Url::parse(&format!("{scheme}://{}", join(&self.host, self.port)))?;
+        let slash = if self.path.starts_with('/') { "" } else { "/" };
+        base.join(&format!("{}{slash}{}", base.as_str().trim_end_matches('/'), self.path))
+    }
+
+    /// The URL as messages write it: with the port, whether or not it is the scheme's own.
+    fn shown(&self, url: &Url) -> String {
+        let host = url.host_str().unwrap_or("").trim_matches(['[', ']']);
+        let port = url.port_or_known_default().unwrap_or(self.port);
+        let query = url.query().map(|q| format!("?{q}")).unwrap_or_default();
+        format!("{}://{}{}{query}", url.scheme(), join(host, port), url.path())
+    }
+}
+
+/// Asks once, redirects included, all within `timeout`.
+pub async fn http(dial: &dyn Dial, target: &HttpTarget, timeout: Duration) -> Answer {
+    let url = match target.url() {
+        Ok(url) => url,
+        Err(error) => return Answer::Error(format!("parse {:?}: {error}", target.path)),
+    };
+    let shown = target.shown(&url);
+    match tokio::time::timeout(timeout, follow(dial, target, url)).await {
+        Ok(Ok((status, body))) => judge(status, &body),
+        Ok(Err(why)) => Answer::Failure(format!("Get \"{}\": {}", why.url.as_deref().unwrap_or(&shown), why.message)),
+        Err(_) => Answer::Failure(format!(
+            "Get \"{shown}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        )),
+    }
+}
+
+fn judge(status: StatusCode, body: &[u8]) -> Answer {
+    if status.is_redirection() {
+        let body = String::from_utf8_lossy(body);
+        Answer::Warning(format!("Probe terminated redirects, Response body: {body}"))
+    } else if (200..400).contains(&status.as_u16()) {
+        Answer::Success
+    } else {
+        Answer::Failure(format!("HTTP probe failed with statuscode: {}", status.as_u16()))
+    }
+}
+
+struct Failed {
+    message: String,
+    /// Where it failed, if that is not where it began.
+    url: Option<String>,
+}
+
+async fn follow(dial: &dyn Dial, target: &HttpTarget, first: Url) -> Result<(StatusCode, Vec<u8>), Failed> {
+    let mut url = first.clone();
+    for hop in 0.. {
+        let at = |message: String| Failed { message, url: (hop > 0).then(|| target.shown(&url)) };
+        let response = ask(dial, target, &url, hop == 0).await.map_err(at)?;
+        let status = response.status();
+        let location = response.headers().get(header::LOCATION).and_then(|l| l.to_str().ok());
+        let next = location.filter(|_| is_followed(status)).and_then(|l| url.join(l).ok());
+        match next {
+            Some(next) if next.host_str() == first.host_str() && hop < MAX_REDIRECTS => url = next,
+            _ => return Ok((status, body(response).await)),
+        }
+    }
+    unreachable!("the loop ends by returning")
+}
+
+fn is_followed(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+async fn body(response: hyper::Response<Incoming>) -> Vec<u8> {
+    let mut read = Vec::new();
+    let mut body = response.into_body();
+    while let Some(Ok(frame)) = body.frame().await {
+        let Some(data) = frame.data_ref() else { continue };
+        read.extend_from_slice(&data[..data.len().min(MAX_BODY - read.len())]);
+        if read.len() == MAX_BODY {
+            break;
+        }
+    }
+    read
+}
+
+async fn ask(dial: &dyn Dial, target: &HttpTarget, url: &Url, first: bool) -> Result<hyper::Response<Incoming>, String> {
+    let host = url.host_str().unwrap_or("").trim_matches(['[', ']']).to_owned();
+    let port = url.port_or_known_default().unwrap_or(80);
+    let stream = connect(dial, &host, port).await.map_err(|e| dial_error(&host, port, &e))?;
+    let (local, peer) = (stream.local_addr(), stream.peer_addr());
+    let request = request(target, url, first)?;
+    let sent = if url.scheme() == "https" {
+        send(tls::handshake(&host, stream).await?, request).await
+    } else {
+        send(stream, request).await
+    };
+    sent.map_err(|error| match (io_kind(&error), local, peer) {
+        (Some(io::ErrorKind::ConnectionReset), Ok(local), Ok(peer)) => {
+            format!("read tcp {local}->{peer}: read: connection reset by peer")
+        }
+        _ if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => "EOF".into(),
+        _ => format!("net/http: HTTP/1.x transport connection broken: {error}"),
+    })
+}
+
+fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if let Some(io) = inner.downcast_ref::<io::Error>() {
+            return Some(io.kind());
+        }
+        source = inner.source();
+    }
+    None
+}
+
+async fn send<S>(stream: S, request: Request<Empty<&'static [u8]>>) -> Result<hyper::Response<Incoming>, hyper::Error>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+        .title_case_headers(true)
+        .handshake::<_, Empty<&'static [u8]>>(TokioIo::new(stream))
+        .await?;
+    // Ends with the response's body, or when the probe's time is over and both are dropped.
+    tokio::spawn(async move {
+        let _ = connection.await;
+    });
+    sender.send_request(request).await
+}
+
+/// Headers of the manifest; one that is set to nothing is left out, as Go's transport does for its own.
+fn request(target: &HttpTarget, url: &Url, first: bool) -> Result<Request<Empty<&'static [u8]>>, String> {
+    let path = match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    };
+    let mut request = Request::new(Empty::new());
+    *request.uri_mut() = path.parse().map_err(|_| format!("invalid path {path:?}"))?;
+    let host = url.host_str().unwrap_or("").trim_matches(['[', ']']);
+    let authority = match url.port() {
+        Some(port) => join(host, port),
+        None => join(host, url.port_or_known_default().unwrap_or(80)),
+    };
+    let headers = request.headers_mut();
+    for (name, default) in
+        [(header::HOST, authority.as_str()), (header::USER_AGENT, &target.user_agent), (header::ACCEPT, "*/*")]
+    {
+        if let Ok(value) = HeaderValue::from_str(default) {
+            headers.insert(name, value);
+        }
+    }
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let mut seen = Vec::new();
+    for (name, value) in &target.headers {
+        let name = HeaderName::try_from(name.as_str()).map_err(|_| format!("invalid header field name {name:?}"))?;
+        if value.is_empty() {
+            headers.remove(&name);
+            continue;
+        }
+        if name == header::HOST && !first {
+            continue;
+        }
+        let value = HeaderValue::from_str(value).map_err(|_| format!("invalid header field value for {name:?}"))?;
+        if seen.contains(&name) {
+            headers.append(name, value);
+        } else {
+            headers.insert(name.clone(), value);
+            seen.push(name);
+        }
+    }
+    Ok(request)
+}
+
+#[cfg(test)]
+mod tests;
