@@ -48,5 +48,8 @@ rooms! {
 
 /// Runs the command line of this process and returns its exit code.
 pub fn main() -> std::process::ExitCode {
+    if let Some(code) = network::inside::serve_if_called() {
+        return code;
+    }
     cli::main()
 }

@@ -1,1 +1,3 @@
-//! network
+//! The pods' network: how this process reaches into it.
+
+pub mod inside;

@@ -1,0 +1,160 @@
+//! Sockets inside another process's network namespace, for an ordinary user too.
+//!
+//! Entering namespaces needs a process with one thread, so this binary is run again: it enters the
+//! user and network namespace of a pid, makes a few sockets there and hands them back. A socket stays in
+//! the namespace it was made in; connecting it is then everybody's.
+
+use std::collections::VecDeque;
+use std::io;
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::{SocketAddr, TcpStream as StdStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::{Arc, Mutex};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType,
+};
+use rustix::process::{Pid, PidfdFlags};
+use rustix::thread::ThreadNameSpaceType;
+use tokio::net::{TcpSocket, TcpStream};
+
+/// The hidden first argument by which this binary is the helper.
+const HELPER: &str = "__sockets-inside";
+
+/// Sockets that one run of the helper hands back: of each address family.
+const BATCH: usize = 8;
+
+/// Opens connections from inside a process's network namespace.
+#[derive(Clone)]
+pub struct Inside {
+    pid: u32,
+    program: PathBuf,
+    v4: Arc<Mutex<VecDeque<OwnedFd>>>,
+    v6: Arc<Mutex<VecDeque<OwnedFd>>>,
+}
+
+impl Inside {
+    /// `pid` is any process of the pod (of this machine's numbering); `program` is this binary.
+    pub fn new(pid: u32, program: PathBuf) -> Self {
+        Inside { pid, program, v4: Arc::default(), v6: Arc::default() }
+    }
+
+    /// Connects to an address as seen from inside.
+    pub async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let pool = if address.is_ipv4() { &self.v4 } else { &self.v6 };
+        let kept = pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
+        let socket = match kept {
+            Some(socket) => socket,
+            None => self.fetch(address.is_ipv4()).await?,
+        };
+        TcpSocket::from_std_stream(StdStream::from(socket)).connect(address).await
+    }
+
+    async fn fetch(&self, v4: bool) -> io::Result<OwnedFd> {
+        let this = self.clone();
+        let made = tokio::task::spawn_blocking(move || run_helper(&this.program, this.pid)).await;
+        let (mut first, mut second) = made.map_err(io::Error::other)??;
+        let (wanted, other) = if v4 { (&mut first, &mut second) } else { (&mut second, &mut first) };
+        let socket = wanted.pop_front().ok_or_else(|| io::Error::other("the helper made no socket of this family"))?;
+        let (wanted_pool, other_pool) = if v4 { (&self.v4, &self.v6) } else { (&self.v6, &self.v4) };
+        wanted_pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner).append(wanted);
+        // Few pods speak both families: what the other one has is enough.
+        let mut other_pool = other_pool.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if other_pool.is_empty() {
+            other_pool.append(other);
+        }
+        Ok(socket)
+    }
+}
+
+fn run_helper(program: &PathBuf, pid: u32) -> io::Result<(VecDeque<OwnedFd>, VecDeque<OwnedFd>)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let mut child = Command::new(program)
+        .args([HELPER, &pid.to_string()])
+        .env_clear()
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let received = receive(ours.as_fd());
+    let output = complaint(&mut child)?;
+    match received {
+        Ok(sockets) if !sockets.0.is_empty() => Ok(sockets),
+        _ => Err(io::Error::other(format!("entering the network namespace of process {pid}: {}", output.trim()))),
+    }
+}
+
+/// What a child wrote to its standard error (bounded), once it has ended.
+fn complaint(child: &mut Child) -> io::Result<String> {
+    let mut text = String::new();
+    if let Some(stderr) = child.stderr.take() {
+        io::Read::read_to_string(&mut io::Read::take(stderr, 4096), &mut text)?;
+    }
+    child.wait()?;
+    Ok(text)
+}
+
+fn receive(socket: BorrowedFd<'_>) -> io::Result<(VecDeque<OwnedFd>, VecDeque<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2 * BATCH))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut counts = [0u8; 2];
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut counts)], &mut ancillary, flags)?;
+    let mut sockets: VecDeque<OwnedFd> = VecDeque::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(fds) = message {
+            sockets.extend(fds);
+        }
+    }
+    let v6 = sockets.split_off(usize::from(counts[0]).min(sockets.len()));
+    Ok((sockets, v6))
+}
+
+/// The helper's side: when this process was started as one, does its work and says how to exit.
+pub fn serve_if_called() -> Option<ExitCode> {
+    let mut args = std::env::args().skip(1);
+    if args.next().as_deref() != Some(HELPER) {
+        return None;
+    }
+    let pid = args.next().and_then(|text| text.parse().ok()).and_then(Pid::from_raw);
+    let done = match pid {
+        Some(pid) => enter(pid).and_then(|()| send()),
+        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "no process id")),
+    };
+    match done {
+        Ok(()) => Some(ExitCode::SUCCESS),
+        Err(error) => {
+            eprintln!("{error}");
+            Some(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn enter(pid: Pid) -> io::Result<()> {
+    let process = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
+    let both = ThreadNameSpaceType::USER | ThreadNameSpaceType::NETWORK;
+    // Who is in the process's user namespace already (root) may not enter it again.
+    rustix::thread::move_into_thread_name_spaces(process.as_fd(), both)
+        .or_else(|_| rustix::thread::move_into_thread_name_spaces(process.as_fd(), ThreadNameSpaceType::NETWORK))?;
+    Ok(())
+}
+
+fn send() -> io::Result<()> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let make = |family: AddressFamily| -> Vec<OwnedFd> {
+        (0..BATCH).map_while(|_| rustix::net::socket_with(family, SocketType::STREAM, flags, None).ok()).collect()
+    };
+    let (v4, v6) = (make(AddressFamily::INET), make(AddressFamily::INET6));
+    let counts = [u8::try_from(v4.len()).unwrap_or(0), u8::try_from(v6.len()).unwrap_or(0)];
+    let all: Vec<BorrowedFd<'_>> = v4.iter().chain(&v6).map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2 * BATCH))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    ancillary.push(SendAncillaryMessage::ScmRights(&all));
+    rustix::net::sendmsg(rustix::stdio::stdin(), &[IoSlice::new(&counts)], &mut ancillary, SendFlags::empty())?;
+    Ok(())
+}
