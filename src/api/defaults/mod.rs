@@ -1,8 +1,14 @@
 //! What Kubernetes fills in where a manifest is silent.
 
+pub mod kinds;
+pub mod pod;
+
 use super::{Gvk, Json};
 
 /// Fills the defaults of a kind into the tree, as the API server does after decoding. Idempotent.
 pub fn fill(gvk: &Gvk, tree: &mut Json) {
-    let _ = (gvk, tree);
+    match (gvk.group.as_str(), gvk.kind.as_str()) {
+        ("", "Pod") => pod::fill_pod(tree),
+        _ => kinds::fill(gvk, tree),
+    }
 }

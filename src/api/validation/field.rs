@@ -72,6 +72,11 @@ pub fn invalid(path: &Path, value: impl Into<Json>, detail: &str) -> Cause {
     cause(path, "FieldValueInvalid", with_detail(head, detail))
 }
 
+/// Like [`invalid`], with the value already written as Go's JSON would (fields in struct order).
+pub fn invalid_shown(path: &Path, shown: &str, detail: &str) -> Cause {
+    cause(path, "FieldValueInvalid", with_detail(format!("Invalid value: {shown}"), detail))
+}
+
 pub fn duplicate(path: &Path, value: impl Into<Json>) -> Cause {
     cause(path, "FieldValueDuplicate", format!("Duplicate value: {}", show(&value.into())))
 }

@@ -2,31 +2,69 @@
 
 pub mod field;
 pub mod internal_form;
+pub mod kinds;
+pub mod meta;
+pub mod names;
+pub mod pod;
+pub mod selector;
 pub mod unified_diff;
 
-use super::{Gvk, Object};
+use super::{Gvk, Object, schema::Schema};
 use field::Errors;
 
+/// What a number that may not be negative must be.
+pub const NOT_NEGATIVE: &str = "must be greater than or equal to 0";
+/// Said of a field that may not change.
+pub const IMMUTABLE: &str = "field is immutable";
+
 /// What is wrong with a new object (defaults are already in it). Empty: it may be created.
+/// Where the kind's own rules find nothing, the rules for every object's metadata are asked.
+/// Source: k8s.io/apiserver/pkg/registry/rest/create.go, BeforeCreate.
 pub fn create(gvk: &Gvk, object: &Object) -> Errors {
-    let _ = (gvk, object);
-    Errors::new()
+    let errors = match (gvk.group.as_str(), gvk.kind.as_str()) {
+        ("", "Pod") => pod::create(object),
+        _ => kinds::create(gvk, object),
+    };
+    if errors.is_empty() { meta::create_common(object, is_namespaced(gvk), names::path_segment) } else { errors }
 }
 
-/// What is wrong with changing `old` into `new` by the main resource.
+/// What is wrong with changing `old` into `new` by the main resource: the rules for every object's
+/// metadata first, then the kind's own, which say some of it again, as Kubernetes does.
+/// Source: k8s.io/apiserver/pkg/registry/rest/update.go, BeforeUpdate.
 pub fn update(gvk: &Gvk, new: &Object, old: &Object) -> Errors {
-    let _ = (gvk, new, old);
-    Errors::new()
+    let mut errors = update_generic(gvk, new, old);
+    errors.extend(match (gvk.group.as_str(), gvk.kind.as_str()) {
+        ("", "Pod") => pod::update(new, old),
+        _ => kinds::update(gvk, new, old),
+    });
+    errors
 }
 
 /// What is wrong with changing `old` into `new` by the subresource `status`.
 pub fn update_status(gvk: &Gvk, new: &Object, old: &Object) -> Errors {
-    let _ = (gvk, new, old);
-    Errors::new()
+    let mut errors = update_generic(gvk, new, old);
+    errors.extend(match (gvk.group.as_str(), gvk.kind.as_str()) {
+        ("", "Pod") => pod::update_status(new, old),
+        _ => kinds::update_status(gvk, new, old),
+    });
+    errors
+}
+
+/// The part of every update that does not depend on the kind; also for other subresources.
+pub fn update_generic(gvk: &Gvk, new: &Object, old: &Object) -> Errors {
+    let mut errors = meta::create_common(new, is_namespaced(gvk), names::path_segment);
+    errors.extend(meta::update_common(new, old));
+    errors
 }
 
 /// Texts for `Warning` headers about an object that is accepted (deprecated fields, odd values).
 pub fn warnings(gvk: &Gvk, new: &Object, old: Option<&Object>) -> Vec<String> {
-    let _ = (gvk, new, old);
-    Vec::new()
+    match (gvk.group.as_str(), gvk.kind.as_str()) {
+        ("", "Pod") => pod::warnings::of_pod(new, old),
+        _ => kinds::warnings(gvk, new, old),
+    }
+}
+
+fn is_namespaced(gvk: &Gvk) -> bool {
+    Schema::get().resource_of(gvk).is_none_or(|r| r.namespaced)
 }
