@@ -1,1 +1,131 @@
-//! apiserver
+//! The Kubernetes REST API over the store, on any byte stream: HTTP/1.1 and HTTP/2.
+//!
+//! Reads work on a snapshot and write answers straight from the kept trees; writes go through the
+//! store to [`crate::registry`]. What needs the running node (logs, exec) comes through [`PodStreams`].
+
+mod answer;
+mod catalog;
+mod discovery;
+mod health;
+mod listen;
+mod negotiate;
+mod openapi;
+mod query;
+mod read;
+mod route;
+mod shape;
+mod streams;
+mod table;
+mod watch;
+mod write;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+
+pub use listen::{listen, serve};
+pub use streams::{LogOptions, PodStreams, StreamError};
+
+use crate::api::Status;
+use crate::registry::User;
+use crate::store::Store;
+use answer::{Body, Reply};
+use route::Route;
+
+/// The largest body that is read (k8s.io/apiserver: MaxRequestBodyBytes).
+const MAX_BODY: usize = 3 * 1024 * 1024;
+
+/// One API server; clones share it.
+#[derive(Clone)]
+pub struct Server {
+    store: Store,
+    streams: Option<Arc<dyn PodStreams>>,
+    user: Arc<User>,
+}
+
+/// A request whose body has been read.
+pub(crate) struct Call {
+    pub method: Method,
+    pub path: String,
+    pub query: query::Query,
+    pub headers: hyper::HeaderMap,
+    pub body: Bytes,
+}
+
+impl Server {
+    pub fn new(store: Store) -> Self {
+        let user = User { name: "kubernetes-admin".into(), groups: vec!["system:masters".into(), "system:authenticated".into()] };
+        Server { store, streams: None, user: Arc::new(user) }
+    }
+
+    /// With a running node behind it, logs and exec work.
+    pub fn with_streams(mut self, streams: Arc<dyn PodStreams>) -> Self {
+        self.streams = Some(streams);
+        self
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Answers one request; never fails, it says so in the answer.
+    pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let accept = negotiate::errors_as(&head.headers);
+        let is_head = head.method == Method::HEAD;
+        let body = match Limited::new(body, MAX_BODY).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(_) => return answer::status(&too_large(), accept),
+        };
+        let call = Call {
+            method: head.method,
+            path: head.uri.path().to_owned(),
+            query: query::Query::parse(head.uri.query().unwrap_or("")),
+            headers: head.headers,
+            body,
+        };
+        let reply = self.answer(&call).await;
+        let mut response = match reply {
+            Ok(reply) => reply.into_response(),
+            Err(status) => answer::status(&status, accept),
+        };
+        if is_head {
+            *response.body_mut() = answer::full(Bytes::new());
+        }
+        response
+    }
+
+    async fn answer(&self, call: &Call) -> Result<Reply, Status> {
+        match route::parse(self, &call.path)? {
+            Route::NotFoundText => Ok(Reply::text(404, "404 page not found\n")),
+            Route::Health { checks, name } => health::answer(call, &checks, name.as_deref()),
+            Route::Version => only_get(call).and_then(|()| health::version(call)),
+            Route::Discovery(what) => only_get(call).and_then(|()| discovery::answer(self, call, &what)),
+            Route::Resource(target) => self.resource(call, target).await,
+        }
+    }
+
+    async fn resource(&self, call: &Call, target: route::Target) -> Result<Reply, Status> {
+        let verb = route::verb(&call.method, &target, &call.query)?;
+        match verb {
+            route::Verb::Get => read::get(self, call, &target).await,
+            route::Verb::List => read::list(self, call, &target).await,
+            route::Verb::Watch => watch::watch(self, call, &target).await,
+            route::Verb::Write(verb) => write::write(self, call, &target, verb).await,
+            route::Verb::Connect => streams::connect(self, call, &target).await,
+        }
+    }
+}
+
+fn only_get(call: &Call) -> Result<(), Status> {
+    if call.method == Method::GET { Ok(()) } else { Err(route::method_not_allowed()) }
+}
+
+/// 413, as k8s.io/apiserver/pkg/endpoints/handlers/rest.go: limitedReadBody.
+fn too_large() -> Status {
+    let message = format!("Request entity too large: limit is {MAX_BODY}");
+    Status::new(413, "RequestEntityTooLarge", message)
+}

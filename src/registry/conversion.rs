@@ -1,5 +1,7 @@
 //! Kinds that are offered in two versions or groups and kept once.
 
+use std::borrow::Cow;
+
 use crate::api::{GroupResource, Json, Resource};
 
 /// The resource under which the objects of `resource` are kept.
@@ -11,9 +13,9 @@ pub fn kept_as(resource: &Resource) -> GroupResource {
 }
 
 /// A kept tree as `resource` shows it.
-pub fn shown(resource: &Resource, tree: &Json) -> Json {
+pub fn shown<'a>(resource: &Resource, tree: &'a Json) -> Cow<'a, Json> {
     let _ = resource;
-    tree.clone()
+    Cow::Borrowed(tree)
 }
 
 /// A decoded tree of `resource` as it is kept.

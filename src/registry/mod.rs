@@ -4,7 +4,9 @@
 //! through [`execute`], so all three get the same defaults, admission, allocation and refusals.
 
 mod admit;
+pub mod allocation;
 mod body;
+pub mod bootstrap;
 mod collection;
 pub mod conversion;
 mod create;
@@ -13,6 +15,8 @@ pub mod list;
 mod metadata;
 mod ownership;
 mod run;
+pub mod scale;
+pub mod selection;
 mod strategy;
 pub mod text;
 mod update;
@@ -23,6 +27,8 @@ use jiff::Timestamp;
 
 use crate::api::{Json, Random, Resource, Status};
 use crate::state::State;
+
+pub use delete::dry_run_error;
 
 use run::Run;
 use strategy::Part;

@@ -65,7 +65,7 @@ impl Run<'_, '_> {
 
     /// Answers with an object as it is kept, in the version that was asked for.
     pub fn answer(self, code: u16, object: &Object) -> Answer {
-        let body = super::conversion::shown(&self.request.resource, object.json());
+        let body = super::conversion::shown(&self.request.resource, object.json()).into_owned();
         Answer { code, body, warnings: self.warnings }
     }
 

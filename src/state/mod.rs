@@ -131,6 +131,24 @@ impl State {
         }
     }
 
+    /// Takes a change back; the revision stays. Later changes of the same object must be undone before.
+    pub fn undo(&mut self, change: &Change) {
+        match &change.before {
+            Some(before) => {
+                self.place(change.key.clone(), before.clone());
+                self.changes.pop();
+            }
+            None => {
+                let key = &change.key;
+                let map = self.objects.get_mut(&key.resource);
+                let gone = map.and_then(|map| map.remove(&(key.namespace.clone(), key.name.clone())));
+                if let Some(gone) = gone {
+                    self.unindex(key, &gone);
+                }
+            }
+        }
+    }
+
     /// The changes since the last call, oldest first.
     pub fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)

@@ -59,6 +59,10 @@ impl History {
         }
     }
 
+    pub(crate) fn since(&self, revision: u64) -> Result<Vec<Arc<Change>>, Gone> {
+        self.kept().since(revision)
+    }
+
     pub(crate) fn oldest(&self) -> u64 {
         self.kept().after
     }

@@ -44,6 +44,7 @@ pub struct Store {
     shared: Arc<Shared>,
     writes: Writes,
     settings: Arc<Settings>,
+    clock: Clock,
 }
 
 /// What readers see: the newest committed state, and how it came about.
@@ -70,8 +71,8 @@ impl Store {
     pub fn in_memory_with(settings: Settings, state: State, clock: Clock, random: Box<dyn Random + Send>) -> Store {
         let settings = Arc::new(settings);
         let shared = Arc::new(Shared::new(state.clone()));
-        let writer = Writer::new(state, shared.clone(), settings.clone(), clock, random, None);
-        Store { shared, writes: Writes::Inline(Arc::new(Mutex::new(writer))), settings }
+        let writer = Writer::new(state, shared.clone(), settings.clone(), clock.clone(), random, None);
+        Store { shared, writes: Writes::Inline(Arc::new(Mutex::new(writer))), settings, clock }
     }
 
     /// Opens the store in a directory, made if it is missing, and becomes its one writer.
@@ -89,13 +90,13 @@ impl Store {
         let (journal, state) = journal::Sqlite::open(dir)?;
         let settings = Arc::new(settings);
         let shared = Arc::new(Shared::new(state.clone()));
-        let writer = Writer::new(state, shared.clone(), settings.clone(), clock, random, Some(Box::new(journal)));
+        let writer = Writer::new(state, shared.clone(), settings.clone(), clock.clone(), random, Some(Box::new(journal)));
         let (jobs, queue) = mpsc::channel();
         std::thread::Builder::new()
             .name("store".into())
             .spawn(move || writer.serve(&queue))
             .map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
-        Ok(Store { shared, writes: Writes::Thread(jobs), settings })
+        Ok(Store { shared, writes: Writes::Thread(jobs), settings, clock })
     }
 
     pub fn settings(&self) -> &Settings {
@@ -106,6 +107,12 @@ impl Store {
     pub async fn write(&self, request: Request) -> Result<Answer, Status> {
         let mut answers = self.write_all(vec![request]).await;
         answers.pop().unwrap_or_else(|| Err(stopped()))
+    }
+
+    /// Makes what every server holds from the start and this one does not yet.
+    pub async fn bootstrap(&self) -> Result<(), Status> {
+        let requests = crate::registry::bootstrap::requests(&self.snapshot(), &self.settings);
+        self.write_all(requests).await.into_iter().try_for_each(|answer| answer.map(drop))
     }
 
     /// Carries writes out in order, each on its own (one that is refused does not stop the next), and
@@ -125,6 +132,23 @@ impl Store {
                 answered.await.unwrap_or_else(|_| (0..count).map(|_| Err(stopped())).collect())
             }
         }
+    }
+
+    /// What this store's clock says.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// The state as it was at a revision that the history still holds.
+    pub fn at(&self, revision: u64) -> Result<State, Gone> {
+        let (mut state, _) = self.snapshot_and_changes();
+        for change in self.shared.history.since(revision)?.iter().rev() {
+            if change.revision <= state.revision() {
+                state.undo(change);
+            }
+        }
+        state.set_revision(revision.min(state.revision()));
+        Ok(state)
     }
 
     /// The newest committed state.

@@ -150,7 +150,4 @@ impl Writer {
         }
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
-        (self.clock)()
-    }
 }

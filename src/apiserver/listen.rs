@@ -1,0 +1,70 @@
+//! Connections: any byte stream, and the unix socket.
+
+use std::future::Future;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixListener;
+use tokio::task::JoinSet;
+
+use super::Server;
+
+/// Serves one connection until either side ends it.
+pub async fn serve<I>(server: Server, io: I) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let service = service_fn(move |request| {
+        let server = server.clone();
+        async move { Ok::<_, std::convert::Infallible>(server.handle(request).await) }
+    });
+    let builder = auto::Builder::new(TokioExecutor::new());
+    builder.serve_connection_with_upgrades(TokioIo::new(io), service).await
+}
+
+/// Listens on a unix socket that only this user may open, until `stop` is done. A socket file that
+/// nobody listens on is replaced; one that is listened on is an error.
+pub async fn listen(server: Server, path: &Path, stop: impl Future<Output = ()>) -> io::Result<()> {
+    let listener = bind(path).await?;
+    let mut connections = JoinSet::new();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            accepted = listener.accept() => {
+                let (stream, _) = accepted?;
+                let server = server.clone();
+                connections.spawn(async move {
+                    // A connection that breaks is its client's affair.
+                    let _ = serve(server, stream).await;
+                });
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    let _ = std::fs::remove_file(path);
+    connections.shutdown().await;
+    Ok(())
+}
+
+async fn bind(path: &Path) -> io::Result<UnixListener> {
+    if path.exists() {
+        if tokio::net::UnixStream::connect(path).await.is_ok() {
+            let message = format!("{} is in use by another server", path.display());
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
+        }
+        std::fs::remove_file(path)?;
+    }
+    // Made under another name and moved there once it is private: it is never open to others.
+    let made = path.with_extension("new");
+    let _ = std::fs::remove_file(&made);
+    let listener = UnixListener::bind(&made)?;
+    std::fs::set_permissions(&made, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&made, path)?;
+    Ok(listener)
+}

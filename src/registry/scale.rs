@@ -1,0 +1,61 @@
+//! The subresource `scale` of workloads, as `autoscaling/v1` Scale.
+//! Source: pkg/registry/apps/*/storage/storage.go: ScaleREST.
+
+use serde_json::json;
+
+use crate::api::{Json, Object, Resource, Status};
+
+/// An object's Scale.
+pub fn of(resource: &Resource, object: &Object) -> Result<Json, Status> {
+    let _ = resource;
+    let mut metadata = serde_json::Map::new();
+    for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        if let Some(value) = object.at(&format!("/metadata/{field}")) {
+            metadata.insert(field.into(), value.clone());
+        }
+    }
+    let mut spec = serde_json::Map::new();
+    if let Some(replicas) = object.i64_at("/spec/replicas").filter(|n| *n != 0) {
+        spec.insert("replicas".into(), replicas.into());
+    }
+    let mut status = json!({"replicas": object.i64_at("/status/replicas").unwrap_or(0)});
+    let selector = selector_text(object);
+    if !selector.is_empty() {
+        status["selector"] = selector.into();
+    }
+    Ok(json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status,
+    }))
+}
+
+/// The selector in one line (metav1.LabelSelectorAsSelector, labels.Selector.String).
+fn selector_text(object: &Object) -> String {
+    let Some(selector) = object.at("/spec/selector").and_then(Json::as_object) else { return String::new() };
+    let old_style = object.kind() == "ReplicationController";
+    let labels = if old_style { Some(selector) } else { selector.get("matchLabels").and_then(Json::as_object) };
+    let mut parts: Vec<(String, String)> = labels
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| (key.clone(), format!("{key}={}", value.as_str().unwrap_or(""))))
+        .collect();
+    let expressions = selector.get("matchExpressions").and_then(Json::as_array).filter(|_| !old_style);
+    parts.extend(expressions.into_iter().flatten().filter_map(expression));
+    parts.sort_by(|a, b| a.0.cmp(&b.0));
+    parts.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(",")
+}
+
+fn expression(tree: &Json) -> Option<(String, String)> {
+    let key = tree.get("key")?.as_str()?;
+    let mut values: Vec<&str> =
+        tree.get("values").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str).collect();
+    values.sort_unstable();
+    let values = values.join(",");
+    let text = match tree.get("operator")?.as_str()? {
+        "In" => format!("{key} in ({values})"),
+        "NotIn" => format!("{key} notin ({values})"),
+        "Exists" => key.to_owned(),
+        "DoesNotExist" => format!("!{key}"),
+        _ => return None,
+    };
+    Some((key.to_owned(), text))
+}
