@@ -103,6 +103,11 @@ impl Status {
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": self.message, "reason": self.reason, "code": self.code,
         });
+        if self.reason.is_empty()
+            && let Some(map) = body.as_object_mut()
+        {
+            map.remove("reason");
+        }
         if let Some(details) = &self.details {
             body["details"] = details.clone();
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::run::Run;
 use super::strategy;
+use super::update::Change;
 use super::{Answer, admit, body, conversion, metadata, ownership};
 use crate::api::{Object, Status, defaults, validation};
 
@@ -19,11 +20,18 @@ pub(crate) fn create(mut run: Run<'_, '_>) -> Result<Answer, Status> {
 }
 
 /// Makes a decoded object a kept one; also for updates that create.
-pub(crate) fn new_object(run: &mut Run<'_, '_>, mut object: Object) -> Result<Arc<Object>, Status> {
+pub(crate) fn new_object(run: &mut Run<'_, '_>, object: Object) -> Result<Arc<Object>, Status> {
+    new_object_by(run, object, Change::Put)
+}
+
+/// The same for an apply that creates.
+pub(crate) fn new_object_by(run: &mut Run<'_, '_>, mut object: Object, change: Change) -> Result<Arc<Object>, Status> {
     let gvk = run.gvk();
     defaults::fill(&gvk, object.json_mut());
     metadata::fill_new(run, &mut object);
-    ownership::written(run, &mut object, None);
+    if change != Change::Apply {
+        ownership::written(run, &mut object, None);
+    }
     admit::mutate(run, admit::Operation::Create, &mut object, None)?;
     let strategy = strategy::of(&run.request.resource);
     metadata::set_generation(&mut object, 0);

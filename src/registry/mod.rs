@@ -14,6 +14,7 @@ mod delete;
 pub mod list;
 mod metadata;
 mod ownership;
+mod patch;
 mod run;
 pub mod scale;
 pub mod selection;
@@ -164,6 +165,8 @@ fn carry_out(run: Run<'_, '_>) -> Result<Answer, Status> {
         (Verb::Create, None) => create::create(run),
         (Verb::Update, None) => update::update(run, Part::Main),
         (Verb::Update, Some("status")) => update::update(run, Part::Status),
+        (Verb::Patch, None) => patch::patch(run, Part::Main),
+        (Verb::Patch, Some("status")) => patch::patch(run, Part::Status),
         (Verb::Delete, None) => delete::delete(run),
         (Verb::DeleteCollection, None) => collection::delete_collection(run),
         _ => Err(Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")),

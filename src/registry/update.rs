@@ -96,6 +96,7 @@ pub(crate) fn replace(
         let warnings = validation::warnings(&gvk, &new, Some(old));
         run.warn(warnings);
     }
+    ownership::keep_times(&mut new, old);
     admit::validate(run, admit::Operation::Update, &new, Some(old))?;
     strategy.begin_update(run, &mut new, old)?;
     keep(run, new, old)
