@@ -16,7 +16,7 @@ pub(crate) fn written(run: &Run<'_, '_>, new: &mut Object, old: Option<&Object>)
     // Kept trees may have another version than the request's.
     let old = old.map(|old| conversion::shown(resource, old.json()));
     let tree = conversion::shown(resource, new.json());
-    let written = managers.update(old.as_ref(), tree, &manager, run.env.now);
+    let written = managers.update(old.as_deref(), tree.into_owned(), &manager, run.env.now);
     let metadata = new.metadata_mut();
     match written.pointer("/metadata/managedFields") {
         Some(entries) => metadata.insert("managedFields".into(), entries.clone()),

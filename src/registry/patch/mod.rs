@@ -34,7 +34,7 @@ pub(crate) fn patch(mut run: Run<'_, '_>, part: Part) -> Result<Answer, Status> 
 
 /// The object as the request's version shows it.
 fn current(run: &Run<'_, '_>, old: &Object) -> Json {
-    conversion::shown(&run.request.resource, old.json())
+    conversion::shown(&run.request.resource, old.json()).into_owned()
 }
 
 fn apply(mut run: Run<'_, '_>, part: Part, old: Option<Arc<Object>>) -> Result<Answer, Status> {
