@@ -1,0 +1,285 @@
+//! One pass over a value with the types at hand. Source of the rules: sigs.k8s.io/json, Go's encoding/json.
+
+use std::collections::HashSet;
+
+use base64::Engine as _;
+
+use crate::api::quantity::Quantity;
+use crate::api::{Json, JsonMap, status::quote};
+
+use super::go::{Field, Kind, Slot, Struct, Types};
+use super::json::Value;
+use super::{Decoded, time};
+
+/// After so many strict errors no more are kept.
+const STRICT_MAX: usize = 100;
+
+/// Decodes `value` as the type `name`.
+pub(super) fn decode(name: &str, value: Value) -> Result<Decoded, String> {
+    let types = Types::get();
+    let Some(index) = types.index_of(name) else { return Ok(Decoded { tree: value.into_json(), strict: Vec::new() }) };
+    let mut walk = Walk::new(types);
+    let tree = match value {
+        Value::Object(members) => walk.object(&types.structs[index], members)?,
+        Value::Null => walk.object(&types.structs[index], Vec::new())?,
+        other => {
+            let go = &types.structs[index].go;
+            return Err(format!("json: cannot unmarshal {} into Go value of type v1.{go}", other.sort()));
+        }
+    };
+    match walk.saved {
+        Some(error) => Err(error),
+        None => Ok(Decoded { tree, strict: walk.strict }),
+    }
+}
+
+struct Walk {
+    types: &'static Types,
+    strict: Vec<String>,
+    seen: HashSet<String>,
+    /// The first type error; decoding goes on after it, for an error that ends it counts more.
+    saved: Option<String>,
+    /// `spec.containers[0].image`
+    path: String,
+    /// `spec`, `containers`, `image`
+    fields: Vec<&'static str>,
+    /// Go's name of the struct whose field is being read.
+    parent: &'static str,
+}
+
+impl Walk {
+    fn new(types: &'static Types) -> Self {
+        Walk {
+            types,
+            strict: Vec::new(),
+            seen: HashSet::new(),
+            saved: None,
+            path: String::new(),
+            fields: Vec::new(),
+            parent: "",
+        }
+    }
+
+    fn note(&mut self, what: &str, name: &str) {
+        if self.strict.len() >= STRICT_MAX {
+            return;
+        }
+        let dot = if self.path.is_empty() { "" } else { "." };
+        let error = format!("{what} field {}", quote(&format!("{}{dot}{name}", self.path)));
+        if self.seen.insert(error.clone()) {
+            self.strict.push(error);
+        }
+    }
+
+    fn type_error(&self, sort: &str, go: &str) -> String {
+        if self.fields.is_empty() {
+            return format!("json: cannot unmarshal {sort} into Go value of type {go}");
+        }
+        format!("json: cannot unmarshal {sort} into Go struct field {}.{} of type {go}", self.parent, self.fields.join("."))
+    }
+
+    /// Keeps the error and takes the zero value instead.
+    fn mismatch(&mut self, sort: &str, go: &str) -> Option<Json> {
+        if self.saved.is_none() {
+            self.saved = Some(self.type_error(sort, go));
+        }
+        None
+    }
+
+    fn object(&mut self, of: &'static Struct, members: Vec<(String, Value)>) -> Result<Json, String> {
+        let mut out = JsonMap::new();
+        let mut given: HashSet<&'static str> = HashSet::with_capacity(members.len());
+        let length = self.path.len();
+        let parent = self.parent;
+        for (name, value) in members {
+            let Some(field) = of.fields.get(&name) else {
+                self.note("unknown", &name);
+                continue;
+            };
+            if !given.insert(&field.name) {
+                self.note("duplicate", &name);
+            }
+            if length > 0 {
+                self.path.push('.');
+            }
+            self.path.push_str(&name);
+            self.fields.push(&field.name);
+            self.parent = &of.go;
+            self.member(field, value, &mut out)?;
+            self.parent = parent;
+            self.fields.pop();
+            self.path.truncate(length);
+        }
+        for name in &of.always {
+            if !out.contains_key(name) {
+                let zero = self.zero_field(&of.fields[name]);
+                out.insert(name.clone(), zero);
+            }
+        }
+        Ok(Json::Object(out))
+    }
+
+    fn member(&mut self, field: &'static Field, value: Value, out: &mut JsonMap) -> Result<(), String> {
+        // Null sets a pointer, a list or a map back to nothing, and leaves anything else as it was.
+        if matches!(value, Value::Null) {
+            if field.pointer || matches!(field.slot.kind, Kind::List(_) | Kind::Map(_) | Kind::Bytes) {
+                out.remove(&field.name);
+            }
+            return Ok(());
+        }
+        let Some(tree) = self.slot(&field.slot, value)? else { return Ok(()) };
+        if !field.pointer && is_dropped(field, &tree) {
+            out.remove(&field.name);
+            return Ok(());
+        }
+        match (out.get_mut(&field.name), tree) {
+            // A struct or map given twice is decoded into twice.
+            (Some(Json::Object(old)), Json::Object(new)) => old.extend(new),
+            (_, tree) => {
+                out.insert(field.name.clone(), tree);
+            }
+        }
+        Ok(())
+    }
+
+    /// `None`: the zero value.
+    fn slot(&mut self, slot: &'static Slot, value: Value) -> Result<Option<Json>, String> {
+        Ok(match (&slot.kind, value) {
+            (Kind::Any, value) => Some(value.into_json()),
+            (Kind::Quantity, value) => Some(quantity(value)?),
+            (Kind::Time | Kind::MicroTime | Kind::IntOrString, Value::Null) | (_, Value::Null) => None,
+            (Kind::Time, value) => self.time(value, time::seconds)?,
+            (Kind::MicroTime, value) => self.time(value, time::micros)?,
+            (Kind::IntOrString, Value::String(text)) => Some(Json::String(text)),
+            (Kind::IntOrString, Value::Number(text)) => match text.parse::<i32>() {
+                Ok(number) => Some(number.into()),
+                Err(_) => return Err(self.type_error(&format!("number {text}"), "int32")),
+            },
+            (Kind::IntOrString, value) => return Err(self.type_error(value.sort(), "int32")),
+            (Kind::Text, Value::String(text)) => Some(Json::String(text)),
+            (Kind::Bool, Value::Bool(flag)) => Some(Json::Bool(flag)),
+            (Kind::Int32, Value::Number(text)) => match text.parse::<i32>() {
+                Ok(number) => Some(number.into()),
+                Err(_) => self.mismatch(&format!("number {text}"), &slot.go),
+            },
+            (Kind::Int64, Value::Number(text)) => match text.parse::<i64>() {
+                Ok(number) => Some(number.into()),
+                Err(_) => self.mismatch(&format!("number {text}"), &slot.go),
+            },
+            (Kind::Float, Value::Number(text)) => match text.parse::<f64>().ok().and_then(serde_json::Number::from_f64) {
+                Some(number) => Some(Json::Number(number)),
+                None => self.mismatch(&format!("number {text}"), &slot.go),
+            },
+            (Kind::Bytes, Value::String(text)) => self.bytes(&text),
+            (Kind::List(item), Value::List(items)) => Some(self.list(item, items)?),
+            (Kind::Map(value), Value::Object(members)) => Some(self.map(value, members)?),
+            (Kind::Struct(index), Value::Object(members)) => Some(self.object(&self.types.structs[*index], members)?),
+            (_, value) => self.mismatch(value.sort(), &slot.go),
+        })
+    }
+
+    fn time(&mut self, value: Value, read: fn(&str) -> Result<Option<String>, String>) -> Result<Option<Json>, String> {
+        match value {
+            Value::String(text) => Ok(read(&text)?.map(Json::String)),
+            other => Err(self.type_error(other.sort(), "string")),
+        }
+    }
+
+    fn bytes(&mut self, text: &str) -> Option<Json> {
+        match from_base64(text) {
+            Ok(bytes) => Some(base64::engine::general_purpose::STANDARD.encode(bytes).into()),
+            Err(at) => {
+                if self.saved.is_none() {
+                    self.saved = Some(format!("illegal base64 data at input byte {at}"));
+                }
+                None
+            }
+        }
+    }
+
+    fn list(&mut self, item: &'static Slot, items: Vec<Value>) -> Result<Json, String> {
+        let length = self.path.len();
+        let mut out = Vec::with_capacity(items.len());
+        for (index, value) in items.into_iter().enumerate() {
+            self.path.push_str(&format!("[{index}]"));
+            let tree = self.slot(item, value)?;
+            out.push(tree.unwrap_or_else(|| self.zero(item)));
+            self.path.truncate(length);
+        }
+        Ok(Json::Array(out))
+    }
+
+    fn map(&mut self, slot: &'static Slot, members: Vec<(String, Value)>) -> Result<Json, String> {
+        let length = self.path.len();
+        let mut out = JsonMap::new();
+        for (name, value) in members {
+            if out.contains_key(&name) {
+                self.note("duplicate", &name);
+            }
+            self.path.push('.');
+            self.path.push_str(&name);
+            let tree = self.slot(slot, value)?;
+            out.insert(name, tree.unwrap_or_else(|| self.zero(slot)));
+            self.path.truncate(length);
+        }
+        Ok(Json::Object(out))
+    }
+
+    fn zero_field(&self, field: &Field) -> Json {
+        if field.pointer { Json::Null } else { self.zero(&field.slot) }
+    }
+
+    /// What Go writes for a value that was never set.
+    fn zero(&self, slot: &Slot) -> Json {
+        match &slot.kind {
+            Kind::Text => "".into(),
+            Kind::Int32 | Kind::Int64 | Kind::IntOrString => 0.into(),
+            Kind::Float => 0.into(),
+            Kind::Bool => false.into(),
+            Kind::Quantity => "0".into(),
+            Kind::Bytes | Kind::Time | Kind::MicroTime | Kind::Any | Kind::List(_) | Kind::Map(_) => Json::Null,
+            Kind::Struct(index) => {
+                let of = &self.types.structs[*index];
+                Json::Object(of.always.iter().map(|n| (n.clone(), self.zero_field(&of.fields[n]))).collect())
+            }
+        }
+    }
+}
+
+/// Whether `omitempty` drops a value that was given.
+fn is_dropped(field: &Field, tree: &Json) -> bool {
+    let is_empty = match tree {
+        Json::Null => true,
+        Json::Bool(flag) => !flag,
+        Json::Number(number) => number.as_f64() == Some(0.0),
+        Json::String(text) => text.is_empty(),
+        Json::Array(items) => items.is_empty(),
+        Json::Object(members) => members.is_empty(),
+    };
+    match field.slot.kind {
+        Kind::Struct(_) | Kind::IntOrString | Kind::Quantity | Kind::Any => false,
+        Kind::Time | Kind::MicroTime => is_empty && field.omit_zero,
+        _ => is_empty && field.omit_empty,
+    }
+}
+
+/// Read from the raw JSON text, so a number counts as one that stands in quotes.
+fn quantity(value: Value) -> Result<Json, String> {
+    let parsed = match &value {
+        Value::Null => return Ok("0".into()),
+        Value::String(text) => Quantity::parse(text.trim()),
+        Value::Number(text) => Quantity::parse(text),
+        Value::Bool(_) | Value::List(_) | Value::Object(_) => Err(crate::api::quantity::FORMAT_ERROR.to_owned()),
+    };
+    parsed.map(|q| q.to_string().into())
+}
+
+/// Standard base64 with padding; line breaks are skipped. `Err`: where the text went wrong.
+fn from_base64(text: &str) -> Result<Vec<u8>, usize> {
+    let plain: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
+    base64::engine::general_purpose::STANDARD.decode(&plain).map_err(|error| match error {
+        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
+        base64::DecodeError::InvalidLength(at) => at.min(plain.len()),
+        base64::DecodeError::InvalidPadding => plain.trim_end_matches('=').len(),
+    })
+}
