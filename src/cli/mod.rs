@@ -1,11 +1,136 @@
 //! The command line: one file per command; answers to stdout, notes to stderr.
 
+mod api_resources;
+mod api_versions;
+mod complete;
+mod completion;
+mod context;
 pub mod diagnose;
+mod error;
+mod exit;
+mod flags;
+pub mod print;
+mod terminal;
+mod usage;
+mod version;
 pub mod wait;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches};
+
+pub use context::{Context, Server, World};
+pub use error::CliError;
+pub use exit::Exit;
+pub use flags::GlobalFlags;
+pub use terminal::Output;
+
+/// What a command gives back.
+pub type CliResult = Result<Exit, CliError>;
+
+#[derive(clap::Parser)]
+#[command(
+    name = "wl",
+    about = "Runs Kubernetes workloads on one machine's Podman, with no cluster",
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    infer_long_args = false,
+    subcommand_required = false
+)]
+struct Cli {
+    #[command(flatten)]
+    flags: GlobalFlags,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// The commands: the variant's name is the word on the command line, the struct its arguments.
+macro_rules! commands {
+    ($($(#[$attribute:meta])* $variant:ident($arguments:path),)*) => {
+        #[derive(clap::Subcommand)]
+        enum Command {
+            $($(#[$attribute])* $variant(Box<$arguments>),)*
+        }
+
+        impl Command {
+            async fn run(&self, ctx: &mut Context) -> CliResult {
+                match self {
+                    $(Command::$variant(arguments) => arguments.run(ctx).await,)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
+    ApiResources(api_resources::ApiResources),
+    ApiVersions(api_versions::ApiVersions),
+    Completion(completion::Completion),
+    Version(version::Version),
+}
+
+/// The tree of commands and flags, with pflag's rules for values.
+pub fn command() -> clap::Command {
+    flags::as_pflag(Cli::command())
+}
 
 /// Reads this process's arguments, does what they say and returns the exit code.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    clap_complete::CompleteEnv::with_factory(command).complete();
+    let world = World::of_this_process();
+    let mut builder = if world.wants_threads() {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(2);
+        builder
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    let Ok(runtime) = builder.enable_all().build() else {
+        return ExitCode::FAILURE;
+    };
+    let exit = runtime.block_on(run_with(world));
+    runtime.shutdown_background();
+    exit.into()
+}
+
+/// Does what `world.args` say, in that world alone: nothing of this process is read or written.
+pub async fn run_with(world: World) -> Exit {
+    let (args, mut ctx) = world.split();
+    let exit = match parse(&args, &mut ctx) {
+        Ok(None) => Exit::Success,
+        Ok(Some(command)) => match command.run(&mut ctx).await {
+            Ok(exit) => exit,
+            Err(error) => error.report(&mut ctx),
+        },
+        Err(exit) => exit,
+    };
+    if ctx.finish() { exit } else { Exit::BrokenPipe }
+}
+
+/// The command asked for; `None` where help was asked for, and printed.
+fn parse(args: &[OsString], ctx: &mut Context) -> Result<Option<Command>, Exit> {
+    let mut tree = command();
+    let parsed = tree.try_get_matches_from_mut(args).and_then(|matches| {
+        ctx.command_path = usage::path_of(&matches);
+        Cli::from_arg_matches(&matches)
+    });
+    match parsed {
+        Ok(cli) => {
+            ctx.flags = cli.flags;
+            ctx.prepare();
+            if cli.command.is_none() {
+                ctx.out.text(&tree.render_help().to_string());
+            }
+            Ok(cli.command)
+        }
+        Err(error) if !error.use_stderr() => {
+            ctx.out.text(&error.render().to_string());
+            Ok(None)
+        }
+        Err(error) => {
+            ctx.err.text(&usage::text(&error, &tree, args));
+            Err(Exit::Failure)
+        }
+    }
 }

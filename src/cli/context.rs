@@ -1,0 +1,195 @@
+//! What a command may know and touch: its flags, streams, folder, environment, clock and server.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{CliError, GlobalFlags, Output};
+use crate::client::Client;
+
+/// Reads the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The server that commands talk to.
+pub enum Server {
+    /// The one of the state directory: a running watch, or one made for this command.
+    Found,
+    /// This one.
+    Given(Client),
+}
+
+/// Everything around one run of the command line.
+pub struct World {
+    /// With the program's name first.
+    pub args: Vec<OsString>,
+    pub cwd: PathBuf,
+    pub env: BTreeMap<String, String>,
+    pub stdin: Box<dyn Read + Send>,
+    pub stdin_is_terminal: bool,
+    pub stdout: Output,
+    pub stderr: Output,
+    pub clock: Clock,
+    pub server: Server,
+}
+
+/// What a command works with.
+pub struct Context {
+    pub flags: GlobalFlags,
+    /// `wl get`, `wl rollout status`: for messages.
+    pub command_path: String,
+    pub cwd: PathBuf,
+    pub env: BTreeMap<String, String>,
+    pub stdin: Box<dyn Read + Send>,
+    pub stdin_is_terminal: bool,
+    /// Answers.
+    pub out: Output,
+    /// Notes, warnings, errors.
+    pub err: Output,
+    clock: Clock,
+    server: Server,
+    told: Vec<String>,
+}
+
+impl World {
+    /// The world as this process sees it.
+    pub fn of_this_process() -> Self {
+        World {
+            args: std::env::args_os().collect(),
+            cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+            env: std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect(),
+            stdin: Box::new(io::stdin()),
+            stdin_is_terminal: io::stdin().is_terminal(),
+            stdout: Output::new(Box::new(io::BufWriter::new(io::stdout())), io::stdout().is_terminal()),
+            stderr: Output::new(Box::new(io::stderr()), io::stderr().is_terminal()),
+            clock: Arc::new(Timestamp::now),
+            server: Server::Found,
+        }
+    }
+
+    /// Whether the command may have to run an engine inside this process.
+    pub(super) fn wants_threads(&self) -> bool {
+        !self.args.iter().any(|a| a == "version" || a == "completion")
+    }
+
+    pub(super) fn split(self) -> (Vec<OsString>, Context) {
+        let ctx = Context {
+            flags: GlobalFlags::default(),
+            command_path: "wl".into(),
+            cwd: self.cwd,
+            env: self.env,
+            stdin: self.stdin,
+            stdin_is_terminal: self.stdin_is_terminal,
+            out: self.stdout,
+            err: self.stderr,
+            clock: self.clock,
+            server: self.server,
+            told: Vec::new(),
+        };
+        (self.args, ctx)
+    }
+}
+
+impl Context {
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// The namespace that is meant where none is named in a manifest.
+    pub fn namespace(&self) -> &str {
+        match self.flags.namespace.as_deref() {
+            None | Some("") => "default",
+            Some(namespace) => namespace,
+        }
+    }
+
+    /// A path as the user means it: relative ones start at the command's folder.
+    pub fn path(&self, path: impl AsRef<Path>) -> PathBuf {
+        self.cwd.join(path)
+    }
+
+    /// The folder that holds everything `wl` keeps.
+    pub fn state_dir(&self) -> PathBuf {
+        state_dir(self.flags.state_dir.as_deref(), &self.env, &self.cwd)
+    }
+
+    /// Warns on stderr, each text once.
+    pub fn warn(&mut self, text: &str) {
+        if !self.told.iter().any(|t| t == text) {
+            self.told.push(text.to_owned());
+            self.err.line(&format!("Warning: {text}"));
+        }
+    }
+
+    /// Warns of what the server warned of.
+    pub fn warn_all(&mut self, texts: &[String]) {
+        for text in texts {
+            self.warn(text);
+        }
+    }
+
+    /// The client of the API server that this command is meant for.
+    pub async fn client(&mut self) -> Result<Client, CliError> {
+        if let Some(context) = &self.flags.context {
+            let text = format!("Error in configuration: context was not found for specified context: {context}");
+            return Err(CliError::Verbatim(text));
+        }
+        let client = match &self.server {
+            Server::Given(client) => client.clone(),
+            Server::Found => {
+                let client = self.find().await?;
+                self.server = Server::Given(client.clone());
+                client
+            }
+        };
+        client.set_timeout(self.flags.request_timeout.filter(|t| !t.is_zero()));
+        Ok(client)
+    }
+
+    /// The client in use already, if there is one.
+    pub(super) fn running_client(&self) -> Option<Client> {
+        match &self.server {
+            Server::Given(client) => Some(client.clone()),
+            Server::Found => None,
+        }
+    }
+
+    async fn find(&mut self) -> Result<Client, CliError> {
+        let socket = self.state_dir().join("api.sock");
+        if tokio::net::UnixStream::connect(&socket).await.is_ok() {
+            return Ok(Client::unix(socket));
+        }
+        Err(CliError::message(format!("no watch is running: nothing answers on {}", socket.display())))
+    }
+
+    pub(super) fn prepare(&mut self) {
+        if self.flags.namespace.is_none() {
+            self.flags.namespace = self.env.get("WL_NAMESPACE").filter(|n| !n.is_empty()).cloned();
+        }
+    }
+
+    /// Flushes; `false` if nobody read the answer.
+    pub(super) fn finish(&mut self) -> bool {
+        self.out.flush();
+        self.err.flush();
+        !self.out.is_broken()
+    }
+}
+
+/// `--state-dir`, `WL_STATE_DIR`, or the user's state folder (XDG Base Directory Specification).
+pub(super) fn state_dir(flag: Option<&Path>, env: &BTreeMap<String, String>, cwd: &Path) -> PathBuf {
+    let set = |name: &str| env.get(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    if let Some(dir) = flag.map(Path::to_owned).or_else(|| set("WL_STATE_DIR")) {
+        return cwd.join(dir);
+    }
+    if let Some(dir) = set("XDG_STATE_HOME").filter(|d| d.is_absolute()) {
+        return dir.join("wl");
+    }
+    match set("HOME") {
+        Some(home) => cwd.join(home).join(".local/state/wl"),
+        None => PathBuf::from("/var/lib/wl"),
+    }
+}

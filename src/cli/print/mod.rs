@@ -1,0 +1,12 @@
+//! Trees → text: tables, JSON, YAML, names, JSONPath, Go templates, custom columns.
+
+pub mod columns;
+pub mod flags;
+pub mod goformat;
+pub mod gotemplate;
+pub mod json;
+pub mod jsonpath;
+pub mod kyaml;
+pub mod table;
+pub mod tabwriter;
+pub mod yaml;
