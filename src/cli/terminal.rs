@@ -56,7 +56,7 @@ impl Output {
     }
 }
 
-impl io::Write for Output {
+impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.raw(bytes);
         Ok(bytes.len())

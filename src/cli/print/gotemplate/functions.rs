@@ -158,7 +158,6 @@ fn print(arguments: &[Value]) -> String {
         }
         out.push_str(&shown(argument));
     }
-    // `print "a" "b"` prints `ab` in fmt, and so does a template.
     out
 }
 
@@ -179,7 +178,7 @@ fn printf(arguments: &[Value]) -> Result<String, String> {
         while let Some(c) = chars.next_if(|c| matches!(c, '-' | '+' | '#' | ' ' | '0')) {
             flags.push(c);
         }
-        let mut digits = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| {
+        let digits = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| {
             let mut text = String::new();
             while let Some(c) = chars.next_if(char::is_ascii_digit) {
                 text.push(c);

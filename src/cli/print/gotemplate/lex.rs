@@ -60,6 +60,20 @@ impl<'a> Lexer<'a> {
         &self.text[self.at..]
     }
 
+    /// A name, which must end where names may end.
+    fn word(&mut self, token: Token, length: usize) -> Result<(), Wrong> {
+        let behind = &self.rest()[length..];
+        match behind.chars().next() {
+            Some(c) if !is_space(c) && !matches!(c, '.' | ',' | '|' | ':' | ')' | '(') && !behind.starts_with("}}") => {
+                Err((self.at, format!("bad character U+{:04X} '{c}'", c as u32)))
+            }
+            _ => {
+                self.push(token, length);
+                Ok(())
+            }
+        }
+    }
+
     fn push(&mut self, token: Token, length: usize) {
         self.tokens.push(Placed { token, at: self.at });
         self.at += length;
@@ -158,12 +172,12 @@ impl<'a> Lexer<'a> {
                 }
                 '$' => {
                     let end = rest[1..].find(|c| !is_word(c)).map_or(rest.len(), |n| n + 1);
-                    self.push(Token::Variable(rest[..end].into()), end);
+                    self.word(Token::Variable(rest[..end].into()), end)?;
                 }
                 '.' if !rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
                     let end = rest[1..].find(|c| !is_word(c)).map_or(rest.len(), |n| n + 1);
                     let token = if end == 1 { Token::Dot } else { Token::Field(rest[1..end].into()) };
-                    self.push(token, end);
+                    if end == 1 { self.push(token, end) } else { self.word(token, end)? }
                 }
                 c if c.is_ascii_digit() || matches!(c, '+' | '-' | '.') => {
                     let end = rest[1..]
@@ -173,7 +187,7 @@ impl<'a> Lexer<'a> {
                 }
                 c if is_word(c) => {
                     let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-                    self.push(Token::Identifier(rest[..end].into()), end);
+                    self.word(Token::Identifier(rest[..end].into()), end)?;
                 }
                 c => self.push(Token::Other(c), c.len_utf8()),
             }

@@ -79,7 +79,7 @@ mod tests {
         check("{{range .items}}{{if eq .name \"b\"}}{{break}}{{end}}{{.name}}{{end}}", "a");
         check("{{and .kind .n}} {{or .nosuch \"d\"}} {{ne 1 2}} {{lt 1 2}} {{exists . \"kind\"}}", "3 d true true true");
         check("{{(index .items 0).name}}{{$.kind}}", "aList");
-        check("{{print 1 2 \"a\" \"b\"}}", "1 2a b");
+        check("{{print 1 2 \"a\" \"b\"}}", "1 2ab");
     }
 
     #[test]
@@ -89,7 +89,7 @@ mod tests {
             ("{{if .a}}x", "template: output:1: unexpected EOF"),
             ("\n{{nosuch .a}}", "template: output:2: function \"nosuch\" not defined"),
             ("{{end}}", "template: output:1: unexpected {{end}}"),
-            ("{{.a}", "template: output:1: unexpected \"}\" in operand"),
+            ("{{.a}", "template: output:1: bad character U+007D '}'"),
         ] {
             assert_eq!(GoTemplate::parse(template).map(|_| ()), Err(expected.to_owned()), "{template}");
         }
