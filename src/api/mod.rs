@@ -6,6 +6,7 @@ pub mod defaults;
 pub mod go_time;
 pub mod object;
 pub mod quantity;
+pub mod requests;
 pub mod resource;
 pub mod schema;
 pub mod selector;

@@ -1,0 +1,110 @@
+//! The end of containers and of whole pods: signals, graces, the order of sidecars.
+//! Source: pkg/kubelet/kuberuntime/kuberuntime_container.go, kuberuntime_termination_order.go.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
+
+use super::identity::{self, Place};
+use super::memory::Kill;
+use super::{Context, PodEvent, PodMemory, Step, observed, security};
+use crate::api::requests::is_sidecar;
+use crate::runtime::{Action, Container, Sandbox};
+
+pub const KILL: i32 = 9;
+
+/// Every container has at least this long between its signal and SIGKILL
+/// (kuberuntime_container.go: minimumGracePeriodInSeconds).
+pub const LEAST_GRACE: SignedDuration = SignedDuration::from_secs(2);
+
+/// The grace of the pod's spec.
+pub fn spec_grace(pod: &Pod) -> SignedDuration {
+    let seconds = pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds).unwrap_or(30);
+    SignedDuration::from_secs(seconds.max(0))
+}
+
+/// Begins to end one container, unless that is under way already.
+pub fn begin(
+    pod: &Pod,
+    container: &Container,
+    grace: SignedDuration,
+    message: &str,
+    memory: &mut PodMemory,
+    now: Timestamp,
+    events: &mut Vec<PodEvent>,
+) {
+    if memory.kills.contains_key(&container.id) {
+        return;
+    }
+    let place = identity::find(pod, &container.name).map_or(Place::Main, |(_, place)| place);
+    events.push(PodEvent::normal("Killing", message, identity::field_path(place, &container.name)));
+    let kill = Kill { name: container.name.clone(), since: now, term_sent_at: None, grace, kill_sent: false, retry_at: None };
+    memory.kills.insert(container.id.clone(), kill);
+}
+
+/// The next signals of all kills under way, and when to look again. Kills of containers that have
+/// ended are forgotten.
+pub fn signals(
+    pod: &Pod,
+    observed: Option<&Sandbox>,
+    memory: &mut PodMemory,
+    context: &Context<'_>,
+) -> (Vec<Step>, Option<Timestamp>) {
+    let now = context.now;
+    let running: Vec<&Container> = observed::running(observed).collect();
+    memory.kills.retain(|id, _| running.iter().any(|c| &c.id == id));
+    let (mut steps, mut wake_at) = (Vec::new(), None::<Timestamp>);
+    let whole_pod = memory.ending.is_some() || memory.sandbox.replacing;
+    let mut wake = |at: Timestamp| wake_at = Some(wake_at.map_or(at, |w| w.min(at)));
+    for container in &running {
+        let turn = !whole_pod || is_its_turn(pod, &container.name, &running);
+        let Some(kill) = memory.kills.get_mut(&container.id) else { continue };
+        if let Some(at) = kill.retry_at.filter(|at| *at > now) {
+            wake(at);
+            continue;
+        }
+        kill.retry_at = None;
+        let grace_over_at = kill.since + kill.grace;
+        match kill.term_sent_at {
+            None if turn || now >= grace_over_at => {
+                kill.term_sent_at = Some(now);
+                let signal = stop_signal(container);
+                steps.push(signal_step(container, signal, pod, "is to end"));
+                wake(grace_over_at.max(now + LEAST_GRACE));
+            }
+            None => wake(grace_over_at),
+            Some(sent_at) => {
+                let deadline = grace_over_at.max(sent_at + LEAST_GRACE);
+                if now < deadline {
+                    wake(deadline);
+                } else if kill.kill_sent {
+                    wake(now + LEAST_GRACE);
+                } else {
+                    kill.kill_sent = true;
+                    steps.push(signal_step(container, KILL, pod, "has not ended within its grace"));
+                    wake(now + LEAST_GRACE);
+                }
+            }
+        }
+    }
+    (steps, wake_at)
+}
+
+/// Main containers at once; a sidecar when all that come after it in the spec have ended.
+fn is_its_turn(pod: &Pod, name: &str, running: &[&Container]) -> bool {
+    let Some(spec) = &pod.spec else { return true };
+    let init = spec.init_containers.as_deref().unwrap_or_default();
+    let Some(position) = init.iter().position(|c| c.name == name).filter(|i| is_sidecar(&init[*i])) else { return true };
+    let later_sidecars = init[position + 1..].iter().filter(|c| is_sidecar(c)).map(|c| c.name.as_str());
+    let mut later = spec.containers.iter().map(|c| c.name.as_str()).chain(later_sidecars);
+    !later.any(|name| running.iter().any(|c| c.name == name))
+}
+
+fn signal_step(container: &Container, signal: i32, pod: &Pod, why: &str) -> Step {
+    let action = Action::SignalContainer { id: container.id.clone(), pod_uid: identity::uid(pod).into(), signal };
+    Step::new(action, format!("container {} {why}", container.name))
+}
+
+fn stop_signal(container: &Container) -> i32 {
+    let kept = container.annotations.get(identity::STOP_SIGNAL);
+    security::signal_number(kept.map_or("SIGTERM", String::as_str))
+}

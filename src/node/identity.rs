@@ -1,0 +1,73 @@
+//! How the node names a pod and its containers to others, and what it remembers in labels and annotations.
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+use sha2::{Digest, Sha256};
+
+/// Annotation of a container: seconds of back-off that came before this attempt.
+pub const BACKOFF: &str = "wl.backoff";
+/// Annotation of a container: the signal that asks it to end.
+pub const STOP_SIGNAL: &str = "wl.stop-signal";
+/// Annotation of a container: the image's reference with its digest.
+pub const IMAGE_REFERENCE: &str = "wl.image-reference";
+
+/// `p_<namespace>(<uid>)`, as the kubelet's messages name a pod.
+pub fn pod_text(pod: &Pod) -> String {
+    let meta = &pod.metadata;
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    format!("{}_{}({})", text(&meta.name), text(&meta.namespace), text(&meta.uid))
+}
+
+pub fn uid(pod: &Pod) -> &str {
+    pod.metadata.uid.as_deref().unwrap_or_default()
+}
+
+pub fn namespace(pod: &Pod) -> &str {
+    pod.metadata.namespace.as_deref().unwrap_or_default()
+}
+
+pub fn name(pod: &Pod) -> &str {
+    pod.metadata.name.as_deref().unwrap_or_default()
+}
+
+/// Hash of what a running container is compared by: its name and image, as the kubelet since 1.31
+/// (everything else of a container cannot be changed, or is changed in place).
+/// Source: pkg/kubelet/container/helpers.go: HashContainer.
+pub fn spec_hash(container: &Container) -> String {
+    let mut hash = Sha256::new();
+    hash.update(container.name.as_bytes());
+    hash.update([0]);
+    hash.update(container.image.as_deref().unwrap_or_default().as_bytes());
+    hex(&hash.finalize()[..8])
+}
+
+/// A short hash of any text.
+pub fn short_hash(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes)[..8])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Which list of the spec a container stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Init,
+    Main,
+}
+
+/// `spec.containers{c}`.
+pub fn field_path(place: Place, name: &str) -> String {
+    match place {
+        Place::Init => format!("spec.initContainers{{{name}}}"),
+        Place::Main => format!("spec.containers{{{name}}}"),
+    }
+}
+
+/// A container of the pod by name, and where it stands.
+pub fn find<'a>(pod: &'a Pod, name: &str) -> Option<(&'a Container, Place)> {
+    let spec = pod.spec.as_ref()?;
+    let main = spec.containers.iter().map(|c| (c, Place::Main));
+    let init = spec.init_containers.iter().flatten().map(|c| (c, Place::Init));
+    main.chain(init).find(|(c, _)| c.name == name)
+}

@@ -1,0 +1,178 @@
+//! What is known of a pod's containers: from the runtime, from this process, from the API's last status.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+
+use super::PodMemory;
+use super::memory::Lost;
+use crate::runtime::{Action, Container, ContainerState, Exit, Outcome, Sandbox, SandboxState};
+
+/// The newest attempt of a container, as far as decisions need it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen<'a> {
+    /// Made and not started.
+    Created(&'a Container),
+    Running(&'a Container),
+    /// Ended, or the runtime could not start it.
+    Exited { container: Option<&'a Container>, exit: Cow<'a, Exit>, start_error: bool },
+}
+
+/// The newest attempt of a container.
+pub fn latest<'a>(observed: Option<&'a Sandbox>, name: &str) -> Option<&'a Container> {
+    observed?.containers.iter().filter(|c| c.name == name).max_by_key(|c| c.attempt)
+}
+
+/// The attempt before the newest.
+pub fn previous<'a>(observed: Option<&'a Sandbox>, name: &str) -> Option<&'a Container> {
+    let newest = latest(observed, name)?.attempt;
+    observed?.containers.iter().filter(|c| c.name == name && c.attempt < newest).max_by_key(|c| c.attempt)
+}
+
+/// How the newest attempt of a container stands; `None`: there never was one, or it vanished.
+pub fn seen<'a>(pod: &Pod, observed: Option<&'a Sandbox>, memory: &'a PodMemory, name: &str) -> Option<Seen<'a>> {
+    if let Some(container) = latest(observed, name) {
+        return Some(of(container, memory));
+    }
+    if let Some(lost) = memory.containers.get(name).and_then(|m| m.lost.as_ref()) {
+        return Some(Seen::Exited { container: None, exit: Cow::Borrowed(&lost.exit), start_error: false });
+    }
+    let exit = lost_of(status_of(pod, name)?)?.exit;
+    Some(Seen::Exited { container: None, exit: Cow::Owned(exit), start_error: false })
+}
+
+/// How one attempt stands.
+pub fn of<'a>(container: &'a Container, memory: &PodMemory) -> Seen<'a> {
+    match &container.state {
+        ContainerState::Running { .. } => Seen::Running(container),
+        ContainerState::Exited(exit) => {
+            Seen::Exited { container: Some(container), exit: Cow::Borrowed(exit), start_error: false }
+        }
+        ContainerState::Unknown => {
+            let exit = unknown_exit(container.created_at);
+            Seen::Exited { container: Some(container), exit: Cow::Owned(exit), start_error: false }
+        }
+        ContainerState::Created => {
+            let error = memory.containers.get(&container.name).and_then(|m| m.start_errors.get(&container.id));
+            match error {
+                None => Seen::Created(container),
+                Some(error) => {
+                    // containerd's way to say that nothing ever ran: code 128, started at the epoch.
+                    let exit = Exit {
+                        code: 128,
+                        started_at: Some(Timestamp::UNIX_EPOCH),
+                        finished_at: error.at,
+                        oom_killed: false,
+                        message: error.message.clone(),
+                    };
+                    Seen::Exited { container: Some(container), exit: Cow::Owned(exit), start_error: true }
+                }
+            }
+        }
+    }
+}
+
+/// What containerd says of a container that it lost (after a reboot).
+fn unknown_exit(at: Timestamp) -> Exit {
+    Exit { code: 255, started_at: None, finished_at: at, oom_killed: false, message: String::new() }
+}
+
+/// The status that the API has of a container.
+pub fn status_of<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
+    let status = pod.status.as_ref()?;
+    let main = status.container_statuses.iter().flatten();
+    main.chain(status.init_container_statuses.iter().flatten()).find(|s| s.name == name)
+}
+
+/// An attempt of which only the API's status is left.
+pub fn lost_of(status: &ContainerStatus) -> Option<Lost> {
+    let ended = status.state.as_ref()?.terminated.as_ref()?;
+    Some(Lost {
+        attempt: u32::try_from(status.restart_count).unwrap_or(0),
+        id: ended.container_id.clone().unwrap_or_default(),
+        image: status.image.clone(),
+        image_id: status.image_id.clone(),
+        exit: Exit {
+            code: ended.exit_code,
+            started_at: ended.started_at.as_ref().map(|t| t.0),
+            finished_at: ended.finished_at.as_ref().map_or(Timestamp::UNIX_EPOCH, |t| t.0),
+            oom_killed: ended.reason.as_deref() == Some("OOMKilled"),
+            message: ended.message.clone().unwrap_or_default(),
+        },
+    })
+}
+
+/// The number of the next attempt of a container.
+pub fn next_attempt(pod: &Pod, observed: Option<&Sandbox>, memory: &PodMemory, name: &str) -> u32 {
+    let seen = latest(observed, name).map(|c| c.attempt);
+    let lost = memory.containers.get(name).and_then(|m| m.lost.as_ref()).map(|l| l.attempt);
+    let told = status_of(pod, name).filter(|s| ever_ran(s)).and_then(|s| u32::try_from(s.restart_count).ok());
+    [seen, lost, told].into_iter().flatten().max().map_or(0, |last| last.saturating_add(1))
+}
+
+fn ever_ran(status: &ContainerStatus) -> bool {
+    status.container_id.as_deref().is_some_and(|id| !id.is_empty())
+        || status.last_state.as_ref().is_some_and(|s| s.terminated.is_some())
+}
+
+/// The containers that run (or are paused).
+pub fn running(observed: Option<&Sandbox>) -> impl Iterator<Item = &Container> {
+    let all = observed.into_iter().flat_map(|s| s.containers.iter());
+    all.filter(|c| matches!(c.state, ContainerState::Running { .. }))
+}
+
+/// Takes over into `observed` what an action has just done, so that the next look need not wait for
+/// the runtime's answer. What cannot be known (pids, times of exits) comes with the next observation.
+pub fn apply(observed: &mut Option<Sandbox>, action: &Action, outcome: &Outcome, now: Timestamp) {
+    match (action, outcome) {
+        (Action::RunSandbox(config), Outcome::Sandbox { id, ips }) => {
+            *observed = Some(Sandbox {
+                uid: config.uid.clone(),
+                namespace: config.namespace.clone(),
+                name: config.name.clone(),
+                id: id.clone(),
+                state: SandboxState::Ready,
+                attempt: config.attempt,
+                created_at: now,
+                ips: ips.clone(),
+                pid: None,
+                containers: Vec::new(),
+                annotations: config.annotations.clone(),
+            });
+        }
+        (Action::CreateContainer(config), Outcome::Container { id }) => {
+            let Some(sandbox) = observed else { return };
+            sandbox.containers.push(Container {
+                id: id.clone(),
+                name: config.name.clone(),
+                attempt: config.attempt,
+                state: ContainerState::Created,
+                image: config.image.clone(),
+                image_id: String::new(),
+                spec_hash: config.spec_hash.clone(),
+                created_at: now,
+                log_path: String::new(),
+                annotations: config.annotations.clone(),
+            });
+        }
+        (Action::StartContainer { id, .. }, _) => {
+            let containers = observed.iter_mut().flat_map(|s| s.containers.iter_mut());
+            for container in containers.filter(|c| &c.id == id && c.state == ContainerState::Created) {
+                container.state = ContainerState::Running { started_at: now, pid: 0, paused: false };
+            }
+        }
+        (Action::RemoveContainer { id, .. }, _) => {
+            if let Some(sandbox) = observed {
+                sandbox.containers.retain(|c| &c.id != id);
+            }
+        }
+        (Action::StopSandbox { .. }, _) => {
+            if let Some(sandbox) = observed {
+                sandbox.state = SandboxState::NotReady;
+            }
+        }
+        (Action::RemoveSandbox { .. }, _) => *observed = None,
+        _ => {}
+    }
+}

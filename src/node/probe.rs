@@ -1,0 +1,277 @@
+//! Probes without their I/O: when one is due, and what a run of answers means.
+//! Source: pkg/kubelet/prober/worker.go, prober_manager.go.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Container, Pod, Probe};
+
+use super::identity::{self, Place};
+use super::{PodEvent, PodMemory, observed};
+use crate::api::requests::is_sidecar;
+use crate::runtime::{ContainerState, Sandbox};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Startup,
+    Liveness,
+    Readiness,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Startup => "Startup",
+            Kind::Liveness => "Liveness",
+            Kind::Readiness => "Readiness",
+        }
+    }
+
+    /// The container's probe of this kind.
+    pub fn of(self, container: &Container) -> Option<&Probe> {
+        match self {
+            Kind::Startup => container.startup_probe.as_ref(),
+            Kind::Liveness => container.liveness_probe.as_ref(),
+            Kind::Readiness => container.readiness_probe.as_ref(),
+        }
+    }
+}
+
+const KINDS: [Kind; 3] = [Kind::Startup, Kind::Liveness, Kind::Readiness];
+
+/// What one probe answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    Success,
+    /// Counts as success and makes an event (`ProbeWarning`).
+    Warning(String),
+    Failure(String),
+    /// It could not be asked; counts as nothing.
+    Error(String),
+}
+
+/// The probes of the newest attempt of one container.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Probes {
+    /// Runtime id of the attempt that the counts are about.
+    of: String,
+    counts: [Count; 3],
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Count {
+    last: Option<bool>,
+    run: i32,
+    verdict: Option<bool>,
+    /// A verdict that ends the container: nothing is asked until there is a new one.
+    on_hold: bool,
+    /// Number of the last tick that was used, counted from the pod's admission.
+    tick: Option<i64>,
+    asked: bool,
+}
+
+impl Probes {
+    fn count(&self, kind: Kind, id: &str) -> Option<&Count> {
+        (self.of == id).then(|| &self.counts[kind as usize])
+    }
+
+    fn verdict(&self, kind: Kind, id: &str) -> Option<bool> {
+        self.count(kind, id)?.verdict
+    }
+
+    /// Whether the attempt counts as started.
+    pub fn started(&self, container: &Container, id: &str) -> bool {
+        container.startup_probe.is_none() || self.verdict(Kind::Startup, id) == Some(true)
+    }
+
+    /// Whether the readiness probe, if there is one, says yes.
+    pub fn ready(&self, container: &Container, id: &str) -> bool {
+        container.readiness_probe.is_none() || self.verdict(Kind::Readiness, id) == Some(true)
+    }
+
+    /// The probe that has condemned the attempt.
+    pub fn condemned(&self, id: &str) -> Option<Kind> {
+        [Kind::Startup, Kind::Liveness].into_iter().find(|k| self.verdict(*k, id) == Some(false))
+    }
+
+    fn renew(&mut self, id: &str) {
+        if self.of != id {
+            *self = Probes { of: id.to_owned(), counts: Default::default() };
+        }
+    }
+
+    fn record(&mut self, kind: Kind, probe: &Probe, success: bool) {
+        let count = &mut self.counts[kind as usize];
+        if count.last == Some(success) {
+            count.run = count.run.saturating_add(1);
+        } else {
+            count.last = Some(success);
+            count.run = 1;
+        }
+        let threshold = if success { probe.success_threshold.unwrap_or(1) } else { probe.failure_threshold.unwrap_or(3) };
+        if count.run < threshold {
+            return;
+        }
+        count.verdict = Some(success);
+        if !success && kind != Kind::Readiness {
+            count.on_hold = true;
+            count.run = 0;
+        }
+    }
+}
+
+/// One probe to ask now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Due {
+    pub container: String,
+    pub id: String,
+    pub kind: Kind,
+}
+
+/// The probes that are due at `now`, and when the next will be.
+pub fn due(pod: &Pod, sandbox: &Sandbox, memory: &mut PodMemory, now: Timestamp) -> (Vec<Due>, Option<Timestamp>) {
+    let (mut list, mut next) = (Vec::new(), None::<Timestamp>);
+    let Some(spec) = &pod.spec else { return (list, next) };
+    let admitted_at = memory.admitted_at.unwrap_or(now);
+    let ending = memory.ending.is_some();
+    let sidecars = spec.init_containers.iter().flatten().filter(|c| is_sidecar(c));
+    for container in spec.containers.iter().chain(sidecars) {
+        let Some(newest) = observed::latest(Some(sandbox), &container.name) else { continue };
+        let ContainerState::Running { started_at, .. } = newest.state else { continue };
+        if KINDS.iter().all(|k| k.of(container).is_none()) {
+            continue;
+        }
+        let probes = &mut memory.container(&container.name).probes;
+        probes.renew(&newest.id);
+        let started = probes.started(container, &newest.id);
+        for kind in KINDS {
+            let Some(probe) = kind.of(container) else { continue };
+            let asleep = probes.counts[kind as usize].on_hold || (started == (kind == Kind::Startup)) || (ending && kind != Kind::Readiness);
+            if asleep {
+                continue;
+            }
+            let count = &mut probes.counts[kind as usize];
+            let at = tick(count, probe, kind, admitted_at, started_at, now);
+            match at {
+                Tick::Now => list.push(Due { container: container.name.clone(), id: newest.id.clone(), kind }),
+                Tick::At(_) => {}
+            }
+            let period = period(probe);
+            let wake = match at {
+                Tick::At(at) => at,
+                Tick::Now => now + period,
+            };
+            next = Some(next.map_or(wake, |n| n.min(wake)));
+        }
+    }
+    (list, next)
+}
+
+enum Tick {
+    Now,
+    At(Timestamp),
+}
+
+fn period(probe: &Probe) -> SignedDuration {
+    SignedDuration::from_secs(i64::from(probe.period_seconds.unwrap_or(10).max(1)))
+}
+
+/// Ticks come every period since the pod's admission; readiness also looks once as soon as it may.
+fn tick(count: &mut Count, probe: &Probe, kind: Kind, admitted_at: Timestamp, started_at: Timestamp, now: Timestamp) -> Tick {
+    let period = period(probe);
+    let index = now.duration_since(admitted_at).as_millis().div_euclid(period.as_millis());
+    let index = i64::try_from(index).unwrap_or(0);
+    let next = admitted_at + SignedDuration::from_millis(i64::try_from(period.as_millis()).unwrap_or(1000).saturating_mul(index + 1));
+    let delayed_until = started_at + SignedDuration::from_secs(i64::from(probe.initial_delay_seconds.unwrap_or(0)));
+    if now < delayed_until {
+        return Tick::At(delayed_until.max(if kind == Kind::Readiness { delayed_until } else { next.min(delayed_until) }));
+    }
+    let at_once = kind == Kind::Readiness && !count.asked;
+    if !at_once && count.tick.is_none() {
+        // The tick before the container ran came to nothing.
+        let at_start = started_at.duration_since(admitted_at).as_millis().div_euclid(period.as_millis());
+        count.tick = Some(i64::try_from(at_start).unwrap_or(0));
+    }
+    if at_once || count.tick.is_some_and(|t| t < index) {
+        count.tick = Some(index);
+        count.asked = true;
+        return Tick::Now;
+    }
+    Tick::At(next)
+}
+
+/// Takes in what a probe answered; gives the events about it.
+pub fn record(pod: &Pod, memory: &mut PodMemory, due: &Due, answer: &Answer) -> Vec<PodEvent> {
+    let Some((container, place)) = identity::find(pod, &due.container) else { return Vec::new() };
+    let Some(probe) = due.kind.of(container) else { return Vec::new() };
+    let path = identity::field_path(place, &due.container);
+    let kind = due.kind.name();
+    let probes = &mut memory.container(&due.container).probes;
+    if probes.of != due.id {
+        return Vec::new();
+    }
+    match answer {
+        Answer::Success => {
+            probes.record(due.kind, probe, true);
+            Vec::new()
+        }
+        Answer::Warning(text) => {
+            probes.record(due.kind, probe, true);
+            vec![PodEvent::warning("ProbeWarning", format!("{kind} probe warning: {text}"), path)]
+        }
+        Answer::Failure(text) => {
+            probes.record(due.kind, probe, false);
+            vec![PodEvent::warning("Unhealthy", format!("{kind} probe failed: {text}"), path)]
+        }
+        Answer::Error(text) => vec![PodEvent::warning("Unhealthy", format!("{kind} probe errored: {text}"), path)],
+    }
+}
+
+/// What the kubelet says when it ends a container because of a probe.
+pub(super) fn kill_message(kind: Kind, place: Place, name: &str, restarts: bool) -> String {
+    let what = match place {
+        Place::Init => "Init container",
+        Place::Main => "Container",
+    };
+    let probe = if kind == Kind::Startup { "startup" } else { "liveness" };
+    let message = format!("{what} {name} failed {probe} probe");
+    if restarts && place == Place::Main { format!("{message}, will be restarted") } else { message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn probe(success: i32, failure: i32) -> Probe {
+        Probe { success_threshold: Some(success), failure_threshold: Some(failure), ..Probe::default() }
+    }
+
+    #[test]
+    fn a_verdict_needs_a_whole_run_of_equal_answers() {
+        let mut probes = Probes { of: "a".into(), ..Probes::default() };
+        let p = probe(2, 3);
+        for (answer, verdict) in [
+            (true, None),
+            (false, None),
+            (true, None),
+            (true, Some(true)),
+            (false, Some(true)),
+            (false, Some(true)),
+            (false, Some(false)),
+            (true, Some(false)),
+            (true, Some(true)),
+        ] {
+            probes.record(Kind::Readiness, &p, answer);
+            assert_eq!(probes.verdict(Kind::Readiness, "a"), verdict);
+        }
+        assert_eq!(probes.verdict(Kind::Readiness, "b"), None);
+    }
+
+    #[test]
+    fn a_condemned_container_is_not_asked_again() {
+        let mut probes = Probes { of: "a".into(), ..Probes::default() };
+        probes.record(Kind::Liveness, &probe(1, 1), false);
+        assert_eq!(probes.condemned("a"), Some(Kind::Liveness));
+        assert!(probes.counts[Kind::Liveness as usize].on_hold);
+        probes.renew("b");
+        assert_eq!(probes.condemned("b"), None);
+    }
+}

@@ -1,0 +1,232 @@
+//! How a step went: what is remembered of it, and which events it makes.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
+
+use super::identity::{self, Place};
+use super::memory::{Checked, StartError};
+use super::{PodEvent, PodMemory, backoff, volumes};
+use crate::runtime::{Action, Outcome, RuntimeError, RuntimeErrorKind};
+
+/// Between two tries of something that failed because nobody answered.
+const SOON: SignedDuration = SignedDuration::from_secs(1);
+
+impl PodMemory {
+    /// Takes in how `action` went at `now`.
+    pub fn record(
+        &mut self,
+        pod: &Pod,
+        action: &Action,
+        result: &Result<Outcome, RuntimeError>,
+        now: Timestamp,
+    ) -> Vec<PodEvent> {
+        let mut events = Vec::new();
+        match (action, result) {
+            (Action::WriteVolume(content), Ok(_)) => {
+                let volume = self.volumes.entry(content.name.clone()).or_default();
+                volume.written = Some(volumes::content_hash(content));
+                volume.failures = 0;
+                volume.retry_at = None;
+            }
+            (Action::WriteVolume(content), Err(error)) => self.volume_failed(&content.name, &error.message, now, &mut events),
+            (Action::RunSandbox(_), Ok(_)) => self.sandbox.retry_at = None,
+            (Action::RunSandbox(_), Err(error)) => {
+                events.push(PodEvent::warning("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"), ""));
+                self.sandbox.retry_at = Some(now + retry_after(error));
+            }
+            (Action::InspectImage { image }, result) => self.image_looked_at(pod, image, result, now, &mut events),
+            (Action::PullImage { image, .. }, result) => self.pulled(pod, image, result, now, &mut events),
+            (Action::CreateContainer(config), result) => {
+                self.created(pod, &config.name, result.as_ref().err(), now, &mut events);
+            }
+            (Action::StartContainer { id, .. }, result) => {
+                if let Some(name) = self.name_of(id, pod) {
+                    self.started(pod, &name, id, result.as_ref().err(), now, &mut events);
+                }
+            }
+            (Action::SignalContainer { id, signal, .. }, Err(error)) => self.signal_failed(id, *signal, error, now),
+            (Action::StopSandbox { .. } | Action::RemoveSandbox { .. }, Ok(_)) => {
+                if let Some(ending) = &mut self.ending {
+                    ending.released = true;
+                }
+                self.sandbox.replacing = false;
+            }
+            (Action::StopSandbox { .. } | Action::RemoveSandbox { .. }, Err(_)) => {
+                self.sandbox.retry_at = Some(now + SOON);
+                if let Some(ending) = &mut self.ending {
+                    ending.retry_at = Some(now + SOON);
+                }
+            }
+            (
+                Action::SignalContainer { .. }
+                | Action::RemoveContainer { .. }
+                | Action::ResumeContainer { .. }
+                | Action::UpdateContainer { .. }
+                | Action::ExecSync { .. },
+                _,
+            ) => {}
+        }
+        events
+    }
+
+    /// Notes that a volume could not be made: an event, and a pause that doubles from 0.5 s to 2 min.
+    /// Source: pkg/volume/util/operationexecutor, pkg/util/goroutinemap/exponentialbackoff.
+    pub(super) fn volume_failed(&mut self, name: &str, message: &str, now: Timestamp, events: &mut Vec<PodEvent>) {
+        let volume = self.volumes.entry(name.to_owned()).or_default();
+        let delay = SignedDuration::from_millis(500).saturating_mul(1 << volume.failures.min(8));
+        volume.failures = volume.failures.saturating_add(1);
+        volume.retry_at = Some(now + delay.min(SignedDuration::from_secs(122)));
+        let message = format!("MountVolume.SetUp failed for volume \"{name}\" : {message}");
+        events.push(PodEvent::warning("FailedMount", message, ""));
+    }
+
+    /// The containers that wait for `image`.
+    fn trying(&self, pod: &Pod, image: &str) -> Vec<(String, String)> {
+        let waits = |name: &str| self.containers.get(name).is_some_and(|m| m.trying);
+        let containers = all(pod).filter(|(c, _)| c.image.as_deref().unwrap_or_default() == image && waits(&c.name));
+        containers.map(|(c, place)| (c.name.clone(), identity::field_path(place, &c.name))).collect()
+    }
+
+    fn image_looked_at(
+        &mut self,
+        pod: &Pod,
+        image: &str,
+        result: &Result<Outcome, RuntimeError>,
+        now: Timestamp,
+        events: &mut Vec<PodEvent>,
+    ) {
+        // One container at a time is on its way, so the first that waits for this image is the one.
+        let Some((name, path)) = self.trying(pod, image).into_iter().next() else { return };
+        match result {
+            Ok(Outcome::Image(Some(info))) => self.container(&name).image = Some(Checked::Present(Box::new(info.clone()))),
+            Ok(_) => self.container(&name).image = Some(Checked::Missing),
+            Err(error) => {
+                let message = format!("Failed to inspect image \"{image}\": {error}");
+                let reason = if error.kind == RuntimeErrorKind::ImageName { "InvalidImageName" } else { "ImageInspectError" };
+                events.push(PodEvent::warning("InspectFailed", &*message, &*path));
+                events.push(PodEvent::warning("Failed", format!("Error: {reason}"), path));
+                self.container(&name).give_up(reason, message, Some(now + retry_after(error)));
+            }
+        }
+    }
+
+    fn pulled(
+        &mut self,
+        pod: &Pod,
+        image: &str,
+        result: &Result<Outcome, RuntimeError>,
+        now: Timestamp,
+        events: &mut Vec<PodEvent>,
+    ) {
+        let Some((name, path)) = self.trying(pod, image).into_iter().next() else { return };
+        match result {
+            Ok(outcome) => {
+                if let Outcome::Pulled { size_bytes, took, took_with_wait, .. } = outcome {
+                    let message = format!(
+                        "Successfully pulled image \"{image}\" in {} ({} including waiting). Image size: {size_bytes} bytes.",
+                        short(*took),
+                        short(*took_with_wait)
+                    );
+                    events.push(PodEvent::normal("Pulled", message, &*path));
+                }
+                self.pulls.remove(image);
+                let container = self.container(&name);
+                container.fetched = true;
+                container.image = None;
+            }
+            Err(error) => {
+                events.push(PodEvent::warning("Failed", format!("Failed to pull image \"{image}\": {error}"), &*path));
+                events.push(PodEvent::warning("Failed", "Error: ErrImagePull", path));
+                let pull = self.pulls.entry(image.to_owned()).or_default();
+                pull.backoff.next(now, now);
+                pull.error = error.message.clone();
+                let retry_at = now + pull.backoff.delay().min(backoff::RETRY);
+                self.container(&name).give_up("ErrImagePull", error.message.clone(), Some(retry_at));
+            }
+        }
+    }
+
+    fn created(&mut self, pod: &Pod, name: &str, error: Option<&RuntimeError>, now: Timestamp, events: &mut Vec<PodEvent>) {
+        let path = identity::find(pod, name).map(|(_, place)| identity::field_path(place, name)).unwrap_or_default();
+        match error {
+            None => {
+                events.push(PodEvent::normal("Created", format!("Created container: {name}"), path));
+                self.container(name).lost = None;
+            }
+            Some(error) if error.kind == RuntimeErrorKind::Unavailable => {
+                self.container(name).end_try();
+                self.container(name).retry_at = Some(now + SOON);
+            }
+            Some(error) => {
+                events.push(PodEvent::warning("Failed", format!("Error: {error}"), path));
+                let retry_at = Some(now + backoff::RETRY);
+                self.container(name).give_up("CreateContainerError", error.message.clone(), retry_at);
+            }
+        }
+    }
+
+    fn started(
+        &mut self,
+        pod: &Pod,
+        name: &str,
+        id: &str,
+        error: Option<&RuntimeError>,
+        now: Timestamp,
+        events: &mut Vec<PodEvent>,
+    ) {
+        let path = identity::find(pod, name).map(|(_, place)| identity::field_path(place, name)).unwrap_or_default();
+        let container = self.container(name);
+        container.end_try();
+        match error {
+            None => {
+                events.push(PodEvent::normal("Started", format!("Started container {name}"), path));
+                container.waiting = None;
+                container.must_restart = false;
+            }
+            Some(error) if error.kind == RuntimeErrorKind::Unavailable => container.retry_at = Some(now + SOON),
+            Some(error) => {
+                events.push(PodEvent::warning("Failed", format!("Error: {error}"), path));
+                container.start_errors.retain(|_, e| now.duration_since(e.at) < SignedDuration::from_hours(1));
+                container.start_errors.insert(id.to_owned(), StartError { message: error.message.clone(), at: now });
+                container.give_up("RunContainerError", error.message.clone(), None);
+            }
+        }
+    }
+
+    /// Which container a runtime id belongs to: the one that is on its way.
+    fn name_of(&self, _id: &str, pod: &Pod) -> Option<String> {
+        all(pod).map(|(c, _)| &c.name).find(|name| self.containers.get(*name).is_some_and(|m| m.trying)).cloned()
+    }
+
+    fn signal_failed(&mut self, id: &str, signal: i32, error: &RuntimeError, now: Timestamp) {
+        let Some(kill) = self.kills.get_mut(id).filter(|_| error.kind != RuntimeErrorKind::NotFound) else { return };
+        // What does not run needs no signal: the next observation tells.
+        if signal == super::ending::KILL {
+            kill.kill_sent = false;
+        } else if error.kind == RuntimeErrorKind::Unavailable {
+            kill.term_sent_at = None;
+        }
+        kill.retry_at = Some(now + SOON);
+    }
+}
+
+fn all(pod: &Pod) -> impl Iterator<Item = (&k8s_openapi::api::core::v1::Container, Place)> {
+    let spec = pod.spec.as_ref();
+    let main = spec.into_iter().flat_map(|s| s.containers.iter()).map(|c| (c, Place::Main));
+    let init = spec.into_iter().flat_map(|s| s.init_containers.iter().flatten()).map(|c| (c, Place::Init));
+    init.chain(main)
+}
+
+fn retry_after(error: &RuntimeError) -> SignedDuration {
+    if error.kind == RuntimeErrorKind::Unavailable { SOON } else { backoff::RETRY }
+}
+
+/// A duration as Go prints one that was cut to milliseconds.
+fn short(duration: std::time::Duration) -> String {
+    let millis = duration.as_millis();
+    if millis < 1000 {
+        return format!("{millis}ms");
+    }
+    let (minutes, seconds) = (millis / 60_000, (millis % 60_000) as f64 / 1000.0);
+    if minutes == 0 { format!("{seconds}s") } else { format!("{minutes}m{seconds}s") }
+}

@@ -1,0 +1,197 @@
+//! Bringing one container from nothing to running, one step a look: back-off, image, create, start.
+//! Source: pkg/kubelet/kuberuntime/kuberuntime_container.go: startContainer; pkg/kubelet/images.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Container, Pod};
+
+use super::images::{self, Policy};
+use super::memory::{Checked, PodMemory};
+use super::observed::{self, Seen};
+use super::{Backoff, Context, PodEvent, Step, backoff, container, identity};
+use crate::runtime::{Action, Sandbox};
+
+/// What can be done for a container that should run.
+pub enum Next {
+    Step(Step),
+    /// Nothing before then (or before something changes).
+    Wait(Option<Timestamp>),
+}
+
+/// One container on its way.
+pub struct Start<'a> {
+    pub pod: &'a Pod,
+    pub container: &'a Container,
+    pub field_path: String,
+    pub observed: &'a Sandbox,
+}
+
+impl Start<'_> {
+    /// The next step; `memory` and `events` take note of what is found.
+    pub fn next(&self, memory: &mut PodMemory, context: &Context<'_>, events: &mut Vec<PodEvent>) -> Next {
+        let name = &self.container.name;
+        let now = context.now;
+        let exit = match observed::seen(self.pod, Some(self.observed), memory, name) {
+            Some(Seen::Created(made)) => {
+                let id = made.id.clone();
+                return self.start(id, memory);
+            }
+            Some(Seen::Exited { exit, .. }) => Some(exit.finished_at),
+            Some(Seen::Running(_)) | None => None,
+        };
+        if let Some(at) = memory.container(name).retry_at.filter(|at| *at > now) {
+            return Next::Wait(Some(at));
+        }
+        if !memory.container(name).trying {
+            if let Some(until) = self.hold_back(exit, memory, context, events) {
+                return Next::Wait(Some(until.min(now + backoff::RETRY)));
+            }
+            memory.container(name).trying = true;
+        }
+        self.image(memory, context, events)
+    }
+
+    fn start(&self, id: String, memory: &mut PodMemory) -> Next {
+        memory.container(&self.container.name).trying = true;
+        let action = Action::StartContainer { id, pod_uid: identity::uid(self.pod).into() };
+        Next::Step(Step::new(action, format!("container {} is made and not started", self.container.name)))
+    }
+
+    /// Until when the container is in back-off; otherwise this try is noted.
+    fn hold_back(
+        &self,
+        exit: Option<Timestamp>,
+        memory: &mut PodMemory,
+        context: &Context<'_>,
+        events: &mut Vec<PodEvent>,
+    ) -> Option<Timestamp> {
+        let now = context.now;
+        let name = &self.container.name;
+        let resumed = self.resumed_backoff();
+        let hash = identity::spec_hash(self.container);
+        let state = memory.container(name);
+        if state.backoff_of != hash {
+            let fresh = !state.backoff_known;
+            state.backoff = resumed.filter(|_| fresh).unwrap_or_default();
+            state.backoff_known = true;
+            state.backoff_of = hash;
+        }
+        let failed_at = state.judged_by.take().unwrap_or(exit)?;
+        let Some(until) = state.backoff.until(failed_at, now) else {
+            state.backoff.next(failed_at, now);
+            return None;
+        };
+        let delay = backoff::show(state.backoff.delay());
+        let pod = identity::pod_text(self.pod);
+        state.give_up("CrashLoopBackOff", format!("back-off {delay} restarting failed container={name} pod={pod}"), None);
+        if memory.tell(&format!("backoff {name}"), now) {
+            let message = format!("Back-off restarting failed container {name} in pod {pod}");
+            events.push(PodEvent::warning("BackOff", message, &self.field_path));
+        }
+        Some(until)
+    }
+
+    /// The back-off that the newest attempt was made after, as it carries it.
+    fn resumed_backoff(&self) -> Option<Backoff> {
+        let latest = observed::latest(Some(self.observed), &self.container.name)?;
+        if latest.spec_hash != identity::spec_hash(self.container) {
+            return None;
+        }
+        let seconds: i64 = latest.annotations.get(identity::BACKOFF)?.parse().ok()?;
+        (seconds > 0).then(|| Backoff::resumed(SignedDuration::from_secs(seconds.min(300)), latest.created_at))
+    }
+
+    fn image(&self, memory: &mut PodMemory, context: &Context<'_>, events: &mut Vec<PodEvent>) -> Next {
+        let now = context.now;
+        let image = self.container.image.clone().unwrap_or_default();
+        let retry_at = Some(now + backoff::RETRY);
+        let normalised = match images::normalise(&image) {
+            Ok(normalised) => normalised,
+            Err(error) => {
+                let message = format!("Failed to apply default image tag \"{image}\": couldn't parse image name \"{image}\": {error}");
+                events.push(PodEvent::warning("InspectFailed", &*message, &self.field_path));
+                return self.fail("InvalidImageName", message, retry_at, memory, events);
+            }
+        };
+        let policy = images::policy(self.container, &normalised);
+        match memory.container(&self.container.name).image.clone() {
+            None => {
+                let step = Step::new(Action::InspectImage { image }, format!("container {} needs its image", self.container.name));
+                Next::Step(step)
+            }
+            Some(Checked::Present(info)) => {
+                let fetched = memory.container(&self.container.name).fetched;
+                if policy == Policy::Always && !fetched && !images::is_local(&normalised, &info) {
+                    return self.pull(image, memory, context, events);
+                }
+                if !fetched {
+                    let message = format!("Container image \"{image}\" already present on machine");
+                    events.push(PodEvent::normal("Pulled", message, &self.field_path));
+                }
+                self.create(&info, memory, context, events)
+            }
+            Some(Checked::Missing) if policy == Policy::Never => {
+                let message = format!("Container image \"{image}\" is not present with pull policy of Never");
+                events.push(PodEvent::warning("ErrImageNeverPull", &*message, &self.field_path));
+                self.fail("ErrImageNeverPull", message, retry_at, memory, events)
+            }
+            Some(Checked::Missing) => self.pull(image, memory, context, events),
+        }
+    }
+
+    fn pull(&self, image: String, memory: &mut PodMemory, context: &Context<'_>, events: &mut Vec<PodEvent>) -> Next {
+        let now = context.now;
+        let state = memory.pulls.entry(image.clone()).or_default();
+        if let Some(until) = state.backoff.until_since_update(now) {
+            let message = format!("Back-off pulling image \"{image}\": ErrImagePull: {}", state.error);
+            events.push(PodEvent::normal("BackOff", format!("Back-off pulling image \"{image}\""), &self.field_path));
+            return self.fail("ImagePullBackOff", message, Some(until.min(now + backoff::RETRY)), memory, events);
+        }
+        let (auth, missing) = images::credentials(self.pod, context);
+        if !missing.is_empty() && memory.tell("pull secrets", now) {
+            let message = format!(
+                "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                missing.join(", ")
+            );
+            events.push(PodEvent::warning("FailedToRetrieveImagePullSecret", message, ""));
+        }
+        events.push(PodEvent::normal("Pulling", format!("Pulling image \"{image}\""), &self.field_path));
+        let reason = format!("container {} needs its image", self.container.name);
+        Next::Step(Step::new(Action::PullImage { image, auth, pod_uid: identity::uid(self.pod).into() }, reason))
+    }
+
+    fn create(
+        &self,
+        info: &crate::runtime::ImageInfo,
+        memory: &mut PodMemory,
+        context: &Context<'_>,
+        events: &mut Vec<PodEvent>,
+    ) -> Next {
+        let name = &self.container.name;
+        let attempt = observed::next_attempt(self.pod, Some(self.observed), memory, name);
+        let delay = memory.container(name).backoff.delay().as_secs();
+        match container::config(self.pod, self.container, attempt, delay, info, self.observed, context) {
+            Ok(config) => {
+                let reason = if attempt == 0 { "is to run".to_owned() } else { format!("is to run again (attempt {attempt})") };
+                Next::Step(Step::new(Action::CreateContainer(Box::new(config)), format!("container {name} {reason}")))
+            }
+            Err(message) => {
+                let retry_at = Some(context.now + backoff::RETRY);
+                self.fail("CreateContainerConfigError", message, retry_at, memory, events)
+            }
+        }
+    }
+
+    fn fail(
+        &self,
+        reason: &'static str,
+        message: String,
+        retry_at: Option<Timestamp>,
+        memory: &mut PodMemory,
+        events: &mut Vec<PodEvent>,
+    ) -> Next {
+        let shown = if reason == "CreateContainerConfigError" { &message } else { reason };
+        events.push(PodEvent::warning("Failed", format!("Error: {shown}"), &self.field_path));
+        memory.container(&self.container.name).give_up(reason, message, retry_at);
+        Next::Wait(retry_at)
+    }
+}

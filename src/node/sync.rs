@@ -1,0 +1,575 @@
+//! One look at one pod.
+//! Source: pkg/kubelet/kubelet.go: SyncPod, SyncTerminatingPod, SyncTerminatedPod;
+//! pkg/kubelet/kuberuntime/kuberuntime_manager.go: computePodActions.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+
+use super::fields::Addresses;
+use super::identity::{self, Place};
+use super::memory::{Cause, Ending, Lost, Shown};
+use super::observed::{self, Seen};
+use super::phase::{self, Phase};
+use super::plan::{self, Plan};
+use super::start::{Next, Start};
+use super::status::{self, Outline, View};
+use super::{Context, NodeDecision, PodEvent, PodMemory, Step, Then, backoff, ending, sandbox, volumes};
+use crate::runtime::{Action, ContainerState, Sandbox, SandboxState};
+
+/// What the status says of a pod past its `activeDeadlineSeconds`.
+const DEADLINE_REASON: &str = "DeadlineExceeded";
+const DEADLINE_MESSAGE: &str = "Pod was active on the node longer than the specified deadline";
+
+/// Looks at a pod and decides what comes next. `gone`: its API object is no more.
+pub fn sync_pod(
+    pod: &Pod,
+    gone: bool,
+    observed: Option<&Sandbox>,
+    memory: &mut PodMemory,
+    context: &Context<'_>,
+) -> NodeDecision {
+    memory.admitted_at.get_or_insert(context.now);
+    let mut look = Look { pod, observed, memory, context, events: Vec::new(), steps: Vec::new(), wake_at: None };
+    let decision = look.decide(gone);
+    look.memory.in_round = decision.steps.iter().any(|s| !s.quick());
+    decision
+}
+
+struct Look<'a> {
+    pod: &'a Pod,
+    observed: Option<&'a Sandbox>,
+    memory: &'a mut PodMemory,
+    context: &'a Context<'a>,
+    events: Vec<PodEvent>,
+    steps: Vec<Step>,
+    wake_at: Option<Timestamp>,
+}
+
+impl Look<'_> {
+    fn decide(&mut self, gone: bool) -> NodeDecision {
+        if let Some(refusal) = self.context.refusal.filter(|_| self.is_new()) {
+            return self.refuse(&refusal.reason.clone(), &refusal.message.clone());
+        }
+        if let Some(message) = self.is_new().then(|| self.forbidden()).flatten() {
+            return self.refuse(message.0, &message.1);
+        }
+        let shown = self.statuses(true);
+        let computed = self.phase(&shown, false);
+        if self.memory.ending.is_none()
+            && let Some(cause) = self.wants_to_end(gone, computed)
+            && !self.memory.busy
+            && (!self.memory.in_round || cause == Cause::Finished)
+        {
+            self.begin_end(cause);
+        }
+        if self.memory.ending.is_some() {
+            self.cancel_for(gone);
+            return self.end();
+        }
+        self.resume_paused();
+        if self.memory.busy {
+            let (signals, wake_at) = ending::signals(self.pod, self.observed, self.memory, self.context);
+            self.steps.extend(signals);
+            self.wake(wake_at);
+        } else {
+            self.go_on();
+        }
+        self.wake(status::deadline(self.pod));
+        let held = computed.is_final();
+        let status = self.compose(shown, Outline { phase: computed, held, reason: None, message: None });
+        if computed.is_final() {
+            self.wake(Some(self.context.now));
+        }
+        self.finish(status, Then::GoOn)
+    }
+
+    fn finish(&mut self, status: PodStatus, then: Then) -> NodeDecision {
+        NodeDecision {
+            steps: std::mem::take(&mut self.steps),
+            status,
+            events: std::mem::take(&mut self.events),
+            wake_at: self.wake_at,
+            then,
+        }
+    }
+
+    fn wake(&mut self, at: Option<Timestamp>) {
+        if let Some(at) = at {
+            self.wake_at = Some(self.wake_at.map_or(at, |w| w.min(at)));
+        }
+    }
+
+    fn is_new(&self) -> bool {
+        let status = self.pod.status.as_ref();
+        self.observed.is_none() && self.memory.ending.is_none() && status.is_none_or(|s| s.start_time.is_none() && s.phase.as_deref() != Some("Failed"))
+            && self.pod.metadata.deletion_timestamp.is_none()
+    }
+
+    /// Refusals that need nothing but the pod.
+    fn forbidden(&self) -> Option<(&'static str, String)> {
+        let allowed = &self.context.config.unsafe_sysctls;
+        if let Some(message) = sandbox::forbidden_sysctl(self.pod, allowed) {
+            return Some(("SysctlForbidden", message));
+        }
+        let os = self.pod.spec.as_ref().and_then(|s| s.os.as_ref());
+        if os.is_some_and(|os| os.name != "linux") {
+            return Some(("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS".into()));
+        }
+        if !self.context.machine.apparmor && wants_apparmor(self.pod) {
+            return Some(("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host".into()));
+        }
+        None
+    }
+
+    fn refuse(&mut self, reason: &str, message: &str) -> NodeDecision {
+        let event_reason = REFUSALS.iter().find(|r| **r == reason).copied().unwrap_or("UnexpectedAdmissionError");
+        self.events.push(PodEvent::warning(event_reason, message, ""));
+        let old = self.pod.status.clone().unwrap_or_default();
+        let status = PodStatus {
+            phase: Some("Failed".into()),
+            reason: Some(reason.into()),
+            message: Some(format!("Pod was rejected: {message}")),
+            start_time: old.start_time.clone().or(Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(self.context.now))),
+            conditions: None,
+            ..old
+        };
+        self.finish(status, Then::GoOn)
+    }
+
+    fn statuses(&self, with_waiting: bool) -> Shown {
+        let runtime_name = &self.context.machine.runtime_name;
+        View { pod: self.pod, observed: self.observed, memory: self.memory, runtime_name, with_waiting }.statuses()
+    }
+
+    fn phase(&self, shown: &Shown, ends: bool) -> Phase {
+        let before = Phase::parse(self.pod.status.as_ref().and_then(|s| s.phase.as_deref()));
+        if before.is_final() {
+            return before;
+        }
+        self.pod.spec.as_ref().map_or(Phase::Pending, |spec| phase::of(spec, &shown.containers, &shown.init_containers, ends))
+    }
+
+    fn compose(&self, shown: Shown, outline: Outline) -> PodStatus {
+        status::compose(self.pod, self.observed, shown, outline, self.context)
+    }
+
+    fn wants_to_end(&self, gone: bool, computed: Phase) -> Option<Cause> {
+        let before = Phase::parse(self.pod.status.as_ref().and_then(|s| s.phase.as_deref()));
+        if gone {
+            Some(Cause::Gone)
+        } else if self.pod.metadata.deletion_timestamp.is_some() {
+            Some(Cause::Deleted)
+        } else if before.is_final() {
+            Some(Cause::Finished)
+        } else if status::deadline(self.pod).is_some_and(|at| at <= self.context.now) {
+            Some(Cause::Deadline)
+        } else if computed.is_final() || self.nothing_left() {
+            Some(Cause::Finished)
+        } else {
+            None
+        }
+    }
+
+    /// All containers have completed for good; only sidecars still run.
+    fn nothing_left(&self) -> bool {
+        matches!(plan::make(self.pod, self.observed, self.memory), Plan::EndPod)
+    }
+
+    fn begin_end(&mut self, cause: Cause) {
+        let of_request = self.pod.metadata.deletion_grace_period_seconds.map(SignedDuration::from_secs);
+        let grace = match cause {
+            Cause::Gone => SignedDuration::ZERO,
+            Cause::Deleted => of_request.unwrap_or_else(|| ending::spec_grace(self.pod)),
+            Cause::Deadline | Cause::Finished => ending::spec_grace(self.pod),
+        };
+        if cause == Cause::Deadline {
+            self.events.push(PodEvent::normal(DEADLINE_REASON, DEADLINE_MESSAGE, ""));
+        }
+        for container in self.memory.containers.values_mut() {
+            container.end_try();
+            if cause != Cause::Finished {
+                container.waiting = None;
+            }
+        }
+        let shown = Some(self.statuses(cause == Cause::Finished));
+        self.memory.ending = Some(Ending { cause, since: self.context.now, grace, shown, ended: false, released: false, retry_at: None });
+    }
+
+    /// A pod that ends by itself may be deleted on the way: what is left to do grows.
+    fn cancel_for(&mut self, gone: bool) {
+        let deleted = self.pod.metadata.deletion_timestamp.is_some();
+        let now = self.context.now;
+        let of_request = self.pod.metadata.deletion_grace_period_seconds.map(SignedDuration::from_secs);
+        let Some(ending) = &mut self.memory.ending else { return };
+        if gone && ending.cause != Cause::Gone {
+            ending.cause = Cause::Gone;
+            ending.released = false;
+        } else if deleted && matches!(ending.cause, Cause::Finished | Cause::Deadline) {
+            ending.released = false;
+            ending.cause = Cause::Deleted;
+            if let Some(grace) = of_request.filter(|g| *g < ending.grace) {
+                ending.grace = grace;
+                ending.since = now;
+            }
+        }
+    }
+
+    /// The pod ends: signals, then the last status, then its sandbox goes.
+    fn end(&mut self) -> NodeDecision {
+        let now = self.context.now;
+        let Some(state) = self.memory.ending.clone() else { return self.finish(PodStatus::default(), Then::GoOn) };
+        let running: Vec<_> = observed::running(self.observed).cloned().collect();
+        if !running.is_empty() {
+            for container in &running {
+                let message = format!("Stopping container {}", container.name);
+                ending::begin(self.pod, container, state.grace, &message, self.memory, now, &mut self.events);
+            }
+            self.resume_paused();
+            let (signals, wake_at) = ending::signals(self.pod, self.observed, self.memory, self.context);
+            self.steps.extend(signals);
+            self.wake(wake_at);
+            let status = self.status_while_ending(&state);
+            return self.finish(status, Then::GoOn);
+        }
+        self.memory.kills.clear();
+        let status = self.last_status(&state);
+        let release = self.release(&state);
+        let then = if release { Then::GoOn } else { self.after_release(&state) };
+        self.finish(status, then)
+    }
+
+    /// Container states stay as they were until all have ended; only readiness may change.
+    fn status_while_ending(&mut self, state: &Ending) -> PodStatus {
+        let mut shown = state.shown.clone().unwrap_or_default();
+        let fresh = self.statuses(false);
+        for (old, new) in shown.containers.iter_mut().zip(&fresh.containers).chain(shown.init_containers.iter_mut().zip(&fresh.init_containers)) {
+            let both_run = [&*old, new].iter().all(|s| s.state.as_ref().is_some_and(|s| s.running.is_some()));
+            if both_run && !identity_is_init(self.pod, &old.name) {
+                old.ready = new.ready;
+            }
+        }
+        if state.cause == Cause::Finished {
+            shown = self.statuses(true);
+        }
+        let (computed, reason) = match state.cause {
+            Cause::Deadline => (Phase::Failed, Some(DEADLINE_REASON.to_owned())),
+            Cause::Finished | Cause::Deleted | Cause::Gone => (self.phase(&shown, false), None),
+        };
+        let message = reason.as_ref().map(|_| DEADLINE_MESSAGE.to_owned());
+        self.compose(shown, Outline { phase: computed, held: true, reason, message })
+    }
+
+    fn last_status(&mut self, state: &Ending) -> PodStatus {
+        let before = self.pod.status.clone().unwrap_or_default();
+        let old = Phase::parse(before.phase.as_deref());
+        if old.is_final() {
+            let mut status = before;
+            if let Some(conditions) = &mut status.conditions {
+                for condition in conditions.iter_mut().filter(|c| c.type_ == "PodReadyToStartContainers" && c.status != "False") {
+                    condition.status = "False".into();
+                    condition.last_transition_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(self.context.now));
+                }
+            }
+            return status;
+        }
+        let mut shown = self.statuses(true);
+        status::settle(self.pod, &mut shown);
+        let (mut phase, mut reason, mut message) = (self.phase(&shown, true), None, None);
+        if !phase.is_final() {
+            phase = Phase::Failed;
+        }
+        if state.cause == Cause::Deadline {
+            phase = Phase::Failed;
+            reason = Some(DEADLINE_REASON.to_owned());
+            message = Some(DEADLINE_MESSAGE.to_owned());
+        }
+        // In the last status the conditions follow the phase that the containers alone would give.
+        let of_conditions = if state.cause == Cause::Deadline { phase } else { self.condition_phase(&shown, phase) };
+        let held = !matches!(state.cause, Cause::Deleted | Cause::Gone) && !state.released && self.observed.is_some();
+        let no_sandbox = if held { self.observed } else { None };
+        let outline = Outline { phase: of_conditions, held, reason: reason.clone(), message: message.clone() };
+        let mut status = status::compose(self.pod, no_sandbox, shown, outline, self.context);
+        if !held {
+            status.phase = Some(phase.name().into());
+            status.reason = reason;
+            status.message = message;
+        }
+        status
+    }
+
+    fn condition_phase(&self, shown: &Shown, phase: Phase) -> Phase {
+        let by_states = self.phase(shown, true);
+        if by_states.is_final() { phase } else { by_states }
+    }
+
+    /// Lets go of what the runtime still has; true while there is something.
+    fn release(&mut self, state: &Ending) -> bool {
+        if self.memory.busy {
+            return true;
+        }
+        if let Some(at) = state.retry_at.filter(|at| *at > self.context.now) {
+            self.wake(Some(at));
+            return true;
+        }
+        let uid = identity::uid(self.pod).to_owned();
+        let forget = matches!(state.cause, Cause::Deleted | Cause::Gone);
+        match self.observed {
+            Some(sandbox) if forget && !state.released => {
+                let action = Action::RemoveSandbox { id: sandbox.id.clone(), pod_uid: uid, forget_pod: true };
+                self.steps.push(Step::new(action, "the pod is deleted"));
+                true
+            }
+            None if forget && !state.released => {
+                let action = Action::RemoveSandbox { id: String::new(), pod_uid: uid, forget_pod: true };
+                self.steps.push(Step::new(action, "the pod is deleted"));
+                true
+            }
+            Some(sandbox) if !forget && sandbox.state == SandboxState::Ready && !state.released => {
+                let action = Action::StopSandbox { id: sandbox.id.clone(), pod_uid: uid };
+                self.steps.push(Step::new(action, "the pod has finished"));
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    fn after_release(&mut self, state: &Ending) -> Then {
+        match state.cause {
+            Cause::Deleted | Cause::Gone => Then::Finalize,
+            Cause::Deadline | Cause::Finished => Then::GoOn,
+        }
+    }
+
+    /// The pod is to run: kills under way, volumes, sandbox, containers.
+    fn go_on(&mut self) {
+        let (signals, wake_at) = ending::signals(self.pod, self.observed, self.memory, self.context);
+        self.steps.extend(signals);
+        self.wake(wake_at);
+        if !self.memory.kills.is_empty() {
+            return;
+        }
+        let plan = plan::make(self.pod, self.observed, self.memory);
+        match plan {
+            Plan::EndPod | Plan::Nothing => {}
+            Plan::Sandbox { attempt } => {
+                if self.volumes() {
+                    self.run_sandbox(attempt);
+                }
+            }
+            Plan::ReplaceSandbox => self.replace_sandbox(),
+            Plan::Containers { kill, start } => {
+                self.volumes();
+                for order in kill {
+                    self.kill(&order);
+                }
+                if self.memory.kills.is_empty() {
+                    self.start(&start);
+                } else {
+                    let (signals, wake_at) = ending::signals(self.pod, self.observed, self.memory, self.context);
+                    self.steps.extend(signals);
+                    self.wake(wake_at);
+                }
+                self.sweep();
+            }
+        }
+    }
+
+    fn kill(&mut self, order: &plan::KillOrder) {
+        let found = observed::running(self.observed).find(|c| c.id == order.id).cloned();
+        let Some(container) = found else { return };
+        if order.restart {
+            // Judged by the run before: the one that ends now has not ended yet when the sync begins.
+            let before = observed::previous(self.observed, &container.name).and_then(|c| match &c.state {
+                ContainerState::Exited(exit) => Some(exit.finished_at),
+                ContainerState::Created | ContainerState::Running { .. } | ContainerState::Unknown => None,
+            });
+            let memory = self.memory.container(&container.name);
+            memory.must_restart = true;
+            memory.judged_by = Some(before);
+        }
+        let grace = order.grace.unwrap_or_else(|| ending::spec_grace(self.pod));
+        ending::begin(self.pod, &container, grace, &order.message, self.memory, self.context.now, &mut self.events);
+    }
+
+    /// Writes what has to be written; true when all volumes are there.
+    fn volumes(&mut self) -> bool {
+        let now = self.context.now;
+        let ips: Vec<std::net::IpAddr> = self.observed.map(|s| s.ips.clone()).unwrap_or_default();
+        let addresses = Addresses::of(self.pod, self.context, &ips);
+        let mut all = true;
+        for wanted in volumes::wanted(self.pod, &addresses, self.context) {
+            let memory = self.memory.volumes.entry(wanted.name.clone()).or_default();
+            let waits = memory.retry_at.filter(|at| *at > now);
+            let there = memory.written.is_some();
+            match wanted.content {
+                Ok(content) if memory.written.as_deref() == Some(&volumes::content_hash(&content)) => {}
+                Ok(content) => {
+                    all &= there;
+                    if waits.is_none() {
+                        let reason = if there { "the content of a volume has changed" } else { "the pod needs its volume" };
+                        self.steps.push(Step::new(Action::WriteVolume(Box::new(content)), reason));
+                    }
+                }
+                Err(message) => {
+                    all &= there;
+                    if waits.is_none() {
+                        self.memory.volume_failed(&wanted.name, &message, now, &mut self.events);
+                    }
+                }
+            }
+            let retry_at = self.memory.volumes.get(&wanted.name).and_then(|m| m.retry_at).filter(|at| *at > now);
+            self.wake(retry_at);
+        }
+        all
+    }
+
+    fn run_sandbox(&mut self, attempt: u32) {
+        let now = self.context.now;
+        if let Some(at) = self.memory.sandbox.retry_at.filter(|at| *at > now) {
+            self.wake(Some(at));
+            return;
+        }
+        match sandbox::config(self.pod, attempt, self.context) {
+            Ok((config, event)) => {
+                self.events.extend(event);
+                let why = if attempt == 0 { "the pod is to run" } else { "the pod's sandbox was lost" };
+                self.steps.push(Step::new(Action::RunSandbox(Box::new(config)), why));
+            }
+            Err(message) => {
+                let retry_at = now + backoff::RETRY;
+                self.memory.sandbox.retry_at = Some(retry_at);
+                self.wake(Some(retry_at));
+                let message = format!("Failed to create pod sandbox: {message}");
+                self.events.push(PodEvent::warning("FailedCreatePodSandBox", message, ""));
+            }
+        }
+    }
+
+    /// The sandbox that is there is of no use any more: all that runs in it ends, then it goes.
+    fn replace_sandbox(&mut self) {
+        let Some(sandbox) = self.observed else { return };
+        let now = self.context.now;
+        if !self.memory.sandbox.replacing {
+            self.memory.sandbox.replacing = true;
+            let message = "Pod sandbox changed, it will be killed and re-created.";
+            self.events.push(PodEvent::normal("SandboxChanged", message, ""));
+        }
+        let running: Vec<_> = observed::running(self.observed).cloned().collect();
+        if !running.is_empty() {
+            for container in &running {
+                let message = format!("Stopping container {}", container.name);
+                ending::begin(self.pod, container, ending::spec_grace(self.pod), &message, self.memory, now, &mut self.events);
+            }
+            let (signals, wake_at) = ending::signals(self.pod, self.observed, self.memory, self.context);
+            self.steps.extend(signals);
+            self.wake(wake_at);
+            return;
+        }
+        if let Some(at) = self.memory.sandbox.retry_at.filter(|at| *at > now) {
+            self.wake(Some(at));
+            return;
+        }
+        self.remember_lost(sandbox);
+        self.memory.sandbox.last_attempt = Some(sandbox.attempt);
+        let action = Action::RemoveSandbox { id: sandbox.id.clone(), pod_uid: identity::uid(self.pod).into(), forget_pod: false };
+        self.steps.push(Step::new(action, "the pod's sandbox was lost"));
+    }
+
+    fn remember_lost(&mut self, sandbox: &Sandbox) {
+        let names: std::collections::BTreeSet<&str> = sandbox.containers.iter().map(|c| c.name.as_str()).collect();
+        let runtime_name = &self.context.machine.runtime_name;
+        for name in names {
+            let Some(latest) = observed::latest(self.observed, name) else { continue };
+            let Seen::Exited { exit, .. } = observed::of(latest, self.memory) else { continue };
+            let exit = exit.into_owned();
+            let lost = Lost {
+                attempt: latest.attempt,
+                id: format!("{runtime_name}://{}", latest.id),
+                image: latest.image.clone(),
+                image_id: latest.annotations.get(identity::IMAGE_REFERENCE).cloned().unwrap_or_else(|| latest.image_id.clone()),
+                exit,
+            };
+            let memory = self.memory.container(name);
+            memory.lost = Some(lost);
+            // Everything starts again with the new sandbox, without back-off.
+            memory.judged_by = Some(None);
+        }
+    }
+
+    /// One step for the first container that can take one.
+    fn start(&mut self, names: &[String]) {
+        let Some(sandbox) = self.observed else { return };
+        for name in names {
+            let Some((container, place)) = identity::find(self.pod, name) else { continue };
+            let field_path = identity::field_path(place, name);
+            let start = Start { pod: self.pod, container, field_path, observed: sandbox };
+            let before = self.memory.containers.get(name).and_then(|m| m.waiting.clone());
+            match start.next(self.memory, self.context, &mut self.events) {
+                Next::Step(step) => {
+                    self.steps.push(step);
+                    return;
+                }
+                Next::Wait(at) => {
+                    self.wake(at);
+                    // What was just found is shown by the next look.
+                    if self.memory.containers.get(name).and_then(|m| m.waiting.clone()) != before {
+                        self.wake(Some(self.context.now + SignedDuration::from_millis(500)));
+                    }
+                    if place == Place::Init && !crate::api::requests::is_sidecar(container) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Removes attempts older than the one before the newest.
+    fn sweep(&mut self) {
+        let Some(sandbox) = self.observed else { return };
+        for container in &sandbox.containers {
+            let newer = sandbox.containers.iter().filter(|c| c.name == container.name && c.attempt > container.attempt).count();
+            if newer >= 2 && !matches!(container.state, ContainerState::Running { .. }) {
+                let action = Action::RemoveContainer { id: container.id.clone(), pod_uid: identity::uid(self.pod).into() };
+                self.steps.push(Step::new(action, format!("an old attempt of container {}", container.name)));
+            }
+        }
+    }
+
+    fn resume_paused(&mut self) {
+        for container in observed::running(self.observed) {
+            if matches!(container.state, ContainerState::Running { paused: true, .. }) {
+                let action = Action::ResumeContainer { id: container.id.clone(), pod_uid: identity::uid(self.pod).into() };
+                self.steps.push(Step::new(action, format!("container {} was paused by somebody", container.name)));
+            }
+        }
+    }
+}
+
+/// Reasons of refusals, as events have them.
+const REFUSALS: [&str; 13] = [
+    "OutOfcpu",
+    "OutOfmemory",
+    "OutOfephemeral-storage",
+    "OutOfpods",
+    "NodeAffinity",
+    "NodePorts",
+    "TaintToleration",
+    "SysctlForbidden",
+    "PodOSNotSupported",
+    "AppArmor",
+    "NodeUnschedulable",
+    "NodeName",
+    "UnexpectedAdmissionError",
+];
+
+fn wants_apparmor(pod: &Pod) -> bool {
+    let Some(spec) = &pod.spec else { return false };
+    let of_pod = spec.security_context.as_ref().and_then(|s| s.app_armor_profile.as_ref());
+    let all = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let own = all.filter_map(|c| c.security_context.as_ref()?.app_armor_profile.as_ref());
+    own.chain(of_pod).any(|p| p.type_ == "Localhost" || p.type_ == "RuntimeDefault")
+}
+
+fn identity_is_init(pod: &Pod, name: &str) -> bool {
+    matches!(identity::find(pod, name), Some((container, Place::Init)) if !crate::api::requests::is_sidecar(container))
+}
