@@ -9,72 +9,14 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 /// Amounts by resource name: `cpu` in thousandths, everything else in whole units, rounded up.
 pub type Amounts = BTreeMap<String, i64>;
 
-/// A quantity in units of `10^-places`, rounded away from zero. `None`: no quantity.
-pub fn scaled(text: &str, places: u32) -> Option<i128> {
-    let (mantissa, decimals, ten, two) = parse(text)?;
-    // mantissa × 10^(ten - decimals + places) × 2^two
-    let exponent = ten - decimals + i32::try_from(places).ok()?;
-    let binary = 1i128.checked_shl(u32::try_from(two).ok()?)?;
-    let value = mantissa.checked_mul(binary)?;
-    if exponent >= 0 {
-        return value.checked_mul(10i128.checked_pow(u32::try_from(exponent).ok()?)?);
-    }
-    let Some(divisor) = 10i128.checked_pow(exponent.unsigned_abs()) else {
-        return Some(value.signum());
-    };
-    let whole = value / divisor;
-    Some(if value % divisor == 0 { whole } else { whole + value.signum() })
-}
-
-/// Digits without the point, how many of them are decimals, power of ten and of two of the suffix.
-fn parse(text: &str) -> Option<(i128, i32, i32, i32)> {
-    let (sign, rest) = match text.as_bytes().first()? {
-        b'-' => (-1, &text[1..]),
-        b'+' => (1, &text[1..]),
-        _ => (1, text),
-    };
-    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-    let (number, suffix) = rest.split_at(end);
-    let (whole, decimals) = number.split_once('.').unwrap_or((number, ""));
-    if number.is_empty() || number == "." || decimals.contains('.') || number.len() > 30 {
-        return None;
-    }
-    let digits: i128 = format!("{whole}{decimals}").parse().ok()?;
-    let (ten, two) = match suffix {
-        "" => (0, 0),
-        "n" => (-9, 0),
-        "u" => (-6, 0),
-        "m" => (-3, 0),
-        "k" => (3, 0),
-        "M" => (6, 0),
-        "G" => (9, 0),
-        "T" => (12, 0),
-        "P" => (15, 0),
-        "E" => (18, 0),
-        "Ki" => (0, 10),
-        "Mi" => (0, 20),
-        "Gi" => (0, 30),
-        "Ti" => (0, 40),
-        "Pi" => (0, 50),
-        "Ei" => (0, 60),
-        exponent => (exponent.strip_prefix(['e', 'E'])?.parse().ok().filter(|e: &i32| e.abs() < 40)?, 0),
-    };
-    Some((sign * digits, i32::try_from(decimals.len()).ok()?, ten, two))
-}
-
 /// Thousandths, for `cpu`.
 pub fn milli(quantity: &Quantity) -> i64 {
-    clamp(scaled(&quantity.0, 3))
+    super::quantity::Quantity::parse(&quantity.0).map_or(0, |q| q.milli_value())
 }
 
 /// Whole units, rounded up.
 pub fn whole(quantity: &Quantity) -> i64 {
-    clamp(scaled(&quantity.0, 0))
-}
-
-fn clamp(value: Option<i128>) -> i64 {
-    let value = value.unwrap_or(0);
-    i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX })
+    super::quantity::Quantity::parse(&quantity.0).map_or(0, |q| q.value())
 }
 
 /// In the unit in which [`Amounts`] holds the resource.
@@ -203,19 +145,6 @@ pub fn qos_class(spec: &PodSpec) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantities_round_away_from_zero() {
-        assert_eq!(scaled("100m", 3), Some(100));
-        assert_eq!(scaled("0.0015", 3), Some(2));
-        assert_eq!(scaled("128974848.5", 0), Some(128_974_849));
-        assert_eq!(scaled("1Gi", 0), Some(1 << 30));
-        assert_eq!(scaled("1.5Ki", 0), Some(1536));
-        assert_eq!(scaled("2e3", 0), Some(2000));
-        assert_eq!(scaled("5n", 3), Some(1));
-        assert_eq!(scaled("x", 0), None);
-        assert_eq!(scaled("1.2.3", 0), None);
-    }
 
     fn spec(json: serde_json::Value) -> PodSpec {
         serde_json::from_value(json).unwrap()

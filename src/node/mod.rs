@@ -148,3 +148,6 @@ impl PodEvent {
         PodEvent { warning: true, reason, message: message.into(), field_path: field_path.into() }
     }
 }
+
+#[cfg(test)]
+mod tests;

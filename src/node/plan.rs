@@ -47,6 +47,18 @@ pub fn make(pod: &Pod, observed: Option<&Sandbox>, memory: &PodMemory) -> Plan {
     }
 }
 
+/// Whether a container that does not run would be started (again).
+pub fn restarts(pod: &Pod, observed: Option<&Sandbox>, memory: &PodMemory, container: &Container, place: Place) -> bool {
+    let Some(spec) = &pod.spec else { return false };
+    let view = View { pod, spec, observed, memory };
+    let seen = view.seen(&container.name);
+    match (place, &seen) {
+        (Place::Init, Some(Seen::Exited { .. })) if is_sidecar(container) => true,
+        (Place::Init, Some(Seen::Exited { exit, .. })) if exit.code == 0 => false,
+        _ => view.should_restart(container, seen.as_ref()),
+    }
+}
+
 struct View<'a> {
     pod: &'a Pod,
     spec: &'a PodSpec,

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::memory::{Lost, PodMemory, Shown, Waiting};
 use super::observed::{self, Seen};
 use super::phase::Phase;
-use super::{Context, conditions, hosts, identity};
+use super::{Context, conditions, hosts, identity, plan};
 use crate::api::requests::{is_sidecar, qos_class};
 use crate::runtime::{self, Exit, Sandbox, SandboxState};
 
@@ -62,14 +62,19 @@ impl View<'_> {
             (None, None, None) => {}
         }
         self.readiness(&mut status, container, init);
-        let seen = observed::seen(self.pod, self.observed, self.memory, name);
         if let Some(why) = memory.and_then(|m| m.waiting.as_ref()).filter(|_| self.with_waiting)
-            && !matches!(seen, Some(Seen::Running(_)))
-            && !(init && status.ready)
+            && self.waits(container, init)
         {
             wait(&mut status, why);
         }
         status
+    }
+
+    /// Whether what the last try said is still the state of the container.
+    fn waits(&self, container: &Container, init: bool) -> bool {
+        let seen = observed::seen(self.pod, self.observed, self.memory, &container.name);
+        let place = if init { identity::Place::Init } else { identity::Place::Main };
+        !matches!(seen, Some(Seen::Running(_))) && plan::restarts(self.pod, self.observed, self.memory, container, place)
     }
 
     /// From the newest attempt, and the one before it.

@@ -54,9 +54,13 @@ impl Look<'_> {
             return self.refuse(message.0, &message.1);
         }
         let shown = self.statuses(true);
-        let computed = self.phase(&shown, false);
+        let plan = plan::make(self.pod, self.observed, self.memory);
+        let mut computed = self.phase(&shown, false);
+        if computed.is_final() && !self.was_final() && matches!(&plan, Plan::Containers { start, .. } if !start.is_empty()) {
+            computed = Phase::Running;
+        }
         if self.memory.ending.is_none()
-            && let Some(cause) = self.wants_to_end(gone, computed)
+            && let Some(cause) = self.wants_to_end(gone, computed, &plan)
             && !self.memory.busy
             && (!self.memory.in_round || cause == Cause::Finished)
         {
@@ -72,7 +76,7 @@ impl Look<'_> {
             self.steps.extend(signals);
             self.wake(wake_at);
         } else {
-            self.go_on();
+            self.go_on(plan);
         }
         self.wake(status::deadline(self.pod));
         let held = computed.is_final();
@@ -153,26 +157,24 @@ impl Look<'_> {
         status::compose(self.pod, self.observed, shown, outline, self.context)
     }
 
-    fn wants_to_end(&self, gone: bool, computed: Phase) -> Option<Cause> {
-        let before = Phase::parse(self.pod.status.as_ref().and_then(|s| s.phase.as_deref()));
+    fn was_final(&self) -> bool {
+        Phase::parse(self.pod.status.as_ref().and_then(|s| s.phase.as_deref())).is_final()
+    }
+
+    fn wants_to_end(&self, gone: bool, computed: Phase, plan: &Plan) -> Option<Cause> {
         if gone {
             Some(Cause::Gone)
         } else if self.pod.metadata.deletion_timestamp.is_some() {
             Some(Cause::Deleted)
-        } else if before.is_final() {
+        } else if self.was_final() {
             Some(Cause::Finished)
         } else if status::deadline(self.pod).is_some_and(|at| at <= self.context.now) {
             Some(Cause::Deadline)
-        } else if computed.is_final() || self.nothing_left() {
+        } else if computed.is_final() || *plan == Plan::EndPod {
             Some(Cause::Finished)
         } else {
             None
         }
-    }
-
-    /// All containers have completed for good; only sidecars still run.
-    fn nothing_left(&self) -> bool {
-        matches!(plan::make(self.pod, self.observed, self.memory), Plan::EndPod)
     }
 
     fn begin_end(&mut self, cause: Cause) {
@@ -285,7 +287,8 @@ impl Look<'_> {
         }
         // In the last status the conditions follow the phase that the containers alone would give.
         let of_conditions = if state.cause == Cause::Deadline { phase } else { self.condition_phase(&shown, phase) };
-        let held = !matches!(state.cause, Cause::Deleted | Cause::Gone) && !state.released && self.observed.is_some();
+        let up = self.observed.is_some_and(|s| s.state == SandboxState::Ready);
+        let held = !matches!(state.cause, Cause::Deleted | Cause::Gone) && !state.released && up;
         let no_sandbox = if held { self.observed } else { None };
         let outline = Outline { phase: of_conditions, held, reason: reason.clone(), message: message.clone() };
         let mut status = status::compose(self.pod, no_sandbox, shown, outline, self.context);
@@ -341,14 +344,13 @@ impl Look<'_> {
     }
 
     /// The pod is to run: kills under way, volumes, sandbox, containers.
-    fn go_on(&mut self) {
+    fn go_on(&mut self, plan: Plan) {
         let (signals, wake_at) = ending::signals(self.pod, self.observed, self.memory, self.context);
         self.steps.extend(signals);
         self.wake(wake_at);
         if !self.memory.kills.is_empty() {
             return;
         }
-        let plan = plan::make(self.pod, self.observed, self.memory);
         match plan {
             Plan::EndPod | Plan::Nothing => {}
             Plan::Sandbox { attempt } => {
