@@ -27,6 +27,7 @@ pub(crate) fn new_object(run: &mut Run<'_, '_>, object: Object) -> Result<Arc<Ob
 /// The same for an apply that creates.
 pub(crate) fn new_object_by(run: &mut Run<'_, '_>, mut object: Object, change: Change) -> Result<Arc<Object>, Status> {
     let gvk = run.gvk();
+    run.unlabelled = object.labels().next().is_none();
     defaults::fill(&gvk, object.json_mut());
     metadata::fill_new(run, &mut object);
     if change != Change::Apply {
@@ -35,13 +36,13 @@ pub(crate) fn new_object_by(run: &mut Run<'_, '_>, mut object: Object, change: C
     admit::mutate(run, admit::Operation::Create, &mut object, None)?;
     let strategy = strategy::of(&run.request.resource);
     metadata::set_generation(&mut object, 0);
-    strategy.prepare_create(run, &mut object);
     let draws = name(run, &mut object);
+    strategy.begin_create(run, &mut object)?;
+    strategy.prepare_create(run, &mut object);
     run.refuse(object.name(), validation::create(&gvk, &object))?;
     let warnings = validation::warnings(&gvk, &object, None);
     run.warn(warnings);
     admit::validate(run, admit::Operation::Create, &object, None)?;
-    strategy.begin_create(run, &mut object)?;
     place_new(run, object, draws)
 }
 

@@ -255,7 +255,7 @@ fn mark(run: &Run<'_, '_>, object: &mut Object) {
 
 /// The finalizers as the garbage collector will need them; `None`: as they are
 /// (store.go: deletionFinalizersForGarbageCollection).
-fn garbage_finalizers(strategy: &dyn Strategy, object: &Object, options: &DeleteOptions) -> Option<Vec<String>> {
+pub(crate) fn garbage_finalizers(strategy: &dyn Strategy, object: &Object, options: &DeleteOptions) -> Option<Vec<String>> {
     let wanted = collection(strategy, object, options);
     let old: Vec<&str> = object.finalizers().collect();
     let mut new: Vec<String> =

@@ -152,7 +152,7 @@ pub struct Answer {
 /// Carries the write out on `state`. On `Err`, and on a dry run, the state is as before.
 pub fn execute(state: &mut State, request: &Request, env: &mut Env<'_>) -> Result<Answer, Status> {
     let mut working = state.clone();
-    let run = Run { state: &mut working, request, env, warnings: Vec::new() };
+    let run = Run { state: &mut working, request, env, warnings: Vec::new(), unlabelled: false };
     let answer = carry_out(run)?;
     if !request.options.dry_run {
         *state = working;

@@ -14,6 +14,8 @@ pub(crate) struct Run<'r, 'e> {
     pub request: &'r Request,
     pub env: &'r mut Env<'e>,
     pub warnings: Vec<String>,
+    /// The object in the body came without labels.
+    pub unlabelled: bool,
 }
 
 impl Run<'_, '_> {

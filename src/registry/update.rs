@@ -76,30 +76,46 @@ pub(crate) fn replace(
     part: Part,
     change: Change,
 ) -> Result<Arc<Object>, Status> {
-    let gvk = run.gvk();
     let strategy = strategy::of(&run.request.resource);
     check_preconditions(run, &mut new, old, strategy.rules().unconditional_update)?;
     if change != Change::Apply {
         ownership::written(run, &mut new, Some(old));
     }
     admit::mutate(run, admit::Operation::Update, &mut new, Some(old))?;
+    strategy.begin_update(run, &mut new, old, part)?;
     metadata::keep_generation(&mut new, old);
     strategy.prepare_update(run, &mut new, old, part);
     metadata::keep_old(&mut new, old);
+    check(run, &new, old, part)?;
+    ownership::keep_times(&mut new, old);
+    admit::validate(run, admit::Operation::Update, &new, Some(old))?;
+    keep(run, new, old)
+}
+
+/// Validation sees the objects in the version of the request.
+fn check(run: &mut Run<'_, '_>, new: &Object, old: &Object, part: Part) -> Result<(), Status> {
+    let gvk = run.gvk();
+    let shown = |object: &Object| match conversion::shown(&run.request.resource, object.json()) {
+        std::borrow::Cow::Borrowed(_) => None,
+        std::borrow::Cow::Owned(tree) => Some(Object::new(tree)),
+    };
+    let (shown_new, shown_old) = (shown(new), shown(old));
+    let (new, old) = (shown_new.as_ref().unwrap_or(new), shown_old.as_ref().unwrap_or(old));
     let errors = match part {
-        Part::Main => validation::update(&gvk, &new, old),
-        Part::Status => validation::update_status(&gvk, &new, old),
-        Part::Other => strategy.validate_other(run, &new, old),
+        Part::Main => validation::update(&gvk, new, old),
+        Part::Status => validation::update_status(&gvk, new, old),
+        Part::Other => {
+            let mut errors = validation::update_generic(&gvk, new, old);
+            errors.extend(strategy::of(&run.request.resource).validate_other(run, new, old));
+            errors
+        }
     };
     run.refuse(new.name(), errors)?;
     if part == Part::Main {
-        let warnings = validation::warnings(&gvk, &new, Some(old));
+        let warnings = validation::warnings(&gvk, new, Some(old));
         run.warn(warnings);
     }
-    ownership::keep_times(&mut new, old);
-    admit::validate(run, admit::Operation::Update, &new, Some(old))?;
-    strategy.begin_update(run, &mut new, old)?;
-    keep(run, new, old)
+    Ok(())
 }
 
 fn check_preconditions(run: &Run<'_, '_>, new: &mut Object, old: &Object, unconditional: bool) -> Result<(), Status> {

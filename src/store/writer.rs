@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, mpsc};
 
-use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::expiry::Expiry;

@@ -1,8 +1,15 @@
 //! What each kind does of its own around a write: what it resets, counts, allocates, and how it is deleted.
 //! Source: pkg/registry/*/*/strategy.go.
 
+mod batch;
+mod cluster;
+mod namespace;
 mod plain;
+mod pod;
 mod rules;
+mod service;
+mod volumes;
+mod workloads;
 
 use std::sync::Arc;
 
@@ -42,14 +49,14 @@ pub(crate) trait Strategy: Sync {
         Errors::new()
     }
 
-    /// Allocates, once the object is known to be valid.
+    /// Allocates; before the object is validated, as what is given out is validated too.
     fn begin_create(&self, run: &mut Run<'_, '_>, object: &mut Object) -> Result<(), Status> {
         let _ = (run, object);
         Ok(())
     }
 
-    fn begin_update(&self, run: &mut Run<'_, '_>, new: &mut Object, old: &Object) -> Result<(), Status> {
-        let _ = (run, new, old);
+    fn begin_update(&self, run: &mut Run<'_, '_>, new: &mut Object, old: &Object, part: Part) -> Result<(), Status> {
+        let _ = (run, new, old, part);
         Ok(())
     }
 

@@ -180,11 +180,21 @@ plain_kinds! {
 }
 
 pub(super) fn of(group: &str, resource: &str) -> &'static dyn Strategy {
-    plain_of(group, resource)
+    match (group, resource) {
+        ("", "pods") => &super::pod::Pods,
+        ("", "services") => &super::service::Services,
+        ("", "namespaces") => &super::namespace::Namespaces,
+        ("", "nodes") => &super::cluster::Nodes,
+        ("", "serviceaccounts") => &super::cluster::ServiceAccounts,
+        ("", "persistentvolumes") => &super::volumes::Volumes,
+        ("", "persistentvolumeclaims") => &super::volumes::Claims,
+        ("apps", "daemonsets") => &super::workloads::DaemonSets,
+        ("batch", "jobs") => &super::batch::Jobs,
+        _ => plain_of(group, resource),
+    }
 }
 
 /// The rules of a kind that has a strategy of its own.
-#[expect(dead_code, reason = "used by the kinds' own strategies")]
 pub(super) fn rules(group: &str, resource: &str) -> &'static Rules {
     &plain_of(group, resource).0
 }

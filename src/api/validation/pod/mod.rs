@@ -23,3 +23,16 @@ pub fn update_status(new: &Object, old: &Object) -> Errors {
     let _ = (new, old);
     Errors::new()
 }
+
+/// What is wrong with a change by the subresource `ephemeralcontainers`
+/// (pkg/apis/core/validation: ValidatePodEphemeralContainersUpdate).
+pub fn update_ephemeral_containers(new: &Object, old: &Object) -> Errors {
+    let _ = (new, old);
+    Errors::new()
+}
+
+/// What is wrong with a change by the subresource `resize` (pkg/apis/core/validation: ValidatePodResize).
+pub fn resize(new: &Object, old: &Object) -> Errors {
+    let _ = (new, old);
+    Errors::new()
+}

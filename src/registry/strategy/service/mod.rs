@@ -144,9 +144,9 @@ fn check_addresses(run: &Run<'_, '_>, new: &Object, old: Option<&Object>) -> Res
 /// What was given out before and is not mentioned now stays (patchAllocatedValues).
 fn keep_allocated(new: &mut Object, old: &Object) {
     let (before, after) = (Spec::of(old), Spec::of(new));
-    let both = |needs: fn(Spec<'_>) -> bool| needs(before) && needs(after);
-    let (addresses, node_ports, health) =
-        (both(Spec::needs_cluster_ip), both(Spec::needs_node_port), both(Spec::needs_health_port));
+    let addresses = before.needs_cluster_ip() && after.needs_cluster_ip();
+    let node_ports = before.needs_node_port() && after.needs_node_port();
+    let health = before.needs_health_port() && after.needs_health_port();
     if addresses {
         addresses::keep(new, old);
     }
@@ -161,22 +161,20 @@ fn keep_allocated(new: &mut Object, old: &Object) {
 /// Fields that the new type has not are dropped where the client only sent back what there was.
 fn drop_what_the_type_has_not(new: &mut Object, old: &Object) {
     let (before, after) = (Spec::of(old), Spec::of(new));
-    let lost = |needs: fn(Spec<'_>) -> bool| needs(before) && !needs(after);
-    let is_balancer: fn(Spec<'_>) -> bool = |spec| spec.kind() == "LoadBalancer";
     let mut drop: Vec<&str> = Vec::new();
-    if lost(Spec::needs_cluster_ip) {
+    if before.needs_cluster_ip() && !after.needs_cluster_ip() {
         drop.extend(["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]);
     }
-    if lost(Spec::needs_health_port) {
+    if before.needs_health_port() && !after.needs_health_port() {
         drop.push("healthCheckNodePort");
     }
-    if lost(is_balancer) {
+    if before.kind() == "LoadBalancer" && after.kind() != "LoadBalancer" {
         drop.extend(["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
     }
-    if lost(Spec::is_external) {
+    if before.is_external() && !after.is_external() {
         drop.push("externalTrafficPolicy");
     }
-    let drop_ports = lost(Spec::needs_node_port);
+    let drop_ports = before.needs_node_port() && !after.needs_node_port();
     let old_spec = old.at("/spec").cloned().unwrap_or_default();
     let spec = spec_mut(new);
     for field in drop {

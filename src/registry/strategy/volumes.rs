@@ -1,0 +1,75 @@
+//! Volumes and claims: phases with their times, and the two fields of a claim's source.
+//! Source: pkg/registry/core/{persistentvolume,persistentvolumeclaim}/strategy.go, pkg/api/persistentvolumeclaim/util.go.
+
+use super::{Part, Rules, Strategy, plain, rules};
+use crate::api::{Json, Object};
+use crate::registry::metadata;
+use crate::registry::run::Run;
+
+pub(crate) struct Volumes;
+pub(crate) struct Claims;
+
+impl Strategy for Volumes {
+    fn rules(&self) -> &'static Rules {
+        rules::rules("", "persistentvolumes")
+    }
+
+    fn prepare_create(&self, run: &mut Run<'_, '_>, volume: &mut Object) {
+        plain::prepare_create(self.rules(), volume);
+        volume.json_mut()["status"]["lastPhaseTransitionTime"] = run.now().into();
+    }
+
+    fn prepare_update(&self, run: &mut Run<'_, '_>, new: &mut Object, old: &Object, part: Part) {
+        plain::prepare_update(self.rules(), new, old, part);
+        if part != Part::Status || !new.at("/status").is_some_and(Json::is_object) {
+            return;
+        }
+        let at = "/status/lastPhaseTransitionTime";
+        let (sent, before) = (new.at(at).cloned(), old.at(at).cloned());
+        if new.at("/status/phase") != old.at("/status/phase") {
+            if sent.is_none() || sent == before {
+                new.json_mut()["status"]["lastPhaseTransitionTime"] = run.now().into();
+            }
+        } else if sent.is_none() {
+            metadata::take_from(&mut new.json_mut()["status"], old.at("/status").unwrap_or(&Json::Null), "lastPhaseTransitionTime");
+        }
+    }
+}
+
+impl Strategy for Claims {
+    fn rules(&self) -> &'static Rules {
+        rules::rules("", "persistentvolumeclaims")
+    }
+
+    fn prepare_create(&self, _run: &mut Run<'_, '_>, claim: &mut Object) {
+        plain::prepare_create(self.rules(), claim);
+        normalize_sources(claim);
+    }
+
+    fn prepare_update(&self, _run: &mut Run<'_, '_>, new: &mut Object, old: &Object, part: Part) {
+        plain::prepare_update(self.rules(), new, old, part);
+        if part == Part::Main {
+            normalize_sources(new);
+        }
+    }
+}
+
+/// `dataSource` and `dataSourceRef` say the same where only one was given (NormalizeDataSources).
+fn normalize_sources(claim: &mut Object) {
+    let (source, reference) = (claim.at("/spec/dataSource").cloned(), claim.at("/spec/dataSourceRef").cloned());
+    let spec = &mut claim.json_mut()["spec"];
+    match (source, reference) {
+        (Some(source), None) => spec["dataSourceRef"] = source,
+        (None, Some(reference)) => {
+            let elsewhere = reference.get("namespace").and_then(Json::as_str).is_some_and(|n| !n.is_empty());
+            if !elsewhere {
+                let mut source = reference;
+                if let Some(map) = source.as_object_mut() {
+                    map.remove("namespace");
+                }
+                spec["dataSource"] = source;
+            }
+        }
+        _ => {}
+    }
+}
