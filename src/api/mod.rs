@@ -5,6 +5,7 @@ pub mod decode;
 pub mod defaults;
 pub mod go_time;
 pub mod object;
+pub mod pod;
 pub mod quantity;
 pub mod requests;
 pub mod resource;
