@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+pub use crate::admission::PodSecurityLevel;
 use crate::api::{Json, Random, Resource, Status};
 use crate::state::State;
 
@@ -120,6 +121,8 @@ pub struct Settings {
     /// Admission plugins, by Kubernetes' names and `LocalSupport`.
     pub admission: Vec<String>,
     pub service_cidr: String,
+    /// What namespaces enforce that do not say it (`--restrict`).
+    pub pod_security: PodSecurityLevel,
 }
 
 impl Default for Settings {
@@ -136,7 +139,7 @@ impl Default for Settings {
             "ResourceQuota",
             "LocalSupport",
         ];
-        Settings { admission: admission.map(str::to_owned).to_vec(), service_cidr: "10.96.0.0/16".into() }
+        Settings { admission: admission.map(str::to_owned).to_vec(), service_cidr: "10.96.0.0/16".into(), pod_security: PodSecurityLevel::default() }
     }
 }
 
@@ -152,9 +155,9 @@ pub struct Answer {
 /// Carries the write out on `state`. On `Err`, and on a dry run, the state is as before.
 pub fn execute(state: &mut State, request: &Request, env: &mut Env<'_>) -> Result<Answer, Status> {
     let mut working = state.clone();
-    let run = Run { state: &mut working, request, env, warnings: Vec::new(), unlabelled: false };
-    let answer = carry_out(run)?;
+    let answer = carry_out(Run::new(&mut working, request, env))?;
     if !request.options.dry_run {
+        admit::settle(&mut Run::new(&mut working, request, env));
         *state = working;
     }
     Ok(answer)

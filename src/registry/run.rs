@@ -18,6 +18,12 @@ pub(crate) struct Run<'r, 'e> {
     pub unlabelled: bool,
 }
 
+impl<'r, 'e> Run<'r, 'e> {
+    pub fn new(state: &'r mut State, request: &'r Request, env: &'r mut Env<'e>) -> Self {
+        Run { state, request, env, warnings: Vec::new(), unlabelled: false }
+    }
+}
+
 impl Run<'_, '_> {
     /// The kind as the request's path has it.
     pub fn gvk(&self) -> Gvk {

@@ -1,1 +1,11 @@
-//! support/mod
+//! The support table: for every field of every kind, whether it runs on one machine, how it is approximated,
+//! why it has no effect, or why it is refused.
+
+mod findings;
+mod table;
+
+pub use findings::{Finding, findings};
+pub use table::{Entry, Table, Verdict};
+
+#[cfg(test)]
+mod tests;
