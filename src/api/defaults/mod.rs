@@ -1,7 +1,15 @@
 //! What Kubernetes fills in where a manifest is silent.
 
+pub mod autoscaling;
+pub mod batch;
+pub mod claims;
+pub mod cluster;
 pub mod kinds;
+pub mod networking;
 pub mod pod;
+pub mod rbac;
+pub mod service;
+pub mod workloads;
 
 use super::{Gvk, Json};
 

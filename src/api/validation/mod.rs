@@ -1,13 +1,37 @@
 //! Whether an object may be: Kubernetes' rules for every field, worded as the API server words them.
 
+pub mod autoscaling;
+pub mod claim;
+pub mod cluster;
+pub mod config;
+pub mod cron_job;
+pub mod custom_resource;
+pub mod endpoints;
+pub mod event;
 pub mod field;
 pub mod internal_form;
+pub mod ips;
+pub mod job;
+pub mod job_policies;
+pub mod job_status;
 pub mod kinds;
+pub mod limits;
 pub mod meta;
 pub mod names;
+pub mod networking;
+pub mod node_selector;
 pub mod pod;
+pub mod rbac;
+pub mod rules;
 pub mod selector;
+pub mod service;
+pub mod service_addresses;
+pub mod statuses;
+pub mod storage;
 pub mod unified_diff;
+pub mod volume;
+pub mod volume_sources;
+pub mod workloads;
 
 use super::{Gvk, Object, schema::Schema};
 use field::Errors;

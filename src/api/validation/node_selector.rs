@@ -1,0 +1,75 @@
+//! What a NodeSelector (`nodeSelectorTerms`) may say. Source: pkg/apis/core/validation/validation.go.
+
+use super::field::{self, Errors, Path};
+use super::{meta, names, rules};
+use crate::api::{Json, tree::Tree};
+
+pub fn validate(selector: &Json, path: &Path) -> Errors {
+    let path = path.child("nodeSelectorTerms");
+    let terms = selector.list("nodeSelectorTerms");
+    if terms.is_empty() {
+        return vec![field::required(&path, "must have at least one node selector term")];
+    }
+    terms.iter().enumerate().flat_map(|(i, term)| self::term(term, &path.index(i))).collect()
+}
+
+fn term(term: &Json, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    for (i, requirement) in term.list("matchExpressions").iter().enumerate() {
+        errors.extend(self::requirement(requirement, &path.child("matchExpressions").index(i)));
+    }
+    for (i, requirement) in term.list("matchFields").iter().enumerate() {
+        errors.extend(field_requirement(requirement, &path.child("matchFields").index(i)));
+    }
+    errors
+}
+
+fn requirement(requirement: &Json, path: &Path) -> Errors {
+    let (operator, values) = (requirement.text("operator"), requirement.texts("values"));
+    let values_path = path.child("values");
+    let mut errors = Errors::new();
+    match operator {
+        "In" | "NotIn" if values.is_empty() => {
+            let detail = "must be specified when `operator` is 'In' or 'NotIn'";
+            errors.push(field::required(&values_path, detail));
+        }
+        "Exists" | "DoesNotExist" if !values.is_empty() => {
+            let detail = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'";
+            errors.push(field::forbidden(&values_path, detail));
+        }
+        "Gt" | "Lt" if values.len() != 1 => {
+            let detail = "must be specified single value when `operator` is 'Lt' or 'Gt'";
+            errors.push(field::required(&values_path, detail));
+        }
+        "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
+        other => errors.push(field::invalid(&path.child("operator"), other, "not a valid selector operator")),
+    }
+    errors.extend(meta::label_name(requirement.text("key"), &path.child("key")));
+    for (i, value) in values.iter().enumerate() {
+        errors.extend(rules::each(&values_path.index(i), value, names::label_value(value)));
+    }
+    errors
+}
+
+fn field_requirement(requirement: &Json, path: &Path) -> Errors {
+    let (key, values) = (requirement.text("key"), requirement.texts("values"));
+    let mut errors = Errors::new();
+    match requirement.text("operator") {
+        "In" | "NotIn" => {
+            if values.len() != 1 {
+                let detail = "must be only one value when `operator` is 'In' or 'NotIn' for node field selector";
+                errors.push(field::required(&path.child("values"), detail));
+            }
+        }
+        other => errors.push(field::invalid(&path.child("operator"), other, "not a valid selector operator")),
+    }
+    if key == "metadata.name" {
+        for (i, value) in values.iter().enumerate() {
+            let path = path.child("values").index(i);
+            errors.extend(rules::each(&path, value, names::dns1123_subdomain(value)));
+        }
+    } else {
+        errors.push(field::invalid(&path.child("key"), key, "not a valid field selector key"));
+    }
+    errors
+}
