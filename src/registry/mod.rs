@@ -169,6 +169,8 @@ fn carry_out(run: Run<'_, '_>) -> Result<Answer, Status> {
         (Verb::Update, None) => update::update(run, Part::Main),
         (Verb::Update, Some("status")) => update::update(run, Part::Status),
         (Verb::Patch, None) => patch::patch(run, Part::Main),
+        (Verb::Update, Some("scale")) => patch::scale::update(run),
+        (Verb::Patch, Some("scale")) => patch::scale::patch(run),
         (Verb::Patch, Some("status")) => patch::patch(run, Part::Status),
         (Verb::Delete, None) => delete::delete(run),
         (Verb::DeleteCollection, None) => collection::delete_collection(run),

@@ -77,7 +77,7 @@ pub(crate) fn replace(
     change: Change,
 ) -> Result<Arc<Object>, Status> {
     let strategy = strategy::of(&run.request.resource);
-    check_preconditions(run, &mut new, old, strategy.rules().unconditional_update)?;
+    check_preconditions(run, &mut new, old, change, strategy.rules().unconditional_update)?;
     if change != Change::Apply {
         ownership::written(run, &mut new, Some(old));
     }
@@ -118,9 +118,16 @@ fn check(run: &mut Run<'_, '_>, new: &Object, old: &Object, part: Part) -> Resul
     Ok(())
 }
 
-fn check_preconditions(run: &Run<'_, '_>, new: &mut Object, old: &Object, unconditional: bool) -> Result<(), Status> {
+fn check_preconditions(
+    run: &Run<'_, '_>,
+    new: &mut Object,
+    old: &Object,
+    change: Change,
+    unconditional: bool,
+) -> Result<(), Status> {
     let resource = run.group_resource();
-    if !new.uid().is_empty() && new.uid() != old.uid() {
+    // A patch has no precondition of its own; another uid is an invalid change then.
+    if change == Change::Put && !new.uid().is_empty() && new.uid() != old.uid() {
         let key = storage_key(run, old);
         let why = format!(
             "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: \

@@ -5,6 +5,7 @@
 mod applied;
 mod body;
 mod changed;
+pub(crate) mod scale;
 
 use std::sync::Arc;
 
