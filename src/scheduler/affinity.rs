@@ -1,0 +1,116 @@
+//! Affinity to the node, to other pods, and spreading.
+//! Source: k8s.io/component-helpers/scheduling/corev1/nodeaffinity, plugins/interpodaffinity, podtopologyspread.
+
+use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodAffinityTerm, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+use super::Misfit;
+use crate::api::selector::LabelSelector as Selector;
+
+/// nodeSelector and required node affinity.
+pub(super) fn node_matches(spec: &PodSpec, node: &Node) -> bool {
+    let labels = node.metadata.labels.clone().unwrap_or_default();
+    if spec.node_selector.iter().flatten().any(|(key, value)| labels.get(key) != Some(value)) {
+        return false;
+    }
+    let required = spec
+        .affinity
+        .as_ref()
+        .and_then(|a| a.node_affinity.as_ref())
+        .and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
+    let name = node.metadata.name.as_deref().unwrap_or_default();
+    required.is_none_or(|r| r.node_selector_terms.iter().any(|term| term_matches(term, &labels, name)))
+}
+
+fn term_matches(term: &NodeSelectorTerm, labels: &std::collections::BTreeMap<String, String>, name: &str) -> bool {
+    let expressions = term.match_expressions.as_deref().unwrap_or_default();
+    let fields = term.match_fields.as_deref().unwrap_or_default();
+    if expressions.is_empty() && fields.is_empty() {
+        return false;
+    }
+    expressions.iter().all(|r| holds(r, labels.get(&r.key).map(String::as_str)))
+        && fields.iter().all(|r| holds(r, (r.key == "metadata.name").then_some(name)))
+}
+
+fn holds(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {
+    let values = requirement.values.as_deref().unwrap_or_default();
+    let listed = value.is_some_and(|v| values.iter().any(|x| x == v));
+    let numbers = || Some((value?.parse::<i64>().ok()?, values.first()?.parse::<i64>().ok()?));
+    match requirement.operator.as_str() {
+        "In" => listed,
+        "NotIn" => !listed,
+        "Exists" => value.is_some(),
+        "DoesNotExist" => value.is_none(),
+        "Gt" => numbers().is_some_and(|(have, than)| have > than),
+        "Lt" => numbers().is_some_and(|(have, than)| have < than),
+        _ => false,
+    }
+}
+
+fn selects(selector: Option<&LabelSelector>, pod: &Pod) -> bool {
+    let Some(selector) = selector else { return false };
+    let tree = serde_json::to_value(selector).unwrap_or_default();
+    let labels = serde_json::to_value(pod.metadata.labels.clone().unwrap_or_default()).unwrap_or_default();
+    Selector::of(Some(&tree)).is_ok_and(|s| s.matches_map(Some(&labels)))
+}
+
+/// Whether `other` is one of those that a term of `owner` speaks of.
+fn speaks_of(term: &PodAffinityTerm, owner: &Pod, other: &Pod) -> bool {
+    let named = term.namespaces.as_deref().unwrap_or_default();
+    let own = owner.metadata.namespace.as_deref().unwrap_or_default();
+    let theirs = other.metadata.namespace.as_deref().unwrap_or_default();
+    let everywhere = term.namespace_selector.as_ref().is_some_and(|s| s.match_labels.is_none() && s.match_expressions.is_none());
+    let in_reach = if named.is_empty() { everywhere || (own == theirs) } else { everywhere || named.iter().any(|n| n == theirs) };
+    in_reach && selects(term.label_selector.as_ref(), other)
+}
+
+fn has_label(node: &Node, key: &str) -> bool {
+    node.metadata.labels.as_ref().is_some_and(|l| l.contains_key(key))
+}
+
+fn avoids(pod: &Pod) -> impl Iterator<Item = &PodAffinityTerm> {
+    let affinity = pod.spec.as_ref().and_then(|s| s.affinity.as_ref()).and_then(|a| a.pod_anti_affinity.as_ref());
+    affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_deref()).unwrap_or_default().iter()
+}
+
+/// Required affinity and anti-affinity between pods.
+pub(super) fn pods(pod: &Pod, spec: &PodSpec, node: &Node, others: &[&Pod]) -> Result<(), Misfit> {
+    let seeks = spec.affinity.as_ref().and_then(|a| a.pod_affinity.as_ref());
+    let seeks = seeks.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_deref()).unwrap_or_default();
+    for term in seeks {
+        let found = others.iter().any(|other| speaks_of(term, pod, other));
+        // The first of a group that seeks its own kind may come.
+        let first = !found && speaks_of(term, pod, pod);
+        if !has_label(node, &term.topology_key) || !(found || first) {
+            return Err(Misfit::hard("node(s) didn't match pod affinity rules"));
+        }
+    }
+    let meets = |term: &PodAffinityTerm, owner: &Pod, other: &Pod| has_label(node, &term.topology_key) && speaks_of(term, owner, other);
+    if avoids(pod).any(|term| others.iter().any(|other| meets(term, pod, other))) {
+        return Err(Misfit::soft(vec!["node(s) didn't match pod anti-affinity rules".into()]));
+    }
+    if others.iter().any(|other| avoids(other).any(|term| meets(term, other, pod))) {
+        return Err(Misfit::soft(vec!["node(s) didn't satisfy existing pods anti-affinity rules".into()]));
+    }
+    Ok(())
+}
+
+/// Topology spread over the one domain that there is.
+pub(super) fn spread(pod: &Pod, spec: &PodSpec, node: &Node, others: &[&Pod]) -> Result<(), Misfit> {
+    let hard = spec.topology_spread_constraints.iter().flatten().filter(|c| c.when_unsatisfiable == "DoNotSchedule");
+    for constraint in hard {
+        if !has_label(node, &constraint.topology_key) {
+            return Err(Misfit::hard("node(s) didn't match pod topology spread constraints (missing required label)"));
+        }
+        // With one domain the least count is its own, unless more domains are asked for than there are.
+        let namespace = &pod.metadata.namespace;
+        let same = |other: &&&Pod| &other.metadata.namespace == namespace && selects(constraint.label_selector.as_ref(), other);
+        let count = i32::try_from(others.iter().filter(same).count()).unwrap_or(i32::MAX);
+        let least = if constraint.min_domains.unwrap_or(1) > 1 { 0 } else { count };
+        let own = i32::from(selects(constraint.label_selector.as_ref(), pod));
+        if count.saturating_add(own).saturating_sub(least) > constraint.max_skew {
+            return Err(Misfit::soft(vec!["node(s) didn't match pod topology spread constraints".into()]));
+        }
+    }
+    Ok(())
+}

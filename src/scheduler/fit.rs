@@ -1,0 +1,142 @@
+//! The filters, in the scheduler's order; the first that fails speaks.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Node, Pod, PodSpec, Taint, Toleration};
+
+use super::{Misfit, affinity};
+use crate::api::requests::{self, Amounts};
+
+const NODE_AFFINITY: &str = "node(s) didn't match Pod's node affinity/selector";
+const PORTS: &str = "node(s) didn't have free ports for the requested pod ports";
+
+/// `Ok`: the pod may run on the node.
+pub(super) fn check(pod: &Pod, node: &Node, others: &[&Pod]) -> Result<(), Misfit> {
+    let Some(spec) = &pod.spec else { return Ok(()) };
+    let node_spec = node.spec.as_ref();
+    let unschedulable = Taint { key: "node.kubernetes.io/unschedulable".into(), effect: "NoSchedule".into(), ..Taint::default() };
+    if node_spec.and_then(|s| s.unschedulable) == Some(true) && !tolerated(spec, &unschedulable) {
+        return Err(Misfit::hard("node(s) were unschedulable"));
+    }
+    if let Some(taint) = untolerated(spec, node, &["NoSchedule", "NoExecute"]) {
+        let value = taint.value.clone().unwrap_or_default();
+        return Err(Misfit::hard(format!("node(s) had untolerated taint {{{}: {value}}}", taint.key)));
+    }
+    if !affinity::node_matches(spec, node) {
+        return Err(Misfit::hard(NODE_AFFINITY));
+    }
+    if ports_taken(spec, others) {
+        return Err(Misfit::soft(vec![PORTS.into()]));
+    }
+    let short = short_of(spec, node, others);
+    if !short.is_empty() {
+        return Err(Misfit::soft(short.into_iter().map(|s| s.text).collect()));
+    }
+    affinity::spread(pod, spec, node, others)?;
+    affinity::pods(pod, spec, node, others)
+}
+
+/// The kubelet's own check of what it is given.
+pub(super) fn refusal(pod: &Pod, node: &Node, others: &[&Pod]) -> Option<(String, String)> {
+    let spec = pod.spec.as_ref()?;
+    let predicate = |reason: &str, message: &str| Some((reason.to_owned(), format!("Predicate {reason} failed: {message}")));
+    // Extended resources that the node does not know are not the kubelet's affair.
+    let mut short = short_of(spec, node, others);
+    short.retain(|s| matches!(s.name.as_str(), "cpu" | "memory" | "ephemeral-storage" | "pods"));
+    if let Some(short) = short.first() {
+        let message = format!(
+            "Node didn't have enough resource: {}, requested: {}, used: {}, capacity: {}",
+            short.name, short.asked, short.used, short.capacity
+        );
+        return Some((format!("OutOf{}", short.name), message));
+    }
+    if !affinity::node_matches(spec, node) {
+        return predicate("NodeAffinity", NODE_AFFINITY);
+    }
+    if ports_taken(spec, others) {
+        return predicate("NodePorts", PORTS);
+    }
+    let taint = untolerated(spec, node, &["NoExecute"])?;
+    let value = taint.value.clone().unwrap_or_default();
+    predicate("TaintToleration", &format!("node(s) had untolerated taint {{{}: {value}}}", taint.key))
+}
+
+fn tolerated(spec: &PodSpec, taint: &Taint) -> bool {
+    spec.tolerations.iter().flatten().any(|t| tolerates(t, taint))
+}
+
+/// Source: k8s.io/component-helpers/scheduling/corev1: ToleratesTaint.
+fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
+    let effect = toleration.effect.as_deref().unwrap_or_default();
+    let key = toleration.key.as_deref().unwrap_or_default();
+    if !effect.is_empty() && effect != taint.effect {
+        return false;
+    }
+    if !key.is_empty() && key != taint.key {
+        return false;
+    }
+    match toleration.operator.as_deref().unwrap_or("Equal") {
+        "Exists" => true,
+        "" | "Equal" => !key.is_empty() && toleration.value.clone().unwrap_or_default() == taint.value.clone().unwrap_or_default(),
+        _ => false,
+    }
+}
+
+fn untolerated<'a>(spec: &PodSpec, node: &'a Node, effects: &[&str]) -> Option<&'a Taint> {
+    let taints = node.spec.as_ref()?.taints.as_deref().unwrap_or_default();
+    taints.iter().filter(|t| effects.contains(&t.effect.as_str())).find(|t| !tolerated(spec, t))
+}
+
+struct Short {
+    name: String,
+    text: String,
+    asked: i64,
+    used: i64,
+    capacity: i64,
+}
+
+fn short_of(spec: &PodSpec, node: &Node, others: &[&Pod]) -> Vec<Short> {
+    let allocatable = node.status.as_ref().and_then(|s| s.allocatable.clone()).unwrap_or_default();
+    let allocatable: Amounts = allocatable.iter().map(|(name, q)| (name.clone(), requests::amount(name, q))).collect();
+    let mut used: BTreeMap<String, i64> = BTreeMap::new();
+    for other in others.iter().filter_map(|p| p.spec.as_ref()) {
+        for (name, value) in requests::pod_requests(other) {
+            *used.entry(name).or_default() += value;
+        }
+    }
+    let mut short = Vec::new();
+    let pods = allocatable.get("pods").copied().unwrap_or(0);
+    let count = i64::try_from(others.len()).unwrap_or(i64::MAX);
+    if count >= pods {
+        short.push(Short { name: "pods".into(), text: "Too many pods".into(), asked: 1, used: count, capacity: pods });
+    }
+    for (name, asked) in requests::pod_requests(spec) {
+        let capacity = allocatable.get(&name).copied().unwrap_or(0);
+        let used = used.get(&name).copied().unwrap_or(0);
+        if asked > 0 && asked > capacity.saturating_sub(used) {
+            short.push(Short { text: format!("Insufficient {name}"), name, asked, used, capacity });
+        }
+    }
+    short
+}
+
+/// Protocol, number and address of the host ports of a pod.
+fn host_ports(spec: &PodSpec) -> Vec<(String, i32, String)> {
+    let host_network = spec.host_network == Some(true);
+    let sidecars = spec.init_containers.iter().flatten().filter(|c| requests::is_sidecar(c));
+    let all = spec.containers.iter().chain(sidecars).flat_map(|c| c.ports.iter().flatten());
+    let ports = all.filter_map(|p| {
+        let number = p.host_port.or(host_network.then_some(p.container_port)).filter(|n| *n > 0)?;
+        let ip = p.host_ip.clone().filter(|ip| !ip.is_empty()).unwrap_or_else(|| "0.0.0.0".into());
+        Some((p.protocol.clone().unwrap_or_else(|| "TCP".into()), number, ip))
+    });
+    ports.collect()
+}
+
+fn ports_taken(spec: &PodSpec, others: &[&Pod]) -> bool {
+    let taken: Vec<_> = others.iter().filter_map(|p| p.spec.as_ref()).flat_map(host_ports).collect();
+    let any = |ip: &str| ip == "0.0.0.0" || ip == "::";
+    host_ports(spec).iter().any(|(protocol, number, ip)| {
+        taken.iter().any(|(p, n, i)| p == protocol && n == number && (i == ip || any(i) || any(ip)))
+    })
+}
