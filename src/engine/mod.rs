@@ -1,1 +1,23 @@
-//! engine
+//! The loops around the pure parts: observe, reconcile, execute; tasks, time, shutdown.
+//!
+//! [`Engine::run`] joins the store, the controllers, the scheduler and the node agent until it is told
+//! to stop. All tasks live in one set: when one ends that should not, the engine ends with it.
+
+mod accounts;
+mod addresses;
+pub mod clock;
+mod controllers;
+mod events;
+mod failpoint;
+mod node;
+mod node_object;
+mod pod;
+mod probing;
+mod queue;
+mod requests;
+mod run;
+mod scheduling;
+
+pub use addresses::Range;
+pub use failpoint::reach as failpoint;
+pub use run::{Engine, EngineError, EngineOptions};

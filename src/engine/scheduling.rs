@@ -1,0 +1,135 @@
+//! The scheduler's loop: pods without a node, one after the other, oldest and most important first.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Node, Pod};
+use serde_json::json;
+use tokio::sync::Notify;
+
+use super::clock::Clock;
+use super::events::{Extra, Recorder};
+use super::requests;
+use crate::api::{GroupResource, Json, Key, Object};
+use crate::controllers::{EventKind, EventNote};
+use crate::registry::Verb;
+use crate::scheduler::{Verdict, schedule};
+use crate::state::State;
+use crate::store::Store;
+
+const AGENT: &str = "default-scheduler";
+
+/// The pods of a node that have not finished.
+pub fn on_node(state: &State, node: &str) -> Vec<Arc<Pod>> {
+    let pods = state.all(&GroupResource::new("", "pods"));
+    let here = pods.filter(|p| p.str_at("/spec/nodeName") == Some(node) && !is_final(p));
+    here.filter_map(|p| p.typed::<Pod>().ok()).collect()
+}
+
+/// Whether a pod has finished.
+pub fn is_final(pod: &Object) -> bool {
+    matches!(pod.str_at("/status/phase"), Some("Succeeded" | "Failed"))
+}
+
+/// An object as Events name it.
+pub fn reference(object: &Object, field_path: &str) -> Json {
+    let mut reference = json!({
+        "apiVersion": object.api_version(), "kind": object.kind(), "namespace": object.namespace(),
+        "name": object.name(), "uid": object.uid(), "resourceVersion": object.resource_version(),
+    });
+    if !field_path.is_empty() {
+        reference["fieldPath"] = json!(field_path);
+    }
+    reference
+}
+
+/// Runs for ever; `woken` says that a pod or the node has changed.
+pub async fn run(store: Store, recorder: Arc<Recorder>, clock: Clock, node_name: String, woken: Arc<Notify>) {
+    let mut told: HashMap<String, String> = HashMap::new();
+    loop {
+        let state = store.snapshot();
+        let mut waiting: Vec<Arc<Object>> = state
+            .all(&GroupResource::new("", "pods"))
+            .filter(|p| p.str_at("/spec/nodeName").unwrap_or_default().is_empty() && !p.is_deleting() && !is_final(p))
+            .cloned()
+            .collect();
+        waiting.sort_by_key(|p| {
+            let priority = std::cmp::Reverse(p.i64_at("/spec/priority").unwrap_or(0));
+            (priority, p.str_at("/metadata/creationTimestamp").map(str::to_owned), p.namespace().to_owned(), p.name().to_owned())
+        });
+        told.retain(|uid, _| waiting.iter().any(|p| p.uid() == uid));
+        if !waiting.is_empty() {
+            look(&store, &state, &recorder, &clock, &node_name, &waiting, &mut told).await;
+        }
+        woken.notified().await;
+    }
+}
+
+/// One round over all that wait: what is bound in it counts for the next.
+async fn look(
+    store: &Store,
+    state: &State,
+    recorder: &Recorder,
+    clock: &Clock,
+    node_name: &str,
+    waiting: &[Arc<Object>],
+    told: &mut HashMap<String, String>,
+) {
+    let node = state.get(&Key::new(GroupResource::new("", "nodes"), "", node_name)).and_then(|n| n.typed::<Node>().ok());
+    let mut others = on_node(state, node_name);
+    let (mut writes, mut notes, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    for object in waiting {
+        let Ok(pod) = object.typed::<Pod>() else { continue };
+        let beside: Vec<&Pod> = others.iter().map(AsRef::as_ref).collect();
+        match schedule(state, &pod, node.as_deref(), &beside) {
+            Verdict::NotMine => {}
+            Verdict::Fits { node } => {
+                writes.push(binding(object, &node));
+                let message = format!("Successfully assigned {}/{} to {node}", object.namespace(), object.name());
+                notes.push(note(object, EventKind::Normal, "Scheduled", message));
+                others.push(pod);
+            }
+            Verdict::Unschedulable { message } => {
+                if told.get(object.uid()) != Some(&message) {
+                    told.insert(object.uid().to_owned(), message.clone());
+                    writes.push(unschedulable(object, &message, clock));
+                    failures.push(note(object, EventKind::Warning, "FailedScheduling", message));
+                }
+            }
+        }
+    }
+    let answers = store.write_all(writes).await;
+    if answers.iter().any(Result::is_err) {
+        // What was refused (the pod has changed or gone) comes again with its change.
+        told.clear();
+    }
+    recorder.record_all(&notes, &Extra { action: Some("Binding") }).await;
+    recorder.record_all(&failures, &Extra { action: Some("Scheduling") }).await;
+}
+
+fn note(pod: &Object, kind: EventKind, reason: &str, message: String) -> EventNote {
+    EventNote { regarding: reference(pod, ""), kind, reason: reason.to_owned(), message, component: AGENT }
+}
+
+fn binding(pod: &Object, node: &str) -> crate::registry::Request {
+    let tree = json!({
+        "apiVersion": "v1", "kind": "Binding",
+        "metadata": {"name": pod.name(), "namespace": pod.namespace(), "uid": pod.uid()},
+        "target": {"kind": "Node", "name": node},
+    });
+    requests::on_core(Verb::Create, "pods", Some("binding"), pod.namespace(), pod.name(), tree, AGENT)
+}
+
+fn unschedulable(pod: &Object, message: &str, clock: &Clock) -> crate::registry::Request {
+    let mut tree = pod.json().clone();
+    let time = clock().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let conditions = tree.pointer("/status/conditions").and_then(Json::as_array).cloned().unwrap_or_default();
+    let before = conditions.iter().find(|c| c["type"] == "PodScheduled" && c["status"] == "False");
+    let since = before.and_then(|c| c["lastTransitionTime"].as_str().map(str::to_owned)).unwrap_or(time);
+    let mut kept: Vec<Json> = conditions.iter().filter(|c| c["type"] != "PodScheduled").cloned().collect();
+    kept.push(json!({
+        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message, "lastTransitionTime": since,
+    }));
+    tree["status"]["conditions"] = json!(kept);
+    requests::on_core(Verb::Update, "pods", Some("status"), pod.namespace(), pod.name(), tree, AGENT)
+}
