@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 /// Room → floor. A room uses lower floors only.
 const FLOORS: &[(&str, u8)] = &[
-    ("cli", 7),
+    ("cli", 8),
     ("apiserver", 6),
     ("client", 6),
-    ("engine", 6),
+    ("engine", 7),
     ("network", 5),
     ("podman", 5),
     ("probes", 5),

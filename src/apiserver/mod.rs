@@ -26,6 +26,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 
+pub use catalog::{all as resources, find as resource};
 pub use listen::{listen, serve};
 pub use streams::{LogOptions, PodStreams, StreamError};
 

@@ -93,15 +93,12 @@ pub async fn run(
             under_way.push(async move {
                 let again = decision.writes.iter().any(|w| !matches!(w, Write::Event(_)));
                 let refused = commit(&store, &recorder, &state, &decision.writes, agent).await;
-                (Done { job, failed: refused.is_some(), again, wake_at: decision.wake_at }, refused)
+                Done { job, failed: refused.is_some(), again, wake_at: decision.wake_at }
             });
         }
         let timer = inbox.queue().next_timer();
         tokio::select! {
-            Some((done, refused)) = under_way.next(), if !under_way.is_empty() => {
-                if let Some((write, why)) = refused {
-                    tell_refused(&controllers[done.job.0], &done.job.1, &write, &why, &store, &recorder, &clock, &mut random).await;
-                }
+            Some(done) = under_way.next(), if !under_way.is_empty() => {
                 let mut queue = inbox.queue();
                 queue.done(&done.job, done.failed, clock());
                 if done.again && !done.failed {
@@ -115,25 +112,6 @@ pub async fn run(
             () = sleep_until(&clock, timer), if under_way.len() < AT_ONCE => {}
         }
     }
-}
-
-/// Lets a controller answer to a refusal: a condition, an Event.
-#[expect(clippy::too_many_arguments, reason = "all of the loop's parts are needed for one more decision")]
-async fn tell_refused(
-    controller: &Box<dyn Controller>,
-    key: &Key,
-    write: &Write,
-    why: &Status,
-    store: &Store,
-    recorder: &Recorder,
-    clock: &Clock,
-    random: &mut SystemRandom,
-) {
-    let state = store.snapshot();
-    let mut context = Context { now: clock(), random };
-    let decision = controller.refused(&state, key, write, why, &mut context);
-    // A refusal of the answer is the end of it: the key is looked at again anyway.
-    let _ = commit(store, recorder, &state, &decision.writes, controller.name()).await;
 }
 
 /// Writes in order and stops at the first that is refused; creations that follow each other go together.

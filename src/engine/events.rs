@@ -58,12 +58,7 @@ impl Recorder {
         Recorder { store, clock, host: host.to_owned(), seen: Mutex::new(Seen::default()) }
     }
 
-    /// Writes an Event, or counts it on. Events are hints: one that cannot be written is dropped.
-    pub async fn record(&self, note: &EventNote, extra: &Extra) {
-        self.record_all(std::slice::from_ref(note), extra).await;
-    }
-
-    /// The same for several, in one go.
+    /// Writes Events, or counts them on. They are hints: one that cannot be written is dropped.
     pub async fn record_all(&self, notes: &[EventNote], extra: &Extra) {
         let requests: Vec<(usize, String, Request)> = notes
             .iter()

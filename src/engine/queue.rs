@@ -92,11 +92,6 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             }
         }
     }
-
-    /// Whether nothing waits and nothing is worked on (timers aside).
-    pub fn is_idle(&self) -> bool {
-        self.ready.is_empty() && self.working.is_empty()
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::api::schema::Schema;
 use crate::api::{GroupResource, Gvk, Json, Key, Object, Resource};
+use crate::apiserver;
 use crate::controllers::{Propagation, Write};
 use crate::registry::{Body, Options, PatchKind, Request, User, Verb};
 use crate::state::State;
@@ -18,11 +19,18 @@ fn options(agent: &str) -> Options {
 
 /// The resource that a kind is offered as; custom kinds by their definitions.
 pub fn resource_of(state: &State, gvk: &Gvk) -> Option<Arc<Resource>> {
-    crate::apiserver::resource_of_kind(state, gvk)
+    if let Some(found) = Schema::get().resource_of(gvk) {
+        return apiserver::resource(state, &found.group, &found.version, &found.resource);
+    }
+    apiserver::resources(state).into_iter().find(|r| r.gvk() == *gvk)
 }
 
 fn resource_of_key(state: &State, resource: &GroupResource) -> Option<Arc<Resource>> {
-    crate::apiserver::resource_of_group(state, resource)
+    let own = Schema::get().resources.iter().find(|r| r.group == *resource.group && r.resource == *resource.resource);
+    if let Some(found) = own {
+        return apiserver::resource(state, &found.group, &found.version, &found.resource);
+    }
+    apiserver::resources(state).into_iter().find(|r| r.group_resource() == *resource)
 }
 
 /// One of Kubernetes' own resources of the core group.

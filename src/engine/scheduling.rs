@@ -21,8 +21,8 @@ const AGENT: &str = "default-scheduler";
 
 /// The pods of a node that have not finished.
 pub fn on_node(state: &State, node: &str) -> Vec<Arc<Pod>> {
-    let pods = state.all(&GroupResource::new("", "pods"));
-    let here = pods.filter(|p| p.str_at("/spec/nodeName") == Some(node) && !is_final(p));
+    let pods = GroupResource::new("", "pods");
+    let here = state.all(&pods).filter(|p| p.str_at("/spec/nodeName") == Some(node) && !is_final(p));
     here.filter_map(|p| p.typed::<Pod>().ok()).collect()
 }
 

@@ -1,0 +1,237 @@
+//! The node agent: a task for each pod of this node, and what they share.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::addresses::Addresses;
+use super::clock::{Clock, sleep_until};
+use super::events::Recorder;
+use super::pod::{Bell, PodTask};
+use super::scheduling;
+use crate::api::{GroupResource, Key, Object};
+use crate::node::{NodeConfig, Refusal, objects_used};
+use crate::runtime::{Hint, Machine, POD_ANNOTATION, Runtime, Sandbox};
+use crate::state::{Change, State};
+use crate::store::Store;
+
+/// Between two full lists of the runtime: what a hint missed is seen then.
+const RELIST: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+
+/// What all pods' tasks use.
+pub struct Shared<R: Runtime> {
+    pub store: Store,
+    pub runtime: Arc<R>,
+    pub recorder: Arc<Recorder>,
+    pub clock: Clock,
+    pub permits: Semaphore,
+    addresses: Mutex<Addresses>,
+    machine: RwLock<Arc<Machine>>,
+    config: RwLock<Arc<NodeConfig>>,
+}
+
+impl<R: Runtime> Shared<R> {
+    pub fn new(
+        store: Store,
+        runtime: Arc<R>,
+        recorder: Arc<Recorder>,
+        clock: Clock,
+        at_once: usize,
+        addresses: Addresses,
+        machine: Machine,
+        config: NodeConfig,
+    ) -> Self {
+        Shared {
+            store,
+            runtime,
+            recorder,
+            clock,
+            permits: Semaphore::new(at_once),
+            addresses: Mutex::new(addresses),
+            machine: RwLock::new(Arc::new(machine)),
+            config: RwLock::new(Arc::new(config)),
+        }
+    }
+
+    pub fn addresses(&self) -> MutexGuard<'_, Addresses> {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn machine(&self) -> Arc<Machine> {
+        self.machine.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn config(&self) -> Arc<NodeConfig> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn clock_is_behind(&self, at: Option<Timestamp>) -> bool {
+        at.is_some_and(|at| (self.clock)() < at)
+    }
+
+    /// Whether the node takes a pod that it was given.
+    pub fn refusal(&self, pod: &Pod, state: &State) -> Option<Refusal> {
+        let name = self.config().node_name.clone();
+        let key = Key::new(GroupResource::new("", "nodes"), "", &name);
+        let node = state.get(&key)?.typed::<Node>().ok()?;
+        let others = scheduling::on_node(state, &name);
+        let beside: Vec<&Pod> = others.iter().map(AsRef::as_ref).filter(|o| o.metadata.uid != pod.metadata.uid).collect();
+        let (reason, message) = crate::scheduler::refusal(pod, &node, &beside)?;
+        Some(Refusal { reason, message })
+    }
+}
+
+/// What the dispatcher and the runtime tell the agent.
+pub enum News {
+    Changed(Arc<Change>),
+    /// Changes were missed: everything is to be looked at.
+    Everything,
+    Hint(Hint),
+}
+
+/// The agent: keeps the pods' tasks.
+pub struct Agent<R: Runtime> {
+    shared: Arc<Shared<R>>,
+    tasks: JoinSet<String>,
+    bells: HashMap<String, Arc<Bell>>,
+    /// Objects that pods use → the pods' uids.
+    users: HashMap<Key, HashSet<String>>,
+    uses: BTreeMap<String, Vec<Key>>,
+}
+
+fn pods() -> GroupResource {
+    GroupResource::new("", "pods")
+}
+
+impl<R: Runtime> Agent<R> {
+    pub fn new(shared: Arc<Shared<R>>) -> Self {
+        Agent { shared, tasks: JoinSet::new(), bells: HashMap::new(), users: HashMap::new(), uses: BTreeMap::new() }
+    }
+
+    /// Runs until a pod's task fails, which no task should.
+    pub async fn run(mut self, mut news: mpsc::UnboundedReceiver<News>) -> Result<(), String> {
+        self.look_at_everything().await;
+        let mut relist_at = (self.shared.clock)() + RELIST;
+        loop {
+            let clock = self.shared.clock.clone();
+            tokio::select! {
+                received = news.recv() => match received {
+                    None => return Ok(()),
+                    Some(News::Changed(change)) => self.changed(&change),
+                    Some(News::Everything) | Some(News::Hint(Hint::All)) => self.look_at_everything().await,
+                    Some(News::Hint(Hint::Pod { uid })) => {
+                        if let Some(bell) = self.bells.get(&uid) {
+                            bell.ring_to_look();
+                        }
+                    }
+                },
+                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => match ended {
+                    Ok(uid) => self.ended(&uid),
+                    Err(error) => return Err(format!("the task of a pod failed: {error}")),
+                },
+                () = sleep_until(&clock, Some(relist_at)) => {
+                    relist_at = clock() + RELIST;
+                    self.look_at_everything().await;
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, uid: &str) {
+        self.bells.remove(uid);
+        for key in self.uses.remove(uid).unwrap_or_default() {
+            if let Some(users) = self.users.get_mut(&key) {
+                users.remove(uid);
+                if users.is_empty() {
+                    self.users.remove(&key);
+                }
+            }
+        }
+        // The same name may have come again under another uid while this one ended.
+        let state = self.shared.store.snapshot();
+        let node = self.shared.config().node_name.clone();
+        let again: Vec<_> = state
+            .all(&pods())
+            .filter(|p| p.uid() == uid && p.str_at("/spec/nodeName") == Some(&node))
+            .cloned()
+            .collect();
+        again.into_iter().for_each(|pod| self.take_on(pod, None));
+    }
+
+    /// Compares all pods of the API with all that the runtime has.
+    async fn look_at_everything(&mut self) {
+        let state = self.shared.store.snapshot();
+        let node = self.shared.config().node_name.clone();
+        for pod in state.all(&pods()).filter(|p| p.str_at("/spec/nodeName") == Some(&node)) {
+            for ip in pod.str_at("/status/podIP").and_then(|ip| ip.parse().ok()).into_iter() {
+                self.shared.addresses().keep(pod.uid(), ip);
+            }
+        }
+        let known: Vec<Arc<Object>> =
+            state.all(&pods()).filter(|p| p.str_at("/spec/nodeName") == Some(&node)).cloned().collect();
+        known.into_iter().for_each(|pod| self.take_on(pod, None));
+        if let Ok(sandboxes) = self.shared.runtime.observe().await {
+            for sandbox in sandboxes {
+                match self.bells.get(&sandbox.uid) {
+                    Some(_) => {}
+                    None => self.unknown(&state, sandbox),
+                }
+            }
+        }
+        self.bells.values().for_each(|bell| bell.ring_to_look());
+    }
+
+    /// The runtime has a pod that the API does not: it was deleted, or the store is another one.
+    fn unknown(&mut self, state: &State, sandbox: Sandbox) {
+        let kept = sandbox.annotations.get(POD_ANNOTATION).and_then(|text| serde_json::from_str(text).ok()).map(Object::new);
+        let Some(pod) = kept.filter(|p| p.uid() == sandbox.uid) else { return };
+        let known = pod.resource_version().parse::<u64>().is_ok_and(|revision| revision <= state.revision());
+        if known {
+            // This store has had it, and has it no more.
+            self.take_on(Arc::new(pod), Some(sandbox));
+        }
+    }
+
+    fn changed(&mut self, change: &Change) {
+        if let Some(users) = self.users.get(&change.key) {
+            users.iter().filter_map(|uid| self.bells.get(uid)).for_each(|bell| bell.ring());
+        }
+        if change.key.resource != pods() {
+            return;
+        }
+        let newest = change.after.as_ref().or(change.before.as_ref());
+        let Some(pod) = newest else { return };
+        if let Some(bell) = self.bells.get(pod.uid()) {
+            bell.ring();
+        } else if let Some(pod) = change.after.clone()
+            && pod.str_at("/spec/nodeName") == Some(&self.shared.config().node_name)
+        {
+            self.take_on(pod, None);
+        }
+    }
+
+    fn take_on(&mut self, pod: Arc<Object>, observed: Option<Sandbox>) {
+        let uid = pod.uid().to_owned();
+        if self.bells.contains_key(&uid) {
+            return;
+        }
+        let bell = Arc::new(Bell::default());
+        self.bells.insert(uid.clone(), bell.clone());
+        let used = objects_used(&pod);
+        for key in &used {
+            self.users.entry(key.clone()).or_default().insert(uid.clone());
+        }
+        self.uses.insert(uid.clone(), used);
+        let key = Key::new(pods(), pod.namespace(), pod.name());
+        let mut task = PodTask::new(self.shared.clone(), key, pod, bell);
+        task.observed = observed;
+        self.tasks.spawn(async move {
+            task.run().await;
+            uid
+        });
+    }
+}

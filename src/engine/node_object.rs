@@ -1,0 +1,153 @@
+//! The Node object and its Lease: written when they change, not every few seconds.
+//! Source: pkg/kubelet/nodestatus/setters.go, pkg/kubelet/kubelet_node_status.go.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::clock::Clock;
+use super::requests;
+use crate::api::{GroupResource, Json, Key, requests as amounts};
+use crate::node::NodeConfig;
+use crate::registry::Verb;
+use crate::runtime::Machine;
+use crate::store::Store;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+/// Version of the kubelet whose rules this node follows, with what it really is behind it.
+const KUBELET_VERSION: &str = concat!("v1.36.0+wl.", env!("CARGO_PKG_VERSION"));
+
+/// What the node has, as quantities.
+pub fn capacity(machine: &Machine) -> BTreeMap<String, String> {
+    let mut capacity = BTreeMap::from([
+        ("cpu".to_owned(), machine.cpus.to_string()),
+        ("memory".to_owned(), format!("{}Ki", machine.memory_bytes / 1024)),
+        ("ephemeral-storage".to_owned(), format!("{}Ki", machine.storage_bytes / 1024)),
+        ("pods".to_owned(), machine.pods.to_string()),
+    ]);
+    for (size, bytes) in &machine.hugepages {
+        capacity.insert(format!("hugepages-{size}"), bytes.to_string());
+    }
+    capacity
+}
+
+/// Puts what pods may use into the configuration; `chosen` wins over the machine's own.
+pub fn allocatable(machine: &Machine, chosen: &BTreeMap<String, String>, config: &mut NodeConfig) -> BTreeMap<String, String> {
+    let mut all = capacity(machine);
+    all.extend(chosen.clone());
+    let amount = |name: &str| all.get(name).map_or(0, |text| amounts::amount(name, &Quantity(text.clone())));
+    config.allocatable_milli_cpu = amount("cpu");
+    config.allocatable_memory = amount("memory");
+    config.allocatable_storage = amount("ephemeral-storage");
+    all
+}
+
+/// Makes the Node, or brings its labels and status up to date; then its Lease, if there is none.
+pub async fn publish(
+    store: &Store,
+    clock: &Clock,
+    machine: &Machine,
+    config: &NodeConfig,
+    allocatable: &BTreeMap<String, String>,
+) -> Result<(), crate::api::Status> {
+    let name = &config.node_name;
+    let key = Key::new(GroupResource::new("", "nodes"), "", name);
+    let labels = json!({
+        "kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": machine.architecture,
+        "beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": machine.architecture,
+    });
+    if store.snapshot().get(&key).is_none() {
+        let tree = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}});
+        store.write(requests::on_core(Verb::Create, "nodes", None, "", "", tree, "kubelet")).await?;
+    }
+    let Some(node) = store.snapshot().get(&key).cloned() else { return Ok(()) };
+    let have: BTreeMap<&str, &str> = node.labels().collect();
+    let lacks = labels.as_object().into_iter().flatten().any(|(k, v)| have.get(k.as_str()).copied() != v.as_str());
+    if lacks {
+        let patch = json!({"metadata": {"labels": labels}});
+        store.write(requests::on_core(Verb::Patch, "nodes", None, "", name, patch, "kubelet")).await?;
+    }
+    let Some(node) = store.snapshot().get(&key).cloned() else { return Ok(()) };
+    let status = status(machine, config, allocatable, node.at("/status"), clock);
+    if without_heartbeats(Some(&status)) != without_heartbeats(node.at("/status")) {
+        let mut tree = node.json().clone();
+        tree["status"] = status;
+        store.write(requests::on_core(Verb::Update, "nodes", Some("status"), "", name, tree, "kubelet")).await?;
+    }
+    lease(store, clock, name, node.uid()).await
+}
+
+async fn lease(store: &Store, clock: &Clock, name: &str, uid: &str) -> Result<(), crate::api::Status> {
+    let key = Key::new(GroupResource::new("coordination.k8s.io", "leases"), "kube-node-lease", name);
+    let state = store.snapshot();
+    if state.get(&key).is_some() {
+        return Ok(());
+    }
+    let tree = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": name, "namespace": "kube-node-lease", "ownerReferences": [
+            {"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid}]},
+        "spec": {"holderIdentity": name, "leaseDurationSeconds": 40,
+            "renewTime": clock().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()},
+    });
+    let write = crate::controllers::Write::Create { object: tree.into() };
+    match requests::of_write(&state, &write, "kubelet") {
+        Some(request) => store.write(request).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+fn status(
+    machine: &Machine,
+    config: &NodeConfig,
+    allocatable: &BTreeMap<String, String>,
+    before: Option<&Json>,
+    clock: &Clock,
+) -> Json {
+    let now = clock().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let mut addresses: Vec<Json> =
+        machine.addresses.iter().take(1).map(|ip| json!({"type": "InternalIP", "address": ip.to_string()})).collect();
+    addresses.push(json!({"type": "Hostname", "address": config.node_name}));
+    let condition = |kind: &str, status: &str, reason: &str, message: &str| {
+        let old = before.and_then(|b| b["conditions"].as_array()).into_iter().flatten().find(|c| c["type"] == kind);
+        let since = old.filter(|c| c["status"] == status).and_then(|c| c["lastTransitionTime"].as_str());
+        json!({"type": kind, "status": status, "reason": reason, "message": message,
+            "lastHeartbeatTime": now, "lastTransitionTime": since.unwrap_or(&now)})
+    };
+    let mut status = json!({
+        "capacity": capacity(machine),
+        "allocatable": allocatable,
+        "conditions": [
+            condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+            condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+            condition("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+            condition("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+        ],
+        "addresses": addresses,
+        "nodeInfo": {
+            "machineID": machine.machine_id, "systemUUID": machine.system_uuid, "bootID": machine.boot_id,
+            "kernelVersion": machine.kernel_version, "osImage": machine.os_image,
+            "containerRuntimeVersion": format!("{}://{}", machine.runtime_name, machine.runtime_version),
+            "kubeletVersion": KUBELET_VERSION, "kubeProxyVersion": "", "operatingSystem": "linux",
+            "architecture": machine.architecture,
+        },
+    });
+    if let Some(endpoints) = before.and_then(|b| b.get("daemonEndpoints")) {
+        status["daemonEndpoints"] = endpoints.clone();
+    }
+    status
+}
+
+/// The status as it is compared: a newer heartbeat alone is no reason to write.
+fn without_heartbeats(status: Option<&Json>) -> Json {
+    let mut status = status.cloned().unwrap_or_default();
+    for condition in status.get_mut("conditions").and_then(Json::as_array_mut).into_iter().flatten() {
+        if let Some(map) = condition.as_object_mut() {
+            map.remove("lastHeartbeatTime");
+        }
+    }
+    if let Some(map) = status.as_object_mut() {
+        map.remove("daemonEndpoints");
+    }
+    status
+}

@@ -1,0 +1,379 @@
+//! The task of one pod: look, write the status, carry the steps out, wait for a reason to look again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use serde_json::json;
+use tokio::sync::Notify;
+
+use super::clock::sleep_until;
+use super::events::Extra;
+use super::node::Shared;
+use super::probing::InsidePod;
+use super::{failpoint, probing, requests, scheduling};
+use crate::api::{Json, Key, Object};
+use crate::controllers::{EventKind, EventNote};
+use crate::network::inside::Inside;
+use crate::node::probe::{self, Answer, Due};
+use crate::node::{self, Context, NodeDecision, PodEvent, PodMemory, Refusal, Step, Then, TokenNeed, Tokens};
+use crate::probes::{Dial, Direct};
+use crate::registry::Verb;
+use crate::runtime::{Action, Outcome, Runtime, RuntimeError, RuntimeErrorKind, Sandbox};
+
+const AGENT: &str = "kubelet";
+/// Before the runtime is asked again when it did not answer.
+const NO_ANSWER: Duration = Duration::from_millis(500);
+
+/// How others wake a pod's task.
+#[derive(Default)]
+pub struct Bell {
+    rung: Notify,
+    look: AtomicBool,
+}
+
+impl Bell {
+    /// Something in the API has changed.
+    pub fn ring(&self) {
+        self.rung.notify_one();
+    }
+
+    /// Something in the runtime may have changed.
+    pub fn ring_to_look(&self) {
+        self.look.store(true, Ordering::SeqCst);
+        self.rung.notify_one();
+    }
+}
+
+/// One pod's task.
+pub struct PodTask<R: Runtime> {
+    pub shared: Arc<Shared<R>>,
+    pub key: Key,
+    pub uid: String,
+    pub bell: Arc<Bell>,
+    /// The newest version of the object that was seen.
+    pub object: Arc<Object>,
+    pub memory: PodMemory,
+    pub observed: Option<Sandbox>,
+    tokens: BTreeMap<TokenNeed, (String, Timestamp)>,
+    refusal: Option<Option<Refusal>>,
+    /// The way into the pod's network, by the pid that leads there.
+    inside: Option<(u32, Arc<InsidePod>)>,
+}
+
+/// What came back from something that was under way.
+enum Finished {
+    Step(Box<Action>, Result<Outcome, RuntimeError>),
+    Probe(Due, Answer),
+}
+
+impl<R: Runtime> PodTask<R> {
+    pub fn new(shared: Arc<Shared<R>>, key: Key, object: Arc<Object>, bell: Arc<Bell>) -> Self {
+        bell.look.store(true, Ordering::SeqCst);
+        PodTask {
+            uid: object.uid().to_owned(),
+            shared,
+            key,
+            bell,
+            object,
+            memory: PodMemory::default(),
+            observed: None,
+            tokens: BTreeMap::new(),
+            refusal: None,
+            inside: None,
+        }
+    }
+
+    /// Until everything of the pod is gone.
+    pub async fn run(mut self) {
+        let mut under_way: FuturesUnordered<BoxFuture<'static, Finished>> = FuturesUnordered::new();
+        let (mut main_lane, mut quiet_lane) = (0usize, 0usize);
+        loop {
+            let may_look = main_lane == 0 || main_lane == quiet_lane;
+            if may_look && self.bell.look.swap(false, Ordering::SeqCst) && !self.observe().await {
+                self.bell.look.store(true, Ordering::SeqCst);
+                tokio::time::sleep(NO_ANSWER).await;
+                continue;
+            }
+            let state = self.shared.store.snapshot();
+            let gone = match state.get(&self.key).filter(|o| o.uid() == self.uid) {
+                Some(object) => {
+                    self.object = object.clone();
+                    false
+                }
+                None => true,
+            };
+            let Ok(pod) = self.object.typed::<Pod>() else { return };
+            self.memory.busy = main_lane > 0;
+            self.fetch_tokens(&pod).await;
+            let decision = self.decide(&pod, gone, &state);
+            let wrote = self.publish(&pod, gone, &decision).await;
+            if decision.then == Then::Finalize && main_lane == 0 {
+                if self.finalize(gone).await {
+                    return;
+                }
+            }
+            for step in decision.steps {
+                main_lane += usize::from(!step.quick());
+                quiet_lane += usize::from(is_quiet(&step.action));
+                under_way.push(self.launch(step));
+            }
+            let probe_at = self.launch_probes(&pod, &mut under_way);
+            let wake_at = [decision.wake_at, probe_at].into_iter().flatten().min();
+            if !wrote {
+                // Another wrote the status meanwhile; its change wakes this task.
+                tokio::task::yield_now().await;
+            }
+            tokio::select! {
+                Some(finished) = under_way.next(), if !under_way.is_empty() => {
+                    let lanes = self.take_in(&pod, finished).await;
+                    main_lane -= lanes.0;
+                    quiet_lane -= lanes.1;
+                }
+                () = self.bell.rung.notified() => {}
+                () = sleep_until(&self.shared.clock, wake_at) => {
+                    if self.shared.clock_is_behind(wake_at) {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn observe(&mut self) -> bool {
+        match self.shared.runtime.observe_pod(&self.uid).await {
+            Ok(observed) => {
+                for ip in observed.iter().flat_map(|s| &s.ips) {
+                    self.shared.addresses().keep(&self.uid, *ip);
+                }
+                self.observed = observed;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn decide(&mut self, pod: &Pod, gone: bool, state: &crate::state::State) -> NodeDecision {
+        let addresses = if pod.spec.as_ref().and_then(|s| s.host_network) == Some(true) {
+            Vec::new()
+        } else {
+            self.shared.addresses().of(&self.uid)
+        };
+        let now = (self.shared.clock)();
+        let tokens: Tokens = self.tokens.iter().map(|(need, (token, _))| (need.clone(), token.clone())).collect();
+        let refusal = self.refusal.get_or_insert_with(|| self.shared.refusal(pod, state)).clone();
+        let machine = self.shared.machine();
+        let config = self.shared.config();
+        let context = Context {
+            state,
+            machine: &machine,
+            config: &config,
+            now,
+            addresses: &addresses,
+            tokens: &tokens,
+            refusal: refusal.as_ref(),
+        };
+        node::sync_pod(pod, gone, self.observed.as_ref(), &mut self.memory, &context)
+    }
+
+    /// Writes status and events. False: the status was refused and has to be looked at again.
+    async fn publish(&self, pod: &Pod, gone: bool, decision: &NodeDecision) -> bool {
+        let mut accepted = true;
+        if !gone && self.is_worth_writing(pod, decision) {
+            let old = self.object.at("/status").cloned().unwrap_or_default();
+            let status = whole_status(&decision.status);
+            if status != old {
+                let mut tree = self.object.json().clone();
+                tree["status"] = status;
+                let request =
+                    requests::on_core(Verb::Update, "pods", Some("status"), &self.key.namespace, &self.key.name, tree, AGENT);
+                failpoint::reach("status");
+                accepted = self.shared.store.write(request).await.is_ok();
+            }
+        }
+        self.tell(&decision.events).await;
+        accepted
+    }
+
+    /// While steps follow each other quickly, the states between them are not worth a commit.
+    fn is_worth_writing(&self, pod: &Pod, decision: &NodeDecision) -> bool {
+        let new = pod.status.as_ref().is_none_or(|s| s.start_time.is_none());
+        let quick = |s: &Step| {
+            matches!(
+                s.action,
+                Action::InspectImage { .. } | Action::CreateContainer(_) | Action::StartContainer { .. } | Action::WriteVolume(_)
+            )
+        };
+        new || self.memory.ending.is_some() || !decision.steps.iter().any(quick)
+    }
+
+    async fn tell(&self, events: &[PodEvent]) {
+        let notes: Vec<EventNote> = events
+            .iter()
+            .map(|event| EventNote {
+                regarding: scheduling::reference(&self.object, &event.field_path),
+                kind: if event.warning { EventKind::Warning } else { EventKind::Normal },
+                reason: event.reason.to_owned(),
+                message: event.message.clone(),
+                component: AGENT,
+            })
+            .collect();
+        self.shared.recorder.record_all(&notes, &Extra::default()).await;
+    }
+
+    fn launch(&self, step: Step) -> BoxFuture<'static, Finished> {
+        let shared = self.shared.clone();
+        Box::pin(async move {
+            let action = step.action;
+            let permit = if is_quiet(&action) { None } else { shared.permits.acquire().await.ok() };
+            let point = action_point(&action);
+            failpoint::reach(point.0);
+            let result = shared.runtime.execute(&action).await;
+            failpoint::reach(point.1);
+            drop(permit);
+            Finished::Step(Box::new(action), result)
+        })
+    }
+
+    /// Takes in what has finished; gives how many places in the lanes it frees.
+    async fn take_in(&mut self, pod: &Pod, finished: Finished) -> (usize, usize) {
+        let now = (self.shared.clock)();
+        match finished {
+            Finished::Probe(due, answer) => {
+                let events = probe::record(pod, &mut self.memory, &due, &answer);
+                self.tell(&events).await;
+                (0, 0)
+            }
+            Finished::Step(action, result) => {
+                let events = self.memory.record(pod, &action, &result, now);
+                match &result {
+                    Ok(outcome) => {
+                        node::apply(&mut self.observed, &action, outcome, now);
+                        if matches!(*action, Action::StartContainer { .. } | Action::ResumeContainer { .. } | Action::SignalContainer { .. }) {
+                            self.bell.look.store(true, Ordering::SeqCst);
+                        }
+                    }
+                    Err(error) => {
+                        if error.kind == RuntimeErrorKind::AddressInUse && matches!(*action, Action::RunSandbox(_)) {
+                            self.shared.addresses().refuse(&self.uid);
+                        }
+                        self.bell.look.store(true, Ordering::SeqCst);
+                    }
+                }
+                self.tell(&events).await;
+                let step = Step { action: *action, reason: String::new() };
+                (usize::from(!step.quick()), usize::from(is_quiet(&step.action)))
+            }
+        }
+    }
+
+    /// Starts the probes that are due; gives when the next one is.
+    fn launch_probes(&mut self, pod: &Arc<Pod>, under_way: &mut FuturesUnordered<BoxFuture<'static, Finished>>) -> Option<Timestamp> {
+        let sandbox = self.observed.as_ref()?;
+        let now = (self.shared.clock)();
+        let (list, next) = probe::due(pod, sandbox, &mut self.memory, now);
+        if let (true, Some(pid)) = (self.shared.machine().rootless, sandbox.pid)
+            && self.inside.as_ref().is_none_or(|(of, _)| *of != pid)
+            && let Ok(program) = std::env::current_exe()
+        {
+            self.inside = Some((pid, Arc::new(InsidePod(Inside::new(pid, program)))));
+        }
+        let inside = self.inside.as_ref().map(|(_, inside)| inside.clone());
+        for due in list {
+            let (shared, pod, sandbox, inside) = (self.shared.clone(), pod.clone(), sandbox.clone(), inside.clone());
+            under_way.push(Box::pin(async move {
+                let host_network = pod.spec.as_ref().and_then(|s| s.host_network) == Some(true);
+                let dial: &dyn Dial = match inside.as_deref().filter(|_| !host_network) {
+                    Some(inside) => inside,
+                    None => &Direct,
+                };
+                let answer = probing::ask(&*shared.runtime, dial, &pod, &sandbox, &due).await;
+                Finished::Probe(due, answer)
+            }));
+        }
+        next
+    }
+
+    /// The tokens that the pod's volumes need, asked for before they run out.
+    async fn fetch_tokens(&mut self, pod: &Pod) {
+        let now = (self.shared.clock)();
+        let account = pod.spec.as_ref().and_then(|s| s.service_account_name.clone()).unwrap_or_else(|| "default".into());
+        for need in node::tokens_needed(pod) {
+            if self.tokens.get(&need).is_some_and(|(_, renew_at)| *renew_at > now) {
+                continue;
+            }
+            let mut spec = json!({
+                "expirationSeconds": need.expiration_seconds,
+                "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": self.object.name(), "uid": self.uid},
+            });
+            if !need.audience.is_empty() {
+                spec["audiences"] = json!([need.audience]);
+            }
+            let tree = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
+            let request =
+                requests::on_core(Verb::Create, "serviceaccounts", Some("token"), &self.key.namespace, &account, tree, AGENT);
+            let Ok(answer) = self.shared.store.write(request).await else { continue };
+            let token = answer.body.pointer("/status/token").and_then(Json::as_str).unwrap_or_default().to_owned();
+            // Renewed when four fifths of its life are over (pkg/kubelet/token: requiresRefresh).
+            let life = jiff::SignedDuration::from_secs(need.expiration_seconds.saturating_mul(4) / 5);
+            self.tokens.insert(need, (token, now.checked_add(life).unwrap_or(now)));
+        }
+    }
+
+    /// Removes the API's object. True: nothing is left of the pod.
+    async fn finalize(&mut self, gone: bool) -> bool {
+        if !gone {
+            failpoint::reach("finalize");
+            let state = self.shared.store.snapshot();
+            if let Some(request) = requests::delete(&state, &self.key, Some(&self.uid), None, Some(0), AGENT)
+                && let Err(status) = self.shared.store.write(request).await
+                && status.reason != "NotFound"
+                && status.reason != "Conflict"
+            {
+                tokio::time::sleep(NO_ANSWER).await;
+                return false;
+            }
+            let left = self.shared.store.snapshot();
+            if left.get(&self.key).is_some_and(|o| o.uid() == self.uid) {
+                // Finalizers of others keep the object; the pod itself is gone.
+                self.bell.rung.notified().await;
+                return false;
+            }
+        }
+        self.shared.addresses().free(&self.uid);
+        true
+    }
+}
+
+/// Long waits that change nothing of the sandbox, so that the pod may be looked at meanwhile.
+fn is_quiet(action: &Action) -> bool {
+    matches!(action, Action::PullImage { .. } | Action::ExecSync { .. })
+}
+
+fn action_point(action: &Action) -> (&'static str, &'static str) {
+    match action {
+        Action::PullImage { .. } => ("pull", "pulled"),
+        Action::InspectImage { .. } => ("inspect", "inspected"),
+        Action::RunSandbox(_) => ("sandbox", "sandboxed"),
+        Action::WriteVolume(_) => ("volume", "volumed"),
+        Action::CreateContainer(_) => ("create", "created"),
+        Action::StartContainer { .. } => ("start", "started"),
+        Action::SignalContainer { .. } => ("signal", "signalled"),
+        Action::RemoveContainer { .. } => ("remove", "removed"),
+        Action::ResumeContainer { .. } => ("resume", "resumed"),
+        Action::UpdateContainer { .. } => ("update", "updated"),
+        Action::ExecSync { .. } => ("exec", "executed"),
+        Action::StopSandbox { .. } => ("stop-sandbox", "stopped-sandbox"),
+        Action::RemoveSandbox { .. } => ("remove-sandbox", "removed-sandbox"),
+    }
+}
+
+fn whole_status(status: &PodStatus) -> Json {
+    serde_json::to_value(status).unwrap_or_default()
+}

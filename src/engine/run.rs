@@ -1,0 +1,221 @@
+//! The engine: every loop, one set of tasks, one end.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+
+use super::accounts::Accounts;
+use super::addresses::{Addresses, Range};
+use super::clock::{self, Clock};
+use super::controllers::{self, Inbox};
+use super::events::Recorder;
+use super::node::{Agent, News, Shared};
+use super::{node_object, scheduling};
+use crate::api::Status;
+use crate::controllers::Controller;
+use crate::node::NodeConfig;
+use crate::runtime::{Machine, Runtime};
+use crate::store::Store;
+
+/// Between two looks for Events that are over an hour old.
+const EXPIRE: Duration = Duration::from_secs(300);
+/// Between two looks at the machine (its addresses, its size).
+const MACHINE: Duration = Duration::from_secs(300);
+
+/// How the engine is to run.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Whether controllers and scheduler run.
+    pub controllers: bool,
+    /// Whether the node agent runs.
+    pub node: bool,
+    pub config: NodeConfig,
+    /// Amounts that win over the machine's (`--node-allocatable`).
+    pub allocatable: BTreeMap<String, String>,
+    /// Where pods get their addresses from; `None`: the runtime chooses.
+    pub addresses: Option<Range>,
+    /// How many calls of the runtime may run side by side.
+    pub at_once: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        EngineOptions {
+            controllers: true,
+            node: true,
+            config: NodeConfig { node_name: "wl".into(), cluster_domain: "cluster.local".into(), ..NodeConfig::default() },
+            allocatable: BTreeMap::new(),
+            addresses: None,
+            at_once: 8,
+        }
+    }
+}
+
+/// Why the engine ended although nobody asked it to.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("the state could not be prepared: {0}")]
+    Bootstrap(Status),
+    #[error("a part of the engine failed: {0}")]
+    Task(String),
+}
+
+/// Everything that runs beside the API server.
+pub struct Engine<R: Runtime> {
+    pub store: Store,
+    pub runtime: Arc<R>,
+    pub controllers: Vec<Box<dyn Controller>>,
+    pub clock: Clock,
+    pub options: EngineOptions,
+}
+
+impl<R: Runtime> Engine<R> {
+    /// Runs until `stop` is done. Pods go on running; nothing is undone.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> Result<(), EngineError> {
+        self.store.bootstrap().await.map_err(EngineError::Bootstrap)?;
+        let mut tasks: JoinSet<Result<(), String>> = JoinSet::new();
+        self.spawn(&mut tasks);
+        tokio::pin!(stop);
+        let result = tokio::select! {
+            () = &mut stop => Ok(()),
+            ended = tasks.join_next() => Err(EngineError::Task(match ended {
+                Some(Ok(Ok(()))) => "a loop has ended by itself".to_owned(),
+                Some(Ok(Err(why))) => why,
+                Some(Err(error)) => error.to_string(),
+                None => "nothing was to be done".to_owned(),
+            })),
+        };
+        tasks.shutdown().await;
+        result
+    }
+
+    fn spawn(&mut self, tasks: &mut JoinSet<Result<(), String>>) {
+        let node_name = self.options.config.node_name.clone();
+        let recorder = Arc::new(Recorder::new(self.store.clone(), self.clock.clone(), &node_name));
+        let inbox = Arc::new(Inbox::new());
+        let scheduler = Arc::new(Notify::new());
+        let (news, received) = mpsc::unbounded_channel();
+        let mut all = std::mem::take(&mut self.controllers);
+        all.push(Box::new(Accounts));
+        let all = Arc::new(if self.options.controllers { all } else { Vec::new() });
+        tasks.spawn(dispatch(self.store.clone(), all.clone(), inbox.clone(), scheduler.clone(), news.clone()));
+        if self.options.controllers {
+            let loops = controllers::run(inbox, all, self.store.clone(), recorder.clone(), self.clock.clone());
+            tasks.spawn(endless(loops));
+            let scheduling =
+                scheduling::run(self.store.clone(), recorder.clone(), self.clock.clone(), node_name, scheduler);
+            tasks.spawn(endless(scheduling));
+        }
+        if self.options.node {
+            tasks.spawn(hints(self.runtime.clone(), news));
+            let node = node(self.store.clone(), self.runtime.clone(), recorder, self.clock.clone(), self.options.clone(), received);
+            tasks.spawn(node);
+        }
+        tasks.spawn(endless(expire(self.store.clone())));
+    }
+}
+
+async fn endless(future: impl Future<Output = ()>) -> Result<(), String> {
+    future.await;
+    Ok(())
+}
+
+/// Brings each change of the store to whom it may concern.
+async fn dispatch(
+    store: Store,
+    controllers: Arc<Vec<Box<dyn Controller>>>,
+    inbox: Arc<Inbox>,
+    scheduler: Arc<Notify>,
+    news: mpsc::UnboundedSender<News>,
+) -> Result<(), String> {
+    loop {
+        let (state, mut changes) = store.snapshot_and_changes();
+        inbox.everything(&controllers, &state);
+        scheduler.notify_one();
+        // Without an agent nobody listens, which is as it should be.
+        let _ = news.send(News::Everything);
+        while let Ok(list) = changes.next().await {
+            let state = store.snapshot();
+            for change in list {
+                inbox.changed(&controllers, &state, &change);
+                if concerns_scheduler(&change) {
+                    scheduler.notify_one();
+                }
+                let _ = news.send(News::Changed(change));
+            }
+        }
+    }
+}
+
+fn concerns_scheduler(change: &crate::state::Change) -> bool {
+    matches!(&*change.key.resource.resource, "pods" | "nodes" | "persistentvolumeclaims")
+}
+
+async fn hints<R: Runtime>(runtime: Arc<R>, news: mpsc::UnboundedSender<News>) -> Result<(), String> {
+    loop {
+        let hint = runtime.next_hint().await;
+        if news.send(News::Hint(hint)).is_err() {
+            return Err("the node agent does not listen".into());
+        }
+    }
+}
+
+/// The node agent, once the runtime has said what the machine is.
+async fn node<R: Runtime>(
+    store: Store,
+    runtime: Arc<R>,
+    recorder: Arc<Recorder>,
+    clock: Clock,
+    options: EngineOptions,
+    received: mpsc::UnboundedReceiver<News>,
+) -> Result<(), String> {
+    let machine = machine(&*runtime).await;
+    let mut config = options.config;
+    let allocatable = node_object::allocatable(&machine, &options.allocatable, &mut config);
+    if config.resolver == crate::runtime::DnsConfig::default() {
+        config.resolver = machine.dns.clone();
+    }
+    while let Err(why) = node_object::publish(&store, &clock, &machine, &config, &allocatable).await {
+        if why.code != 409 && why.code < 500 {
+            return Err(format!("the node cannot be registered: {why}"));
+        }
+        clock::sleep(Duration::from_secs(1)).await;
+    }
+    let addresses = Addresses::new(options.addresses);
+    let shared =
+        Arc::new(Shared::new(store.clone(), runtime.clone(), recorder, clock.clone(), options.at_once, addresses, machine, config.clone()));
+    let refresh = async {
+        loop {
+            clock::sleep(MACHINE).await;
+            if let Ok(machine) = runtime.machine().await {
+                // What cannot be written now is tried again with the next look.
+                let _ = node_object::publish(&store, &clock, &machine, &config, &allocatable).await;
+            }
+        }
+    };
+    tokio::select! {
+        ended = Agent::new(shared).run(received) => ended,
+        () = refresh => Ok(()),
+    }
+}
+
+/// Asks until it is answered.
+async fn machine<R: Runtime>(runtime: &R) -> Machine {
+    loop {
+        match runtime.machine().await {
+            Ok(machine) => return machine,
+            Err(_) => clock::sleep(Duration::from_secs(1)).await,
+        }
+    }
+}
+
+async fn expire(store: Store) {
+    loop {
+        clock::sleep(EXPIRE).await;
+        store.expire().await;
+    }
+}
