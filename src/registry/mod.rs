@@ -5,6 +5,7 @@
 
 mod admit;
 pub mod allocation;
+mod binding;
 mod body;
 pub mod bootstrap;
 mod collection;
@@ -20,6 +21,7 @@ pub mod scale;
 pub mod selection;
 mod strategy;
 pub mod text;
+pub mod token;
 mod update;
 
 use std::sync::Arc;
@@ -172,6 +174,8 @@ fn carry_out(run: Run<'_, '_>) -> Result<Answer, Status> {
         (Verb::Update, Some("scale")) => patch::scale::update(run),
         (Verb::Patch, Some("scale")) => patch::scale::patch(run),
         (Verb::Patch, Some("status")) => patch::patch(run, Part::Status),
+        (Verb::Create, Some("binding")) => binding::create(run),
+        (Verb::Create, Some("token")) => token::create(run),
         (Verb::Delete, None) => delete::delete(run),
         (Verb::DeleteCollection, None) => collection::delete_collection(run),
         _ => Err(Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")),

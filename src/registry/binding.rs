@@ -1,0 +1,78 @@
+//! The subresource `binding` of a Pod: gives it its node, once.
+//! Source: pkg/registry/core/pod/storage/storage.go: BindingREST, setPodNodeAndMetadata.
+
+use serde_json::json;
+
+use super::Answer;
+use super::run::Run;
+use super::{body, metadata};
+use crate::api::validation::field::{self, Path};
+use crate::api::{Gvk, Json, Object, Status};
+
+/// Binds the pod that the request names.
+pub(crate) fn create(mut run: Run<'_, '_>) -> Result<Answer, Status> {
+    let gvk = Gvk::of("v1", "Binding");
+    let mut binding = body::object_as(&mut run, &gvk)?;
+    metadata::match_namespace(&run, &mut binding)?;
+    let name = run.request.name.clone();
+    if binding.name() != name {
+        return Err(Status::bad_request("name in URL does not match name in Binding object"));
+    }
+    check(&binding)?;
+    let pod = run.get(&name)?;
+    let refuse = |why: String| {
+        let resource = crate::api::GroupResource::new("", "pods/binding");
+        Err(Status::conflict(&resource, &name, &why))
+    };
+    if !binding.uid().is_empty() && binding.uid() != pod.uid() {
+        return refuse(format!("Precondition failed: UID in precondition: {}, UID in object meta: {}", binding.uid(), pod.uid()));
+    }
+    if pod.is_deleting() {
+        return refuse(format!("pod {name} is being deleted, cannot be assigned to a host"));
+    }
+    if let Some(node) = pod.str_at("/spec/nodeName").filter(|n| !n.is_empty()) {
+        return refuse(format!("pod {name} is already assigned to node \"{node}\""));
+    }
+    if pod.at("/spec/schedulingGates").and_then(Json::as_array).is_some_and(|g| !g.is_empty()) {
+        return refuse(format!("pod {name} has non-empty .spec.schedulingGates"));
+    }
+    let bound = bind(&run, &pod, &binding);
+    run.state.put(run.key(&name), bound);
+    let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+    Ok(Answer { code: 201, body, warnings: run.warnings })
+}
+
+/// Source: pkg/apis/core/validation: ValidatePodBinding.
+fn check(binding: &Object) -> Result<(), Status> {
+    let target = Path::new("target");
+    let mut errors = Vec::new();
+    let kind = binding.str_at("/target/kind").unwrap_or_default();
+    if !kind.is_empty() && kind != "Node" {
+        errors.push(field::not_supported(&target.child("kind"), kind, &["Node", "<empty>"]));
+    }
+    if binding.str_at("/target/name").unwrap_or_default().is_empty() {
+        errors.push(field::required(&target.child("name"), ""));
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Status::invalid("", "Binding", binding.name(), &errors)) }
+}
+
+fn bind(run: &Run<'_, '_>, pod: &Object, binding: &Object) -> Object {
+    let mut bound = pod.clone();
+    let extra: Vec<(String, String)> = binding.annotations().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    if !extra.is_empty() {
+        let annotations = bound.metadata_mut().entry("annotations").or_insert_with(|| json!({}));
+        for (key, value) in extra {
+            annotations[key.as_str()] = json!(value);
+        }
+    }
+    let tree = bound.json_mut();
+    tree["spec"]["nodeName"] = json!(binding.str_at("/target/name").unwrap_or_default());
+    let conditions = tree.pointer("/status/conditions").and_then(Json::as_array).cloned().unwrap_or_default();
+    let mut conditions: Vec<Json> = conditions.into_iter().filter(|c| c["type"] != "PodScheduled").collect();
+    conditions.push(json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": run.now(), "lastProbeTime": null}));
+    if !tree["status"].is_object() {
+        tree["status"] = json!({});
+    }
+    tree["status"]["conditions"] = Json::Array(conditions);
+    bound
+}

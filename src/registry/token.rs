@@ -1,0 +1,154 @@
+//! The subresource `token` of a ServiceAccount: a signed token for whoever runs as it.
+//! Source: pkg/registry/core/serviceaccount/storage/token.go, pkg/serviceaccount/claims.go.
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::run::Run;
+use super::{Answer, body, metadata};
+use crate::api::validation::field::{self, Path};
+use crate::api::{GroupResource, Gvk, Json, Key, Object, Status};
+
+/// Who issues tokens, and whom they are for where nobody is named.
+pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
+/// The Secret with the key that tokens are signed with.
+const KEY_SECRET: &str = "wl-service-account-key";
+/// Bounds of a token's life (pkg/apis/authentication/validation).
+const LEAST_SECONDS: i64 = 600;
+const MOST_SECONDS: i64 = 1 << 32;
+
+/// Answers a TokenRequest.
+pub(crate) fn create(mut run: Run<'_, '_>) -> Result<Answer, Status> {
+    let gvk = Gvk::of("authentication.k8s.io/v1", "TokenRequest");
+    let mut request = body::object_as(&mut run, &gvk)?;
+    metadata::match_namespace(&run, &mut request)?;
+    let name = run.request.name.clone();
+    let account = run.get(&name)?;
+    let seconds = request.i64_at("/spec/expirationSeconds").unwrap_or(3600);
+    let path = Path::new("spec").child("expirationSeconds");
+    let problem = if seconds < LEAST_SECONDS {
+        Some("may not specify a duration less than 10 minutes")
+    } else if seconds > MOST_SECONDS {
+        Some("may not specify a duration larger than 2^32 seconds")
+    } else {
+        None
+    };
+    if let Some(detail) = problem {
+        let errors = [field::invalid(&path, seconds, detail)];
+        return Err(Status::invalid("authentication.k8s.io", "TokenRequest", &name, &errors));
+    }
+    let bound = bound_object(&run, &request)?;
+    let key = signing_key(&mut run);
+    let claims = claims(&run, &account, &request, bound.as_deref(), seconds);
+    let token = sign(&claims, &key);
+    let expires = run.env.now + jiff::SignedDuration::from_secs(seconds);
+    let mut answer = request.into_json();
+    answer["metadata"] = json!({"name": name, "namespace": run.request.namespace, "creationTimestamp": run.now()});
+    answer["kind"] = json!("TokenRequest");
+    answer["apiVersion"] = json!("authentication.k8s.io/v1");
+    answer["spec"]["expirationSeconds"] = json!(seconds);
+    answer["spec"]["audiences"] = claims["aud"].clone();
+    answer["status"] =
+        json!({"token": token, "expirationTimestamp": expires.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()});
+    Ok(Answer { code: 201, body: answer, warnings: run.warnings })
+}
+
+/// The Pod or Secret that the token lives and dies with.
+fn bound_object(run: &Run<'_, '_>, request: &Object) -> Result<Option<std::sync::Arc<Object>>, Status> {
+    let Some(reference) = request.at("/spec/boundObjectRef").filter(|r| r.is_object()) else { return Ok(None) };
+    let text = |key: &str| reference.get(key).and_then(Json::as_str).unwrap_or_default();
+    let resource = match text("kind") {
+        "Pod" => GroupResource::new("", "pods"),
+        "Secret" => GroupResource::new("", "secrets"),
+        "Node" => GroupResource::new("", "nodes"),
+        kind => return Err(Status::bad_request(format!("cannot bind token to object of type {kind}"))),
+    };
+    let namespace = if text("kind") == "Node" { "" } else { run.request.namespace.as_str() };
+    let key = Key::new(resource.clone(), namespace, text("name"));
+    let found = run.state.get(&key).cloned().ok_or_else(|| Status::not_found(&resource, text("name")))?;
+    if !text("uid").is_empty() && text("uid") != found.uid() {
+        let why = format!(
+            "the UID in the bound object reference ({}) does not match the UID in record. The object might have been deleted and then recreated",
+            text("uid")
+        );
+        return Err(Status::conflict(&resource, text("name"), &why));
+    }
+    Ok(Some(found))
+}
+
+fn claims(run: &Run<'_, '_>, account: &Object, request: &Object, bound: Option<&Object>, seconds: i64) -> Json {
+    let now = run.env.now.as_second();
+    let audiences = request.at("/spec/audiences").filter(|a| a.as_array().is_some_and(|a| !a.is_empty())).cloned();
+    let mut kubernetes = json!({
+        "namespace": account.namespace(),
+        "serviceaccount": {"name": account.name(), "uid": account.uid()},
+    });
+    if let Some(object) = bound {
+        kubernetes[object.kind().to_lowercase()] = json!({"name": object.name(), "uid": object.uid()});
+    }
+    json!({
+        "aud": audiences.unwrap_or_else(|| json!([ISSUER])),
+        "exp": now + seconds, "iat": now, "nbf": now, "iss": ISSUER,
+        "kubernetes.io": kubernetes,
+        "sub": format!("system:serviceaccount:{}:{}", account.namespace(), account.name()),
+    })
+}
+
+fn key_secret() -> Key {
+    Key::new(GroupResource::new("", "secrets"), "kube-system", KEY_SECRET)
+}
+
+fn kept_key(object: &Object) -> Option<Vec<u8>> {
+    STANDARD.decode(object.at("/data/key")?.as_str()?).ok()
+}
+
+/// The server's key, made when it is first needed and kept with the state.
+fn signing_key(run: &mut Run<'_, '_>) -> Vec<u8> {
+    if let Some(key) = run.state.get(&key_secret()).and_then(|s| kept_key(s)) {
+        return key;
+    }
+    let key: Vec<u8> = (0..4).flat_map(|_| run.env.random.next_u64().to_be_bytes()).collect();
+    let mut secret = Object::new(json!({
+        "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+        "metadata": {"name": KEY_SECRET, "namespace": "kube-system"},
+        "data": {"key": STANDARD.encode(&key)},
+    }));
+    metadata::fill_new(run, &mut secret);
+    run.state.put(key_secret(), secret);
+    key
+}
+
+fn sign(claims: &Json, key: &[u8]) -> String {
+    let part = |json: &Json| URL_SAFE_NO_PAD.encode(json.to_string());
+    let text = format!("{}.{}", part(&json!({"alg": "HS256", "typ": "JWT"})), part(claims));
+    let signature = URL_SAFE_NO_PAD.encode(hmac(key, text.as_bytes()));
+    format!("{text}.{signature}")
+}
+
+/// HMAC-SHA256 (RFC 2104).
+fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
+    const BLOCK: usize = 64;
+    let mut block = [0u8; BLOCK];
+    if key.len() > BLOCK {
+        block[..32].copy_from_slice(&Sha256::digest(key));
+    } else {
+        block[..key.len()].copy_from_slice(key);
+    }
+    let keyed = |byte: u8| block.map(|b| b ^ byte);
+    let inner = Sha256::new().chain_update(keyed(0x36)).chain_update(message).finalize();
+    Sha256::new().chain_update(keyed(0x5c)).chain_update(inner).finalize().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signs_as_rfc_4231_has_it() {
+        let mac = hmac(b"Jefe", b"what do ya want for nothing?");
+        let hex: String = mac.iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, "5bdcc146bf60754e6a042426089575c75a003f3de9d2739583925839 64ec3843".replace(' ', ""));
+    }
+}
