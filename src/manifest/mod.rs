@@ -6,6 +6,7 @@
 mod compose;
 mod document;
 mod emit;
+mod first;
 mod json_stream;
 mod locate;
 mod problem;
@@ -14,6 +15,7 @@ mod tree;
 
 pub use document::Document;
 pub use emit::to_yaml;
+pub use first::{First, first_document};
 pub use problem::{Problem, Source};
 
 use std::sync::Arc;

@@ -132,7 +132,7 @@ fn integer(text: &str) -> Option<Value> {
     }
 }
 
-/// `^[-+]?[0-9]*\.?[0-9]+([eE][-+][0-9]+)?$`
+/// `^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`
 fn is_yaml_float(text: &str) -> bool {
     let text = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (mantissa, exponent) = match text.find(['e', 'E']) {
@@ -141,11 +141,12 @@ fn is_yaml_float(text: &str) -> bool {
     };
     let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
     let mantissa_ok = match mantissa.split_once('.') {
-        Some((whole, fraction)) => digits(whole) && !fraction.is_empty() && digits(fraction),
+        Some((whole, fraction)) => digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty()),
         None => !mantissa.is_empty() && digits(mantissa),
     };
     let exponent_ok = exponent.is_none_or(|e| {
-        e.strip_prefix(['-', '+']).is_some_and(|e| !e.is_empty() && digits(e))
+        let e = e.strip_prefix(['-', '+']).unwrap_or(e);
+        !e.is_empty() && digits(e)
     });
     mantissa_ok && exponent_ok
 }

@@ -202,7 +202,7 @@ fn strict(run: &mut Run<'_, '_>, cannot: &dyn Fn(&str) -> Status, found: Vec<Str
         FieldValidation::Ignore => Ok(()),
         FieldValidation::Strict => Err(cannot(&format!("strict decoding error: {}", found.join(", ")))),
         FieldValidation::Warn => {
-            run.warn(found);
+            run.warn(text::warnings(found));
             Ok(())
         }
     }

@@ -29,7 +29,7 @@ pub(super) fn applied(run: &mut Run<'_, '_>, gvk: &Gvk, current: Option<&Json>) 
     let convert = |tree: &Json, version: &str| crate::registry::conversion::at_version(tree, version);
     let managers = FieldManager::new(gvk, subresource).with_converter(&convert);
     let merged = managers.apply(current, &patch, &manager, force, run.env.now)?;
-    strict(run, &text.in_order(Vec::new()))?;
+    strict(run, text.in_order(Vec::new()))?;
     let decoded = decode::decode(gvk, merged).map_err(|why| not_an_object(gvk, &patch, &why))?;
     Ok(decoded.tree)
 }
@@ -42,21 +42,19 @@ fn not_an_object(gvk: &Gvk, patch: &Json, why: &str) -> Status {
 }
 
 /// Keys that stand twice in the body: an error or warnings, as `fieldValidation` says.
-fn strict(run: &mut Run<'_, '_>, found: &[String]) -> Result<(), Status> {
+fn strict(run: &mut Run<'_, '_>, found: Vec<String>) -> Result<(), Status> {
     if found.is_empty() {
         return Ok(());
     }
     match run.request.options.field_validation {
         FieldValidation::Ignore => Ok(()),
         FieldValidation::Strict => {
-            let lines: Vec<_> = found.iter().flat_map(|f| f.lines()).map(|l| format!("  {}", l.trim())).collect();
-            Err(Status::bad_request(format!(
-                "error strict decoding YAML: error converting YAML to JSON: yaml: unmarshal errors:\n{}",
-                lines.join("\n")
-            )))
+            let found = found.join(", ");
+            let why = format!("error strict decoding YAML: error converting YAML to JSON: {found}");
+            Err(Status::bad_request(why))
         }
         FieldValidation::Warn => {
-            run.warn(found.iter().flat_map(|f| f.lines()).map(|l| l.trim().to_owned()));
+            run.warn(crate::registry::text::warnings(found));
             Ok(())
         }
     }

@@ -1,8 +1,10 @@
 //! Request bodies as trees: JSON and YAML, with what a strict reader says of them.
 
 pub mod json;
+mod yaml;
 
 use crate::api::Json;
+use crate::manifest;
 
 /// A body that could be read.
 #[derive(Clone, Debug)]
@@ -41,9 +43,23 @@ impl Text {
     }
 }
 
-/// Reads YAML as sigs.k8s.io/yaml does. `Err`: the text of its error.
+/// Reads YAML as sigs.k8s.io/yaml does: the first document. `Err`: the text of its error.
 pub fn read_yaml(bytes: &[u8]) -> Result<Text, String> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "yaml: invalid leading UTF-8 octet".to_owned())?;
-    let tree: Json = serde_yaml::from_str(text).map_err(|e| format!("yaml: {e}"))?;
-    Ok(Text::of(tree))
+    let first = manifest::first_document(bytes).map_err(|why| format!("yaml: {}", yaml::goyaml_error(bytes, &why)))?;
+    let duplicates = first.duplicates.join("\n  ");
+    let yaml = (!duplicates.is_empty()).then(|| format!("{YAML_ERRORS}\n  {duplicates}"));
+    Ok(Text { yaml, ..Text::of(first.tree) })
+}
+
+/// What goyaml puts before the errors of its strict reader.
+const YAML_ERRORS: &str = "yaml: unmarshal errors:";
+
+/// Strict errors as `Warning` headers tell them: those of YAML one by one.
+/// Source: `addStrictDecodingWarnings` in k8s.io/apiserver/pkg/endpoints/handlers/rest.go.
+pub fn warnings(strict: Vec<String>) -> Vec<String> {
+    let each = |text: String| match text.strip_prefix(YAML_ERRORS) {
+        Some(lines) => lines.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect(),
+        None => vec![text],
+    };
+    strict.into_iter().flat_map(each).collect()
 }
