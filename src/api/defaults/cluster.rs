@@ -4,7 +4,7 @@
 use base64::Engine as _;
 
 use crate::api::Json;
-use crate::api::tree::{Tree, child, default_text, default_to, items, object_at, remove};
+use crate::api::tree::{Tree, child, default_text, default_to, items, object_at, present, remove};
 
 pub fn namespace(tree: &mut Json) {
     // The label is corrected by defaulting, before validation sees it.
@@ -21,6 +21,9 @@ pub fn namespace(tree: &mut Json) {
 
 /// What can be allocated is the whole capacity unless the node says otherwise.
 pub fn node(tree: &mut Json) {
+    if let Some(spec) = present(tree, "spec") {
+        pod_cidrs(spec);
+    }
     let Some(status) = child(tree, "status") else { return };
     let capacity = status.field("capacity").clone();
     if let Json::Object(capacity) = capacity
@@ -29,6 +32,18 @@ pub fn node(tree: &mut Json) {
         for (resource, amount) in capacity {
             allocatable.entry(resource).or_insert(amount);
         }
+    }
+}
+
+/// The old single field and the list agree; the single one wins.
+/// Source: pkg/apis/core/v1/conversion.go.
+fn pod_cidrs(spec: &mut Json) {
+    let single = spec.text("podCIDR").to_owned();
+    let first = spec.texts("podCIDRs").first().copied().unwrap_or("").to_owned();
+    if !single.is_empty() && single != first {
+        spec["podCIDRs"] = Json::Array(vec![single.into()]);
+    } else if !first.is_empty() {
+        spec["podCIDR"] = first.into();
     }
 }
 
@@ -46,6 +61,10 @@ pub fn secret(tree: &mut Json) {
         }
     }
     remove(tree, "stringData");
+    let data = present(tree, "data").and_then(Json::as_object_mut);
+    for value in data.into_iter().flat_map(|data| data.values_mut()).filter(|value| value.is_null()) {
+        *value = "".into();
+    }
 }
 
 /// For containers: max → default → defaultRequest ← min.

@@ -58,6 +58,12 @@ pub fn endpoints(tree: &mut Json) {
 }
 
 pub fn endpoint_slice(tree: &mut Json) {
+    // Kept as protobuf, which knows no empty list: it comes back as null.
+    for list in ["endpoints", "ports"] {
+        if tree.field(list).as_array().is_some_and(Vec::is_empty) {
+            tree[list] = Json::Null;
+        }
+    }
     for port in items(tree, "ports") {
         default_to(port, "name", "");
         default_to(port, "protocol", "TCP");

@@ -190,29 +190,12 @@ pub fn node_warnings(new: &Object) -> Vec<String> {
     let spec = new.json().field("spec");
     let mut warnings = Vec::new();
     if spec.has("configSource") {
-        warnings.push("spec.configSource: the feature is no longer supported".into());
+        warnings.push("spec.configSource: the feature is removed".into());
     }
     if !spec.text("externalID").is_empty() {
         warnings.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".into());
     }
-    for (key, stable) in OLD_LABELS {
-        if new.label(key).is_some() {
-            warnings.push(format!("metadata.labels[{key}]: deprecated since v1.{}; use \"{stable}\" instead", since(key)));
-        }
-    }
     warnings
-}
-
-const OLD_LABELS: &[(&str, &str)] = &[
-    ("beta.kubernetes.io/arch", "kubernetes.io/arch"),
-    ("beta.kubernetes.io/os", "kubernetes.io/os"),
-    ("failure-domain.beta.kubernetes.io/region", "topology.kubernetes.io/region"),
-    ("failure-domain.beta.kubernetes.io/zone", "topology.kubernetes.io/zone"),
-    ("beta.kubernetes.io/instance-type", "node.kubernetes.io/instance-type"),
-];
-
-fn since(key: &str) -> u32 {
-    if key.ends_with("arch") || key.ends_with("os") { 14 } else { 17 }
 }
 
 pub fn service_account(object: &Object) -> Errors {

@@ -29,7 +29,7 @@ pub fn config_map(object: &Object) -> Errors {
         size += decoded(value).len();
     }
     if size > MAX_BYTES {
-        errors.push(field::too_long(&Path::new(""), MAX_BYTES as i64));
+        errors.push(field::too_long(&Path::new("[]"), MAX_BYTES as i64));
     }
     errors
 }

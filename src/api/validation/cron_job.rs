@@ -113,16 +113,16 @@ fn time_zone(zone: &Json, path: &Path) -> Errors {
 pub fn warnings(new: &Object, old: Option<&Object>) -> Vec<String> {
     let mut warnings = Vec::new();
     if old.is_none() {
-        warnings.extend(super::statuses::job_name_warning(new.name()));
+        warnings.extend(super::statuses::pod_name_warning(new.name()));
     }
     if old.is_none_or(|old| old.generation() != new.generation()) {
         let spec = |object: &Object| object.json().field("spec").field("jobTemplate").field("spec").clone();
         let path = Path::new("spec").child("jobTemplate").child("spec");
         warnings.extend(job::spec_warnings(&spec(new), &path, old.map(spec).as_ref()));
     }
-    if new.str_at("/spec/schedule").is_some_and(|schedule| schedule.contains("TZ")) {
+    if old.is_some() && new.str_at("/spec/schedule").is_some_and(|schedule| schedule.contains("TZ")) {
         warnings.push(
-            "CRON_TZ or TZ used in spec.schedule is not officially supported, see \
+            "cannot use TZ or CRON_TZ in spec.spec.schedule, use timeZone instead, see \
              https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more details"
                 .into(),
         );

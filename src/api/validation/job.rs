@@ -329,11 +329,10 @@ pub fn spec_warnings(spec: &Json, path: &Path, old: Option<&Json>) -> Vec<String
     if spec.text("completionMode") == "Indexed" {
         let (completions, parallelism) = (spec.int("completions"), spec.int("parallelism"));
         if completions > SOFT_LIMIT && parallelism > HIGH_COMPLETIONS_LIMIT {
-            warnings.push(
-                "In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than 10^4, \
-                 Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
-                    .into(),
-            );
+            warnings.push(format!(
+                "{path}: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism higher than \
+                 10^4, Kubernetes might not be able to track completedIndexes when a big number of indexes fail"
+            ));
         }
     }
     let old_template = old.map(|old| old.field("template"));

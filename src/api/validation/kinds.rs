@@ -133,15 +133,16 @@ pub fn warnings(gvk: &Gvk, new: &Object, old: Option<&Object>) -> Vec<String> {
         ("batch", "CronJob") => cron_job::warnings(new, old),
         ("", "PodTemplate") => cluster::pod_template_warnings(new, old),
         ("", "Secret") => config::secret_warnings(new),
-        ("", "Service") => service::warnings(new, old),
+        ("", "Service") => service::warnings(new),
         ("", "Endpoints") => endpoints::endpoints_warnings(new),
         ("discovery.k8s.io", "EndpointSlice") => endpoints::slice_warnings(new),
         ("", "PersistentVolumeClaim") => claim::warnings(new),
         ("", "PersistentVolume") => volume::warnings(new),
         ("", "Node") => cluster::node_warnings(new),
         ("", "ServiceAccount") => cluster::service_account_warnings(new),
-        ("networking.k8s.io", "Ingress") => networking::ingress_warnings(new),
+        ("networking.k8s.io", "Ingress") => networking::ingress_warnings(new, old),
         ("networking.k8s.io", "NetworkPolicy") => networking::network_policy_warnings(new),
+        ("storage.k8s.io", "StorageClass") => storage::class_warnings(new),
         _ => Vec::new(),
     }
 }

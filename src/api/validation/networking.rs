@@ -196,8 +196,9 @@ pub fn ingress_status(new: &Object, old: &Object) -> Errors {
 }
 
 /// The class is a field since 1.18. Source: pkg/registry/networking/ingress/strategy.go.
-pub fn ingress_warnings(object: &Object) -> Vec<String> {
-    if object.annotation(CLASS_ANNOTATION).is_none() {
+pub fn ingress_warnings(object: &Object, old: Option<&Object>) -> Vec<String> {
+    let by_field = object.json().field("spec").has("ingressClassName");
+    if old.is_some() || by_field || object.annotation(CLASS_ANNOTATION).is_none() {
         return Vec::new();
     }
     vec![format!("annotation {CLASS_ANNOTATION:?} is deprecated, please use 'spec.ingressClassName' instead")]

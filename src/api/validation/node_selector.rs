@@ -73,3 +73,38 @@ fn field_requirement(requirement: &Json, path: &Path) -> Errors {
     }
     errors
 }
+
+/// Why a label of nodes should not be used any more. Source: pkg/api/node/util.go.
+pub fn deprecated_label(key: &str) -> Option<String> {
+    let (since, stable) = match key {
+        "beta.kubernetes.io/arch" => ("deprecated since v1.14; ", "kubernetes.io/arch"),
+        "beta.kubernetes.io/os" => ("deprecated since v1.14; ", "kubernetes.io/os"),
+        "failure-domain.beta.kubernetes.io/region" => ("deprecated since v1.17; ", "topology.kubernetes.io/region"),
+        "failure-domain.beta.kubernetes.io/zone" => ("deprecated since v1.17; ", "topology.kubernetes.io/zone"),
+        "beta.kubernetes.io/instance-type" => ("deprecated since v1.17; ", "node.kubernetes.io/instance-type"),
+        "node-role.kubernetes.io/master" => ("", "node-role.kubernetes.io/control-plane"),
+        "app.kubernetes.io/created-by" => return Some("deprecated since v1.9".into()),
+        "scheduler.alpha.kubernetes.io/preferAvoidPods" => {
+            return Some("deprecated since v1.22; use Taints and Tolerations instead".into());
+        }
+        _ => return None,
+    };
+    Some(format!("{since}use {stable:?} instead"))
+}
+
+/// Warnings about one term: labels that have a newer name, and values that no label can have.
+pub fn term_warnings(term: &Json, path: &Path) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (i, requirement) in term.list("matchExpressions").iter().enumerate() {
+        let (path, key) = (path.child("matchExpressions").index(i), requirement.text("key"));
+        if let Some(reason) = deprecated_label(key) {
+            warnings.push(format!("{}: {key} is {reason}", path.child("key")));
+        }
+        for (k, value) in requirement.texts("values").into_iter().enumerate() {
+            for problem in names::label_value(value) {
+                warnings.push(format!("{}: {value} is invalid, {problem}", path.child("values").index(k)));
+            }
+        }
+    }
+    warnings
+}

@@ -409,8 +409,8 @@ fn ingress(entry: &Json, path: &Path) -> Errors {
 }
 
 /// Odd addresses, and fields that do nothing. Source: pkg/api/service/warnings.go.
-pub fn warnings(new: &Object, old: Option<&Object>) -> Vec<String> {
-    let spec = new.json().field("spec");
+pub fn warnings(new: &Object) -> Vec<String> {
+    let (spec, path) = (new.json().field("spec"), Path::new("spec"));
     let mut warnings = Vec::new();
     if new.annotation("service.kubernetes.io/topology-aware-hints").is_some() {
         warnings.push(
@@ -419,38 +419,48 @@ pub fn warnings(new: &Object, old: Option<&Object>) -> Vec<String> {
                 .into(),
         );
     }
-    if old.is_some_and(|old| old.json().field("spec") == spec) {
-        return warnings;
+    warnings.extend(address_warnings(spec, &path));
+    let named = spec.text("type") == "ExternalName";
+    if named && !spec.list("externalIPs").is_empty() {
+        warnings.push("spec.externalIPs is ignored when spec.type is \"ExternalName\"".into());
     }
-    let path = Path::new("spec");
-    if addresses::is_headless(spec) {
-        if !spec.text("loadBalancerIP").is_empty() {
-            warnings.push("spec.loadBalancerIP is ignored when spec.clusterIP is \"None\"".into());
+    if !named && !spec.text("externalName").is_empty() {
+        warnings.push("spec.externalName is ignored when spec.type is not \"ExternalName\"".into());
+    }
+    if spec.text("trafficDistribution") == "PreferClose" {
+        warnings.push("spec.trafficDistribution: \"PreferClose\" is deprecated; use \"PreferSameZone\"".into());
+    }
+    warnings
+}
+
+/// Warnings about the addresses of a Service, one for each odd way to write one.
+fn address_warnings(spec: &Json, path: &Path) -> Vec<String> {
+    let headless = spec.text("type") == "ClusterIP" && spec.text("clusterIP") == "None";
+    let (cluster, external) = (spec.texts("clusterIPs"), spec.texts("externalIPs"));
+    let mut warnings = Vec::new();
+    if !headless {
+        for (i, ip) in cluster.into_iter().enumerate() {
+            warnings.extend(ips::ip_warnings(&path.child("clusterIPs").index(i), ip));
         }
-        if !spec.list("externalIPs").is_empty() {
-            warnings.push("spec.externalIPs is ignored when spec.clusterIP is \"None\"".into());
+    } else {
+        if !spec.text("loadBalancerIP").is_empty() {
+            warnings.push("spec.loadBalancerIP is ignored for headless services".into());
+        }
+        if !external.is_empty() {
+            warnings.push("spec.externalIPs is ignored for headless services".into());
         }
         if spec.text("sessionAffinity") != "None" {
             warnings.push("spec.SessionAffinity is ignored for headless services".into());
         }
-    } else if spec.text("type") == "ExternalName" {
-        if !spec.list("externalIPs").is_empty() {
-            warnings.push("spec.externalIPs is ignored when spec.type is \"ExternalName\"".into());
-        }
-        if !spec.text("externalName").is_empty() && spec.text("sessionAffinity") != "None" {
-            // A name has no connections to keep together.
-            warnings.push("spec.SessionAffinity is ignored for headless services".into());
-        }
     }
-    let mut address = |path: &Path, ip: &str| warnings.extend(ips::ip_warnings(path, ip));
+    for (i, ip) in external.iter().enumerate() {
+        warnings.extend(ips::ip_warnings(&path.child("externalIPs").index(i), ip));
+    }
+    if !external.is_empty() && !headless && spec.text("type") != "ExternalName" {
+        warnings.push("spec.externalIPs is deprecated and may no longer be implemented in some clusters".into());
+    }
     if !spec.text("loadBalancerIP").is_empty() {
-        address(&path.child("loadBalancerIP"), spec.text("loadBalancerIP"));
-    }
-    for (i, ip) in spec.texts("clusterIPs").into_iter().enumerate().filter(|(_, ip)| *ip != "None") {
-        address(&path.child("clusterIPs").index(i), ip);
-    }
-    for (i, ip) in spec.texts("externalIPs").into_iter().enumerate() {
-        address(&path.child("externalIPs").index(i), ip);
+        warnings.extend(ips::ip_warnings(&path.child("loadBalancerIP"), spec.text("loadBalancerIP")));
     }
     for (i, range) in spec.texts("loadBalancerSourceRanges").into_iter().enumerate() {
         warnings.extend(ips::cidr_warnings(&path.child("loadBalancerSourceRanges").index(i), range));

@@ -128,9 +128,3 @@ pub fn pod_name_warning(name: &str) -> Option<String> {
         problems.join(" ")
     ))
 }
-
-/// As [`pod_name_warning`], for the names of the Jobs of a CronJob.
-pub fn job_name_warning(name: &str) -> Option<String> {
-    let warning = pod_name_warning(name)?;
-    Some(warning.replacen("Pod names", "Job and Pod names", 1))
-}

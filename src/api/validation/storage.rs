@@ -86,6 +86,19 @@ fn topologies(terms: &[Json], path: &Path) -> Errors {
     errors
 }
 
+/// Topologies by labels that have a newer name. Source: pkg/api/storage/util.go.
+pub fn class_warnings(object: &Object) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (i, term) in object.json().list("allowedTopologies").iter().enumerate() {
+        for (j, requirement) in term.list("matchLabelExpressions").iter().enumerate() {
+            if let Some(reason) = node_selector::deprecated_label(requirement.text("key")) {
+                warnings.push(format!("allowedTopologies[{i}].matchLabelExpressions[{j}].key: {reason}"));
+            }
+        }
+    }
+    warnings
+}
+
 pub fn class_update(new: &Object, old: &Object) -> Errors {
     let mut errors = meta::update(new, old);
     let (new, old) = (new.json(), old.json());

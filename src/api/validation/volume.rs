@@ -229,13 +229,10 @@ pub fn update_status(new: &Object, old: &Object) -> Errors {
 pub fn warnings(object: &Object) -> Vec<String> {
     let spec = object.json().field("spec");
     let mut warnings = Vec::new();
-    for annotation in ["volume.beta.kubernetes.io/storage-class", "volume.beta.kubernetes.io/mount-options"] {
-        if object.annotation(annotation).is_some() {
-            let path = Path::new("metadata").child("annotations").key(annotation);
-            let field = if annotation.ends_with("class") { "storageClassName" } else { "mountOptions" };
-            let since = if annotation.ends_with("class") { "v1.8" } else { "v1.31" };
-            warnings.push(format!("{path}: deprecated since {since}; use \"{field}\" attribute instead"));
-        }
+    let annotation = "volume.beta.kubernetes.io/storage-class";
+    if object.annotation(annotation).is_some() {
+        let path = Path::new("metadata").child("annotations").key(annotation);
+        warnings.push(format!("{path}: deprecated since v1.8; use \"storageClassName\" attribute instead"));
     }
     if spec.text("persistentVolumeReclaimPolicy") == "Recycle" {
         warnings.push(
@@ -244,7 +241,10 @@ pub fn warnings(object: &Object) -> Vec<String> {
                 .into(),
         );
     }
-    warnings.extend(node_selector_warnings(spec));
+    let required = Path::new("spec").child("nodeAffinity").child("required").child("nodeSelectorTerms");
+    for (i, term) in spec.field("nodeAffinity").field("required").list("nodeSelectorTerms").iter().enumerate() {
+        warnings.extend(node_selector::term_warnings(term, &required.index(i)));
+    }
     for (kind, text) in DEPRECATED_SOURCES {
         if spec.has(kind) {
             warnings.push(format!("spec.{kind}: {text}"));
@@ -261,22 +261,3 @@ const DEPRECATED_SOURCES: &[(&str, &str)] = &[
     ("glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
     ("rbd", "deprecated in v1.28, non-functional in v1.31+"),
 ];
-
-/// Constraints on labels that have a newer name.
-fn node_selector_warnings(spec: &Json) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let terms = spec.field("nodeAffinity").field("required").list("nodeSelectorTerms");
-    for (i, term) in terms.iter().enumerate() {
-        for (j, requirement) in term.list("matchExpressions").iter().enumerate() {
-            let key = requirement.text("key");
-            if let Some((_, stable)) = STABLE_LABELS.iter().find(|(beta, _)| *beta == key) {
-                warnings.push(format!(
-                    "spec.nodeAffinity.required.nodeSelectorTerms[{i}].matchExpressions[{j}].key: {key} is \
-                     deprecated since v1.{}; use \"{stable}\" instead",
-                    if key.contains("failure-domain") || key.contains("instance-type") { 17 } else { 14 }
-                ));
-            }
-        }
-    }
-    warnings
-}
