@@ -84,9 +84,10 @@ impl Status {
             .iter()
             .map(|c| if c.field.is_empty() { c.message.clone() } else { format!("{}: {}", c.field, c.message) })
             .collect();
-        let text = match texts.as_slice() {
-            [one] => one.clone(),
-            _ => format!("[{}]", dedup(&texts).join(", ")),
+        let distinct = dedup(&texts);
+        let text = match distinct.as_slice() {
+            [one] => (*one).to_owned(),
+            _ => format!("[{}]", distinct.join(", ")),
         };
         let qualified = if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") };
         let mut details = json!({"name": name, "kind": kind});

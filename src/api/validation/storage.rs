@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::field::{self, Errors, Path};
-use super::{meta, names, rules};
+use super::{meta, names, node_selector, rules};
 use crate::api::tree::Tree;
 use crate::api::{Json, Object};
 

@@ -247,7 +247,8 @@ pub fn warnings(object: &Object) -> Vec<String> {
     }
     for (kind, text) in DEPRECATED_SOURCES {
         if spec.has(kind) {
-            warnings.push(format!("spec.{kind}: {text}"));
+            let shown = if *kind == "storageos" { "storageOS" } else { kind };
+            warnings.push(format!("spec.{shown}: {text}"));
         }
     }
     warnings
