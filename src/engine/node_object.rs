@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::clock::Clock;
 use super::requests;
-use crate::api::{GroupResource, Json, Key, requests as amounts};
+use crate::api::{GroupResource, Json, Key, quantity, requests as amounts};
 use crate::node::NodeConfig;
 use crate::registry::Verb;
 use crate::runtime::Machine;
@@ -21,20 +21,31 @@ const KUBELET_VERSION: &str = concat!("v1.36.0+wl.", env!("CARGO_PKG_VERSION"));
 pub fn capacity(machine: &Machine) -> BTreeMap<String, String> {
     let mut capacity = BTreeMap::from([
         ("cpu".to_owned(), machine.cpus.to_string()),
-        ("memory".to_owned(), format!("{}Ki", machine.memory_bytes / 1024)),
-        ("ephemeral-storage".to_owned(), format!("{}Ki", machine.storage_bytes / 1024)),
+        ("memory".to_owned(), bytes(machine.memory_bytes)),
+        ("ephemeral-storage".to_owned(), bytes(machine.storage_bytes)),
         ("pods".to_owned(), machine.pods.to_string()),
     ]);
-    for (size, bytes) in &machine.hugepages {
-        capacity.insert(format!("hugepages-{size}"), bytes.to_string());
+    for (size, amount) in &machine.hugepages {
+        capacity.insert(format!("hugepages-{size}"), bytes(*amount));
     }
     capacity
+}
+
+/// Bytes in whole KiB, spelled as the server spells them.
+fn bytes(amount: u64) -> String {
+    let whole = i64::try_from(amount / 1024 * 1024).unwrap_or(i64::MAX);
+    quantity::Quantity::from_i64(whole, quantity::Format::BinarySi).to_string()
+}
+
+/// Any quantity as the server spells it.
+fn canonical(text: &str) -> String {
+    quantity::Quantity::parse(text).map_or_else(|_| text.to_owned(), |q| q.to_string())
 }
 
 /// Puts what pods may use into the configuration; `chosen` wins over the machine's own.
 pub fn allocatable(machine: &Machine, chosen: &BTreeMap<String, String>, config: &mut NodeConfig) -> BTreeMap<String, String> {
     let mut all = capacity(machine);
-    all.extend(chosen.clone());
+    all.extend(chosen.iter().map(|(name, text)| (name.clone(), canonical(text))));
     let amount = |name: &str| all.get(name).map_or(0, |text| amounts::amount(name, &Quantity(text.clone())));
     config.allocatable_milli_cpu = amount("cpu");
     config.allocatable_memory = amount("memory");
@@ -149,5 +160,17 @@ fn without_heartbeats(status: Option<&Json>) -> Json {
     if let Some(map) = status.as_object_mut() {
         map.remove("daemonEndpoints");
     }
-    status
+    pruned(status)
+}
+
+/// Without what is empty: the server drops some of it, and fills some in.
+fn pruned(tree: Json) -> Json {
+    match tree {
+        Json::Object(map) => {
+            let kept = map.into_iter().map(|(key, value)| (key, pruned(value)));
+            Json::Object(kept.filter(|(_, v)| !(v.is_null() || v == "" || v.as_object().is_some_and(|m| m.is_empty()))).collect())
+        }
+        Json::Array(list) => Json::Array(list.into_iter().map(pruned).collect()),
+        other => other,
+    }
 }

@@ -1,0 +1,366 @@
+//! The engine on the pretend node, in virtual time.
+#![cfg(feature = "internals")]
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use wl::api::schema::Schema;
+use wl::api::{GroupResource, Key, Object, Random};
+use wl::engine::{Engine, EngineError, EngineOptions, clock};
+use wl::registry::{Body, Options, PatchKind, Request, Settings, Verb};
+use wl::runtime::simulated::{Behaviour, Simulated};
+use wl::state::State;
+use wl::store::Store;
+
+/// Numbers that repeat from run to run.
+struct Counting(u64);
+
+impl Random for Counting {
+    fn next_u64(&mut self) -> u64 {
+        // SplitMix64: one multiplication chain, good enough to tell names apart.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// A store, a pretend node and an engine between them that can be ended and begun again.
+struct World {
+    store: Store,
+    node: Simulated,
+    clock: clock::Clock,
+    engine: Option<(tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<Result<(), EngineError>>)>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let clock = clock::of_tokio(Timestamp::from_second(1_700_000_000).unwrap());
+        let settings = Settings { admission: vec!["NamespaceLifecycle".into()], ..Settings::default() };
+        let store = Store::in_memory_with(settings, State::new(), clock.clone(), Box::new(Counting(1)));
+        let node = Simulated::new(clock.clone());
+        let ticking = node.clone();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                ticking.tick();
+            }
+        });
+        let mut world = World { store, node, clock, engine: None };
+        world.start();
+        let has_node = |s: &State| s.count(&GroupResource::new("", "nodes")) == 1;
+        world.until("the node is there", 5, has_node).await;
+        world
+    }
+
+    fn start(&mut self) {
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let engine = Engine {
+            store: self.store.clone(),
+            runtime: Arc::new(self.node.clone()),
+            controllers: Vec::new(),
+            clock: self.clock.clone(),
+            options: EngineOptions::default(),
+        };
+        let task = tokio::spawn(engine.run(async move {
+            let _ = stopped.await;
+        }));
+        self.engine = Some((stop, task));
+    }
+
+    async fn stop(&mut self) {
+        let (stop, task) = self.engine.take().expect("it runs");
+        let _ = stop.send(());
+        task.await.unwrap().unwrap();
+    }
+
+    /// Ends the engine as kill -9 does: between two awaits, wherever it is.
+    async fn kill(&mut self) {
+        let (_stop, task) = self.engine.take().expect("it runs");
+        task.abort();
+        let _ = task.await;
+    }
+
+    async fn write(&self, verb: Verb, group: &str, resource: &str, name: &str, body: Body) -> Value {
+        let version = if group == "apps" { "v1" } else { "v1" };
+        let resource = Schema::get().resource(group, version, resource).expect("a resource").clone();
+        let request = Request {
+            verb,
+            resource: Arc::new(resource),
+            subresource: None,
+            namespace: "default".into(),
+            name: name.into(),
+            body,
+            options: Options::default(),
+        };
+        self.store.write(request).await.unwrap_or_else(|s| panic!("{s}")).body
+    }
+
+    async fn create(&self, group: &str, resource: &str, tree: Value) {
+        self.write(Verb::Create, group, resource, "", Body::Tree(tree)).await;
+    }
+
+    async fn pod(&self, name: &str, spec: Value) {
+        let tree = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec});
+        self.create("", "pods", tree).await;
+    }
+
+    async fn delete(&self, group: &str, resource: &str, name: &str, grace: Option<i64>) {
+        let mut options = json!({"apiVersion": "v1", "kind": "DeleteOptions"});
+        if let Some(grace) = grace {
+            options["gracePeriodSeconds"] = json!(grace);
+        }
+        self.write(Verb::Delete, group, resource, name, Body::Tree(options)).await;
+    }
+
+    /// Waits, in virtual time, until the state is as wanted.
+    async fn until(&self, what: &str, seconds: u64, wanted: impl Fn(&State) -> bool) {
+        for _ in 0..seconds * 20 {
+            if wanted(&self.store.snapshot()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let pods = pods(&self.store.snapshot());
+        let told: Vec<String> =
+            pods.iter().map(|p| format!("{} {}", p.name(), p.at("/status").unwrap_or(&Value::Null))).collect();
+        panic!("not within {seconds} s: {what}\n{}\n{:#?}", told.join("\n"), self.node.take_log());
+    }
+
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    fn events(&self, reason: &str) -> Vec<(String, i64)> {
+        let state = self.store.snapshot();
+        let events = GroupResource::new("", "events");
+        let of = state.all(&events).filter(|e| e.str_at("/reason") == Some(reason));
+        of.map(|e| (e.str_at("/message").unwrap_or_default().to_owned(), e.i64_at("/count").unwrap_or(0))).collect()
+    }
+
+    #[track_caller]
+    fn nothing_out_of_turn(&self) {
+        assert_eq!(self.node.breaches(), Vec::<String>::new());
+    }
+}
+
+fn pods(state: &State) -> Vec<Arc<Object>> {
+    state.all(&GroupResource::new("", "pods")).cloned().collect()
+}
+
+fn pod<'a>(state: &'a State, name: &str) -> Option<&'a Arc<Object>> {
+    state.get(&Key::new(GroupResource::new("", "pods"), "default", name))
+}
+
+fn is_ready(pod: &Object) -> bool {
+    let conditions = pod.at("/status/conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True")
+}
+
+fn is_up(state: &State, name: &str) -> bool {
+    pod(state, name).is_some_and(|p| is_ready(p))
+}
+
+fn plain() -> Value {
+    json!({"terminationGracePeriodSeconds": 5, "containers": [{"name": "c", "image": "i:1"}]})
+}
+
+async fn within<T>(seconds: u64, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(seconds), future).await.expect("in time")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_is_bound_started_and_ready() {
+    let world = World::new().await;
+    world.pod("a", plain()).await;
+    world.until("a is ready", 10, |s| is_up(s, "a")).await;
+    let state = world.store.snapshot();
+    let a = pod(&state, "a").unwrap();
+    assert_eq!(a.str_at("/spec/nodeName"), Some("wl"));
+    assert_eq!(a.str_at("/status/phase"), Some("Running"));
+    assert_eq!(world.events("Scheduled"), [("Successfully assigned default/a to wl".to_owned(), 1)]);
+    assert_eq!(world.events("Started"), [("Started container c".to_owned(), 1)]);
+    world.nothing_out_of_turn();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_engine_commits_nothing() {
+    let world = World::new().await;
+    for name in ["a", "b", "c"] {
+        world.pod(name, plain()).await;
+    }
+    world.until("all are ready", 10, |s| ["a", "b", "c"].iter().all(|n| is_up(s, n))).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let before = world.store.snapshot().revision();
+    tokio::time::sleep(Duration::from_secs(1800)).await;
+    let mut since = world.store.watch(before).unwrap();
+    let written: Vec<String> = since.take().unwrap().iter().map(|c| format!("{:?} {:?}", c.key, c.after)).collect();
+    assert_eq!(written, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_loop_backs_off_and_counts_its_events() {
+    let world = World::new().await;
+    world.node.behave("i:1", vec![Behaviour::ends(1, 1)]);
+    world.pod("a", plain()).await;
+    let waits = |s: &State| {
+        let message =
+            pod(s, "a").and_then(|p| p.str_at("/status/containerStatuses/0/state/waiting/message").map(str::to_owned));
+        message.is_some_and(|m| m.starts_with("back-off 40s restarting failed container=c pod=a_default("))
+    };
+    world.until("it waits for 40 s", 60, waits).await;
+    assert_eq!(world.events("Started"), [("Started container c".to_owned(), 4)]);
+    assert_eq!(world.events("BackOff").len(), 1);
+    world.nothing_out_of_turn();
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletion_waits_for_the_grace_and_leaves_nothing() {
+    let world = World::new().await;
+    world.node.behave("i:1", vec![Behaviour { ends_on_signal_after: None, ..Behaviour::default() }]);
+    world.pod("a", plain()).await;
+    world.until("a is ready", 10, |s| is_up(s, "a")).await;
+    let begun = world.now();
+    world.delete("", "pods", "a", None).await;
+    world.until("a is gone", 20, |s| pod(s, "a").is_none()).await;
+    let took = world.now().duration_since(begun);
+    assert!(took >= SignedDuration::from_secs(5) && took < SignedDuration::from_secs(6), "{took}");
+    assert!(world.node.sandboxes().is_empty());
+    world.nothing_out_of_turn();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forced_deletion_still_ends_the_containers() {
+    let world = World::new().await;
+    world.pod("a", plain()).await;
+    world.until("a is ready", 10, |s| is_up(s, "a")).await;
+    world.delete("", "pods", "a", Some(0)).await;
+    assert!(pod(&world.store.snapshot(), "a").is_none());
+    within(10, async {
+        while !world.node.sandboxes().is_empty() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(world.events("Killing"), [("Stopping container c".to_owned(), 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_does_not_fit_starts_when_there_is_room() {
+    let world = World::new().await;
+    let big = json!({"containers": [{"name": "c", "image": "i:1", "resources": {"requests": {"cpu": "1500m"}}}], "terminationGracePeriodSeconds": 1});
+    world.pod("a", big.clone()).await;
+    world.until("a is ready", 10, |s| is_up(s, "a")).await;
+    world.pod("b", big).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let state = world.store.snapshot();
+    let scheduled = pod(&state, "b").unwrap().at("/status/conditions/0").cloned().unwrap();
+    assert_eq!(scheduled["reason"], "Unschedulable", "{scheduled}");
+    let text = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
+    assert_eq!(world.events("FailedScheduling"), [(text.to_owned(), 1)]);
+    world.delete("", "pods", "a", None).await;
+    world.until("b is ready", 20, |s| is_up(s, "b")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_goes_away_and_comes_back_loses_nothing() {
+    let world = World::new().await;
+    world.pod("a", plain()).await;
+    world.until("a is ready", 10, |s| is_up(s, "a")).await;
+    world.node.set_available(false);
+    world.pod("b", plain()).await;
+    world.delete("", "pods", "a", None).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(pod(&world.store.snapshot(), "a").is_some());
+    world.node.set_available(true);
+    world.until("b is ready and a is gone", 30, |s| is_up(s, "b") && pod(s, "a").is_none()).await;
+    world.nothing_out_of_turn();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_container_comes_back() {
+    let world = World::new().await;
+    world.pod("a", plain()).await;
+    world.until("a is ready", 10, |s| is_up(s, "a")).await;
+    world.node.kill("a", "c", 137);
+    let again = |s: &State| {
+        is_up(s, "a") && pod(s, "a").and_then(|p| p.i64_at("/status/containerStatuses/0/restartCount")) == Some(1)
+    };
+    world.until("it runs again", 5, again).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_killed_at_any_moment_is_taken_over_by_the_next() {
+    for step in 0..40u64 {
+        let mut world = World::new().await;
+        let spec = json!({"terminationGracePeriodSeconds": 1, "volumes": [{"name": "v", "emptyDir": {}}],
+            "initContainers": [{"name": "i", "image": "init:1"}],
+            "containers": [{"name": "c", "image": "i:1", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]});
+        world.node.behave("init:1", vec![Behaviour::ends(1, 0)]);
+        world.pod("a", spec).await;
+        // So many turns of the scheduler later, wherever the engine is then.
+        for _ in 0..step {
+            tokio::task::yield_now().await;
+        }
+        world.kill().await;
+        world.start();
+        world.until("a is ready", 60, |s| is_up(s, "a")).await;
+        let containers = &world.node.sandboxes()[0].containers;
+        assert_eq!(containers.len(), 2, "killed after {step}: {containers:?}");
+        world.delete("", "pods", "a", None).await;
+        for _ in 0..step {
+            tokio::task::yield_now().await;
+        }
+        world.kill().await;
+        world.start();
+        world.until("a is gone", 60, |s| pod(s, "a").is_none()).await;
+        assert!(world.node.sandboxes().is_empty(), "killed after {step}");
+        world.nothing_out_of_turn();
+        world.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_leaves_the_pods_running() {
+    let mut world = World::new().await;
+    world.pod("a", plain()).await;
+    world.until("a is ready", 10, |s| is_up(s, "a")).await;
+    world.stop().await;
+    assert_eq!(world.node.sandboxes().len(), 1);
+    world.node.take_log();
+    world.start();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    let done: Vec<String> = world.node.take_log();
+    assert_eq!(done, Vec::<String>::new(), "a running pod is left alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_with_an_address_keeps_it_over_a_lost_sandbox() {
+    let world = World::new().await;
+    world.pod("a", plain()).await;
+    world.until("a is ready", 10, |s| is_up(s, "a")).await;
+    world.node.kill_sandbox("a");
+    let again = |s: &State| {
+        is_up(s, "a") && pod(s, "a").and_then(|p| p.i64_at("/status/containerStatuses/0/restartCount")) == Some(1)
+    };
+    world.until("it runs again", 20, again).await;
+    assert_eq!(world.events("SandboxChanged").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_patched_image_restarts_the_container() {
+    let world = World::new().await;
+    world.pod("a", plain()).await;
+    world.until("a is ready", 10, |s| is_up(s, "a")).await;
+    let patch = json!({"spec": {"containers": [{"name": "c", "image": "i:2"}]}});
+    world.write(Verb::Patch, "", "pods", "a", Body::Patch { kind: PatchKind::Strategic, tree: patch }).await;
+    let again = |s: &State| {
+        is_up(s, "a")
+            && pod(s, "a").and_then(|p| p.str_at("/status/containerStatuses/0/image").map(|i| i == "i:2")) == Some(true)
+    };
+    world.until("it runs the new image", 20, again).await;
+}
