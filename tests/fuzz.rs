@@ -140,3 +140,23 @@ fn the_manifest_reader_survives_mutated_manifests() {
     }
     println!("{rounds} inputs");
 }
+
+/// The trees of a mutated input, as a body would be read.
+fn tree(random: &mut SplitMix, seeds: &[Vec<u8>]) -> Option<serde_json::Value> {
+    let parsed = wl::manifest::first_document(&mutate(random, seeds)).ok()?;
+    Some(parsed.tree)
+}
+
+#[test]
+fn patches_and_applies_survive_mutated_trees() {
+    let (seeds, start) = (seeds(), Instant::now());
+    let mut random = SplitMix(u64::from(std::process::id()) + 1);
+    let mut rounds = 0u64;
+    while start.elapsed() < budget() {
+        if let (Some(live), Some(patch)) = (tree(&mut random, &seeds), tree(&mut random, &seeds)) {
+            wl::apply::fuzz::merge_any(&live, &patch);
+            rounds += 1;
+        }
+    }
+    println!("{rounds} pairs");
+}

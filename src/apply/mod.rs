@@ -3,6 +3,8 @@
 //! schema's list types, map types, merge keys and patch strategies.
 
 pub mod fields;
+#[cfg(any(test, feature = "internals"))]
+pub mod fuzz;
 pub mod go;
 pub mod json_patch;
 pub mod managed;

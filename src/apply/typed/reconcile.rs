@@ -23,7 +23,7 @@ fn walk(set: &FieldSet, whole: bool, kind: TypeRef<'_>, path: &mut Path, moved: 
     }
     if let Some(map) = &atom.map {
         if !whole && map.atomic {
-            if set.len() > 0 {
+            if !set.is_empty() {
                 moved.insert(path);
             }
             return;
