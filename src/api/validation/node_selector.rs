@@ -10,13 +10,14 @@ pub fn validate(selector: &Json, path: &Path) -> Errors {
     if terms.is_empty() {
         return vec![field::required(&path, "must have at least one node selector term")];
     }
-    terms.iter().enumerate().flat_map(|(i, term)| self::term(term, &path.index(i))).collect()
+    terms.iter().enumerate().flat_map(|(i, term)| self::term(term, &path.index(i), false)).collect()
 }
 
-fn term(term: &Json, path: &Path) -> Errors {
+/// One term; `any_value` lets values pass that no label can have.
+pub fn term(term: &Json, path: &Path, any_value: bool) -> Errors {
     let mut errors = Errors::new();
     for (i, requirement) in term.list("matchExpressions").iter().enumerate() {
-        errors.extend(self::requirement(requirement, &path.child("matchExpressions").index(i)));
+        errors.extend(self::requirement(requirement, &path.child("matchExpressions").index(i), any_value));
     }
     for (i, requirement) in term.list("matchFields").iter().enumerate() {
         errors.extend(field_requirement(requirement, &path.child("matchFields").index(i)));
@@ -24,7 +25,7 @@ fn term(term: &Json, path: &Path) -> Errors {
     errors
 }
 
-fn requirement(requirement: &Json, path: &Path) -> Errors {
+fn requirement(requirement: &Json, path: &Path, any_value: bool) -> Errors {
     let (operator, values) = (requirement.text("operator"), requirement.texts("values"));
     let values_path = path.child("values");
     let mut errors = Errors::new();
@@ -45,7 +46,7 @@ fn requirement(requirement: &Json, path: &Path) -> Errors {
         other => errors.push(field::invalid(&path.child("operator"), other, "not a valid selector operator")),
     }
     errors.extend(meta::label_name(requirement.text("key"), &path.child("key")));
-    for (i, value) in values.iter().enumerate() {
+    for (i, value) in values.iter().enumerate().filter(|_| !any_value) {
         errors.extend(rules::each(&values_path.index(i), value, names::label_value(value)));
     }
     errors
