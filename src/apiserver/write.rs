@@ -90,7 +90,7 @@ fn options(server: &Server, call: &Call, verb: Verb) -> Result<Options, Status> 
         return Ok(options);
     }
     let mut errors = Vec::new();
-    let is_apply = verb == Verb::Patch && header(call, &CONTENT_TYPE).starts_with("application/apply-patch");
+    let is_apply = verb == Verb::Patch && header(call, &CONTENT_TYPE).split(';').next() == Some("application/apply-patch+yaml");
     if verb == Verb::Patch {
         errors.extend(patch_errors(&options, is_apply));
     }

@@ -75,6 +75,10 @@ fn bytes_are_base64() {
     let decoded = read("v1", "Secret", r#"{"data": {"a": "YQ==", "b": null}}"#).unwrap();
     assert_eq!(decoded.tree["data"], json!({"a": "YQ==", "b": null}));
     refused("v1", "Secret", r#"{"data": {"a": "a$=="}}"#, "illegal base64 data at input byte 1");
+    for (text, at) in [("1", 0), ("QUJD1", 4), ("QQ=", 3), ("Q===", 1), ("QQ=Q", 2), ("QQ==Q", 4), ("=", 0), ("QUI=x", 4)] {
+        let text = format!(r#"{{"data": {{"a": "{text}"}}}}"#);
+        refused("v1", "Secret", &text, &format!("illegal base64 data at input byte {at}"));
+    }
 }
 
 fn any_tree() -> impl Strategy<Value = Json> {

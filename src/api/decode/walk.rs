@@ -274,12 +274,55 @@ fn quantity(value: Value) -> Result<Json, String> {
     parsed.map(|q| q.to_string().into())
 }
 
-/// Standard base64 with padding; line breaks are skipped. `Err`: where the text went wrong.
+/// Standard base64 with padding, as Go reads it: line breaks are skipped, spare bits of the last letter do not matter.
+/// `Err`: the byte of the text at which Go says it went wrong (encoding/base64: decodeQuantum).
 fn from_base64(text: &str) -> Result<Vec<u8>, usize> {
-    let plain: String = text.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
-    base64::engine::general_purpose::STANDARD.decode(&plain).map_err(|error| match error {
-        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
-        base64::DecodeError::InvalidLength(at) => at.min(plain.len()),
-        base64::DecodeError::InvalidPadding => plain.trim_end_matches('=').len(),
-    })
+    let letters: Vec<(usize, u8)> = text.bytes().enumerate().filter(|(_, b)| !matches!(b, b'\r' | b'\n')).collect();
+    let mut out = Vec::with_capacity(letters.len() / 4 * 3);
+    let mut at = 0;
+    while at < letters.len() {
+        let mut bits = 0u32;
+        let mut count = 0;
+        while count < 4 {
+            let Some((place, letter)) = letters.get(at).copied() else {
+                // The text ends within a group of four.
+                return Err(letters.get(at - count).map_or(text.len(), |(place, _)| *place));
+            };
+            at += 1;
+            if letter == b'=' {
+                end_of_base64(&letters[at..], count, place, text.len())?;
+                at = letters.len();
+                break;
+            }
+            bits = bits << 6 | base64_value(letter).ok_or(place)?;
+            count += 1;
+        }
+        let bytes = (bits << (6 * (4 - count))).to_be_bytes();
+        out.extend(&bytes[1..count.max(1)]);
+    }
+    Ok(out)
+}
+
+fn base64_value(letter: u8) -> Option<u32> {
+    let value = match letter {
+        b'A'..=b'Z' => letter - b'A',
+        b'a'..=b'z' => letter - b'a' + 26,
+        b'0'..=b'9' => letter - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        _ => return None,
+    };
+    Some(value.into())
+}
+
+/// What may come after the first `=`, which stood at `place` behind `count` letters of a group.
+fn end_of_base64(rest: &[(usize, u8)], count: usize, place: usize, end: usize) -> Result<(), usize> {
+    let rest = match (count, rest) {
+        (0 | 1, _) => return Err(place),
+        (2, []) => return Err(end),
+        (2, [(_, b'='), rest @ ..]) => rest,
+        (2, [(next, _), ..]) => return Err(next - 1),
+        (_, rest) => rest,
+    };
+    rest.first().map_or(Ok(()), |(garbage, _)| Err(*garbage))
 }
