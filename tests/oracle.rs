@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use wl::api::decode::json as written_json;
 use wl::apiserver::{self, Server};
 use wl::registry::Settings;
 use wl::store::Store;
@@ -103,7 +104,37 @@ fn cases(group: &str) -> Vec<Value> {
     let file = std::fs::File::open(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
     let mut text = String::new();
     GzDecoder::new(file).read_to_string(&mut text).expect("the recording unpacks");
-    text.lines().map(|line| serde_json::from_str(line).expect("a case is JSON")).collect()
+    text.lines()
+        .map(|line| {
+            let mut case: Value = serde_json::from_str(line).expect("a case is JSON");
+            let written = written_json::read(line.as_bytes()).expect("a case is JSON");
+            let written_json::Value::List(steps) = written.get("steps").expect("a case has steps") else { return case };
+            for (index, step) in steps.iter().enumerate() {
+                if let Some(body @ (written_json::Value::Object(_) | written_json::Value::List(_))) = step.get("body") {
+                    case["steps"][index]["written"] = written_as_recorded(body).into();
+                }
+            }
+            case
+        })
+        .collect()
+}
+
+/// JSON as the recorder wrote it: members in order, numbers as they were spelled, blanks after `,` and `:`.
+fn written_as_recorded(value: &written_json::Value) -> String {
+    match value {
+        written_json::Value::Object(members) => {
+            let members =
+                members.iter().map(|(k, v)| format!("{}: {}", Value::from(k.as_str()), written_as_recorded(v)));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
+        }
+        written_json::Value::List(items) => {
+            format!("[{}]", items.iter().map(written_as_recorded).collect::<Vec<_>>().join(", "))
+        }
+        written_json::Value::Number(text) => text.to_string(),
+        written_json::Value::String(text) => Value::from(text.as_str()).to_string(),
+        written_json::Value::Bool(flag) => flag.to_string(),
+        written_json::Value::Null => "null".into(),
+    }
 }
 
 async fn run(server: &Server, case: &Value) -> Verdict {
@@ -190,7 +221,10 @@ fn request(step: &Value, answers: &[Value]) -> hyper::Request<Full<Bytes>> {
     let body = match &step["body"] {
         Value::Null if step.get("body").is_none() => None,
         Value::String(text) => Some(repeat(&refer(text, answers))),
-        tree => Some(repeat(&serde_json::to_string(&refer_tree(tree, answers)).unwrap())),
+        tree => match step["written"].as_str() {
+            Some(text) if !text.contains("${") => Some(repeat(text)),
+            _ => Some(repeat(&serde_json::to_string(&refer_tree(tree, answers)).unwrap())),
+        },
     };
     if body.is_some() {
         headers.insert("content-type".into(), "application/json".into());

@@ -14,6 +14,8 @@ pub struct Status {
     pub reason: String,
     pub message: String,
     pub details: Option<Json>,
+    /// Texts for `Warning` headers that come with the refusal.
+    pub warnings: Vec<String>,
 }
 
 /// One reason among several, with the field it is about.
@@ -28,7 +30,7 @@ pub struct Cause {
 
 impl Status {
     pub fn new(code: u16, reason: &str, message: impl Into<String>) -> Self {
-        Status { code, reason: reason.into(), message: message.into(), details: None }
+        Status { code, reason: reason.into(), message: message.into(), details: None, warnings: Vec::new() }
     }
 
     pub fn with_details(mut self, details: Json) -> Self {
@@ -126,6 +128,7 @@ impl Status {
             reason: text("reason"),
             message: text("message"),
             details: body.get("details").cloned(),
+            warnings: Vec::new(),
         })
     }
 }

@@ -89,7 +89,7 @@ pub(crate) fn status(status: &Status, media: Media) -> Response<Body> {
     if let Some(seconds) = retry {
         reply.headers.push((HeaderName::from_static("retry-after"), HeaderValue::from(seconds)));
     }
-    reply.into_response()
+    reply.with_warnings(&status.warnings).into_response()
 }
 
 /// Empty texts are left out, as Go's `omitempty` does.

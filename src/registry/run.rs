@@ -55,7 +55,9 @@ impl Run<'_, '_> {
             return Ok(());
         }
         let gvk = self.gvk();
-        Err(Status::invalid(&gvk.group, &gvk.kind, name, &errors))
+        let mut status = Status::invalid(&gvk.group, &gvk.kind, name, &errors);
+        status.warnings.clone_from(&self.warnings);
+        Err(status)
     }
 
     pub fn warn(&mut self, texts: impl IntoIterator<Item = String>) {

@@ -66,7 +66,7 @@ fn partition(source: &Json, path: &Path) -> Errors {
     if (0..=255).contains(&number) {
         return Errors::new();
     }
-    vec![field::invalid(&path.child("partition"), number, &names::between(0, 255))]
+    vec![field::invalid(&path.child("partition"), number, &names::between(1, 255))]
 }
 
 fn glusterfs(source: &Json, path: &Path) -> Errors {

@@ -34,10 +34,24 @@ pub fn fill_pod(pod: &mut Json) {
             items(spec, kind).flat_map(|c| items(c, "ports")).for_each(host_port);
         }
     }
+    pod_addresses(pod);
+    let Some(spec) = child(pod, "spec") else { return };
     // A pod must be given time to die, however it was asked for.
     if spec.int("terminationGracePeriodSeconds") < 0 {
         default_to(spec, "terminationGracePeriodSeconds", 1);
         spec["terminationGracePeriodSeconds"] = 1.into();
+    }
+}
+
+/// `podIP` is the first of `podIPs`, and counts where they differ.
+fn pod_addresses(pod: &mut Json) {
+    let Some(status) = present(pod, "status") else { return };
+    let own = status.text("podIP").to_owned();
+    let first = status.list("podIPs").first().map_or("", |entry| entry.text("ip")).to_owned();
+    if !own.is_empty() && own != first {
+        status["podIPs"] = json!([{"ip": own}]);
+    } else if own.is_empty() && !first.is_empty() {
+        status["podIP"] = first.into();
     }
 }
 

@@ -53,9 +53,8 @@ pub fn update_status(new: &Object, old: &Object) -> Errors {
     errors
 }
 
-/// Kubernetes names a path in the metadata here.
 fn conditions(status: &Json) -> Errors {
-    let path = Path::new("metadata").child("conditions");
+    let path = Path::new("status").child("conditions");
     let mut errors = Errors::new();
     for (index, condition) in status.list("conditions").iter().enumerate() {
         let kind = condition.text("type");

@@ -39,32 +39,16 @@ const OLD_VOLUMES: [(&str, &str, &str); 9] = [
     ("rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+"),
 ];
 
-/// Warnings about a Pod. AppArmor annotations are named at creation only, when they fill the field.
+/// Warnings about a Pod.
 pub fn of_pod(new: &Object, old: Option<&Object>) -> Vec<String> {
-    let pod = new.json();
     let mut warnings = Vec::new();
-    if old.is_none() && pod.field("spec").field("os").text("name") != "windows" {
-        for (container, _) in super::all_containers(pod.field("spec"), &Path::root()) {
-            let key = format!("{APPARMOR}{}", container.text("name"));
-            if filled_from_annotation(pod, container, &key) {
-                let at = Path::new("metadata").child("annotations").key(&key);
-                warnings.push(format!("{at}: {APPARMOR_OLD}"));
-            }
-        }
+    let wrong = names::dns1123_label(new.name());
+    if old.is_none() && !wrong.is_empty() {
+        let what = "this is used in the Pod's hostname, which can result in surprising behavior";
+        warnings.push(format!("metadata.name: {what}; a DNS label is recommended: [{}]", wrong.join(" ")));
     }
-    warnings.extend(of_spec_and_metadata(&Path::root(), pod, false));
+    warnings.extend(of_spec_and_metadata(&Path::root(), new.json(), false));
     warnings
-}
-
-/// Whether a container's profile is what the annotation says.
-fn filled_from_annotation(pod: &Json, container: &Json, key: &str) -> bool {
-    let Some(value) = pod.field("metadata").field("annotations").opt_text(key) else { return false };
-    let own = container.field("securityContext").field("appArmorProfile");
-    match value {
-        "runtime/default" => own.text("type") == "RuntimeDefault",
-        "unconfined" => own.text("type") == "Unconfined",
-        other => other.strip_prefix("localhost/").is_some_and(|name| own.text("localhostProfile") == name),
-    }
 }
 
 /// Warnings about a template within another object, at `path`.

@@ -33,7 +33,8 @@ impl Strategy for Pods {
             }]);
         }
         spread::select_by_label_keys(object);
-        apparmor::take_annotations(object);
+        let warnings = apparmor::take_annotations(object);
+        run.warn(warnings);
     }
 
     fn prepare_update(&self, run: &mut Run<'_, '_>, new: &mut Object, old: &Object, part: Part) {
