@@ -55,7 +55,8 @@ impl Run<'_, '_> {
             return Ok(());
         }
         let gvk = self.gvk();
-        let mut status = Status::invalid(&gvk.group, &gvk.kind, name, &errors);
+        let group = super::conversion::internal_group(&self.request.resource);
+        let mut status = Status::invalid(group, &gvk.kind, name, &errors);
         status.warnings.clone_from(&self.warnings);
         Err(status)
     }
