@@ -21,6 +21,8 @@ pub mod names;
 pub mod networking;
 pub mod node_selector;
 pub mod pod;
+#[cfg(test)]
+mod properties;
 pub mod rbac;
 pub mod rules;
 pub mod selector;
