@@ -4,10 +4,21 @@
 //! after the step is committed it is asked again. What it answers when nothing is to be done is an
 //! empty decision. Time comes in as `now`; what has to happen later goes out as `wake_at`.
 
+mod conditions;
+mod decision;
+mod deployment;
+mod names;
+mod ownership;
+mod pods;
+mod quantities;
+mod replicaset;
+mod resources;
+mod selection;
+
 use jiff::Timestamp;
 
-use crate::api::{Json, Key, Object};
-use crate::state::State;
+use crate::api::{Json, Key, Object, Status};
+use crate::state::{Change, State};
 
 /// What one look decided.
 #[derive(Clone, Debug, Default)]
@@ -21,13 +32,28 @@ pub struct Decision {
 /// One write through the registry, and why.
 #[derive(Clone, Debug)]
 pub enum Write {
-    Create { object: Object },
+    Create {
+        object: Object,
+    },
     /// PUT; with a `resourceVersion` in the object, only if it is still that.
-    Update { object: Object },
-    UpdateStatus { object: Object },
+    Update {
+        object: Object,
+    },
+    UpdateStatus {
+        object: Object,
+    },
     /// JSON merge patch.
-    Patch { key: Key, subresource: Option<&'static str>, patch: Json },
-    Delete { key: Key, uid: Option<String>, propagation: Option<Propagation>, grace_seconds: Option<i64> },
+    Patch {
+        key: Key,
+        subresource: Option<&'static str>,
+        patch: Json,
+    },
+    Delete {
+        key: Key,
+        uid: Option<String>,
+        propagation: Option<Propagation>,
+        grace_seconds: Option<i64>,
+    },
     /// An Event about an object; equal ones are counted, not repeated.
     Event(EventNote),
 }
@@ -62,12 +88,26 @@ pub trait Controller: Send + Sync {
     /// As its user agent names it: `deployment-controller`.
     fn name(&self) -> &'static str;
     /// Which keys to look at when `changed` has changed (itself, its owner, what selects it …).
-    fn wakes(&self, state: &State, change: &crate::state::Change) -> Vec<Key>;
+    fn wakes(&self, state: &State, change: &Change) -> Vec<Key>;
     fn reconcile(&self, state: &State, key: &Key, context: &mut Context<'_>) -> Decision;
+    /// What to write because `write`, decided for `key`, was refused: a condition, an Event.
+    fn refused(&self, state: &State, key: &Key, write: &Write, why: &Status, context: &mut Context<'_>) -> Decision {
+        let _ = (state, key, write, why, context);
+        Decision::default()
+    }
 }
 
 /// What a look may know besides the objects.
 pub struct Context<'a> {
     pub now: Timestamp,
     pub random: &'a mut dyn crate::api::Random,
+}
+
+/// Every controller there is, in a fixed order; the engine and the plan run the same ones.
+pub fn all() -> Vec<Box<dyn Controller>> {
+    vec![
+        Box::new(deployment::DeploymentController),
+        Box::new(replicaset::ReplicaSetController::new(replicaset::Flavor::ReplicaSet)),
+        Box::new(replicaset::ReplicaSetController::new(replicaset::Flavor::ReplicationController)),
+    ]
 }

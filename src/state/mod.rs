@@ -17,6 +17,10 @@ pub struct State {
     objects: HashMap<GroupResource, Objects>,
     /// uid of an owner → what names it in `metadata.ownerReferences`.
     owned: HashMap<Arc<str>, OrdSet<Key>>,
+    /// Where each uid is.
+    uids: HashMap<Arc<str>, Key>,
+    /// By resource: namespace and name of what has no controller.
+    uncontrolled: HashMap<GroupResource, OrdSet<(Arc<str>, Arc<str>)>>,
     changes: Vec<Change>,
 }
 
@@ -84,6 +88,27 @@ impl State {
         self.owned.get(uid).into_iter().flatten().filter_map(|key| self.get(key))
     }
 
+    /// The object that has this uid.
+    pub fn with_uid(&self, uid: &str) -> Option<&Arc<Object>> {
+        self.get(self.uids.get(uid)?)
+    }
+
+    /// The objects of a resource in one namespace that no controller owns, by name.
+    pub fn uncontrolled<'a>(
+        &'a self,
+        resource: &'a GroupResource,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Object>> {
+        let from: (Arc<str>, Arc<str>) = (namespace.into(), "".into());
+        let objects = self.objects.get(resource);
+        self.uncontrolled
+            .get(resource)
+            .into_iter()
+            .flat_map(move |set| set.range(from.clone()..))
+            .take_while(move |(ns, _)| ns.as_ref() == namespace)
+            .filter_map(move |at| objects?.get(at))
+    }
+
     /// Keeps an object (new or changed) under a new revision, which becomes its `resourceVersion`.
     pub fn put(&mut self, key: Key, mut object: Object) -> Arc<Object> {
         self.revision += 1;
@@ -106,6 +131,13 @@ impl State {
         for owner in owners(&object) {
             self.owned.entry(owner.into()).or_default().insert(key.clone());
         }
+        if !object.uid().is_empty() {
+            self.uids.insert(object.uid().into(), key.clone());
+        }
+        if object.controller_ref().is_none() {
+            let at = (key.namespace.clone(), key.name.clone());
+            self.uncontrolled.entry(key.resource.clone()).or_default().insert(at);
+        }
         self.changes.push(Change { revision: self.revision, key, before, after: Some(object.clone()) });
         object
     }
@@ -122,6 +154,12 @@ impl State {
     }
 
     fn unindex(&mut self, key: &Key, object: &Object) {
+        if self.uids.get(object.uid()) == Some(key) {
+            self.uids.remove(object.uid());
+        }
+        if let Some(set) = self.uncontrolled.get_mut(&key.resource) {
+            set.remove(&(key.namespace.clone(), key.name.clone()));
+        }
         for owner in owners(object) {
             let Some(set) = self.owned.get_mut(owner) else { continue };
             set.remove(key);

@@ -1,0 +1,94 @@
+//! How a decision is put together.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::{Decision, EventKind, EventNote, Propagation, Write};
+use crate::api::{Json, Key, Object};
+
+impl Decision {
+    /// Nothing to do, nothing to wait for.
+    pub fn none() -> Self {
+        Decision::default()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    pub(super) fn create(&mut self, object: impl Into<Object>) {
+        self.writes.push(Write::Create { object: object.into() });
+    }
+
+    /// A PUT. Later ones of the same object in one decision build on the earlier and so name no version.
+    pub(super) fn update(&mut self, mut object: Object) {
+        self.forget_version(&mut object);
+        self.writes.push(Write::Update { object });
+    }
+
+    /// A PUT of the status subresource.
+    pub(super) fn update_status(&mut self, mut object: Object) {
+        self.forget_version(&mut object);
+        self.writes.push(Write::UpdateStatus { object });
+    }
+
+    fn forget_version(&self, object: &mut Object) {
+        let written = self.writes.iter().any(|write| match write {
+            Write::Update { object: earlier } | Write::UpdateStatus { object: earlier } => {
+                earlier.uid() == object.uid()
+            }
+            Write::Patch { key, .. } => *key.name == *object.name() && *key.namespace == *object.namespace(),
+            Write::Create { .. } | Write::Delete { .. } | Write::Event(_) => false,
+        });
+        if written {
+            object.metadata_mut().remove("resourceVersion");
+        }
+    }
+
+    pub(super) fn patch(&mut self, key: Key, patch: Json) {
+        self.writes.push(Write::Patch { key, subresource: None, patch });
+    }
+
+    /// Deletes exactly this object, by uid, with the kind's own defaults for the rest.
+    pub(super) fn delete(&mut self, key: Key, object: &Object) {
+        self.delete_with(key, object, None);
+    }
+
+    pub(super) fn delete_with(&mut self, key: Key, object: &Object, propagation: Option<Propagation>) {
+        let uid = Some(object.uid().to_owned()).filter(|uid| !uid.is_empty());
+        self.writes.push(Write::Delete { key, uid, propagation, grace_seconds: None });
+    }
+
+    pub(super) fn normal(&mut self, component: &'static str, about: &Object, reason: &str, message: String) {
+        self.event(EventKind::Normal, component, about, reason, message);
+    }
+
+    pub(super) fn warning(&mut self, component: &'static str, about: &Object, reason: &str, message: String) {
+        self.event(EventKind::Warning, component, about, reason, message);
+    }
+
+    fn event(&mut self, kind: EventKind, component: &'static str, about: &Object, reason: &str, message: String) {
+        let regarding = reference(about);
+        self.writes.push(Write::Event(EventNote { regarding, kind, reason: reason.into(), message, component }));
+    }
+
+    /// Asks for another look at that time, or earlier if one was asked for already.
+    pub(super) fn wake(&mut self, at: Timestamp) {
+        self.wake_at = Some(self.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+/// An object as events name it.
+fn reference(object: &Object) -> Json {
+    let mut reference = json!({
+        "apiVersion": object.api_version(),
+        "kind": object.kind(),
+        "name": object.name(),
+        "uid": object.uid(),
+        "resourceVersion": object.resource_version(),
+    });
+    if !object.namespace().is_empty() {
+        reference["namespace"] = json!(object.namespace());
+    }
+    reference
+}

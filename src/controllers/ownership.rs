@@ -1,0 +1,96 @@
+//! Controller references: who owns what, adoption of orphans and release of what no longer fits.
+//! Source of the rules: pkg/controller/controller_ref_manager.go.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::Decision;
+use super::resources::{dig, key_of};
+use crate::api::{GroupResource, Json, Key, Object};
+use crate::state::State;
+
+/// A reference to the owner as its controller.
+pub(super) fn controller_ref(owner: &Object) -> Json {
+    json!({
+        "apiVersion": owner.api_version(),
+        "kind": owner.kind(),
+        "name": owner.name(),
+        "uid": owner.uid(),
+        "controller": true,
+        "blockOwnerDeletion": true,
+    })
+}
+
+/// The objects of a resource that `owner` controls, by name.
+pub(super) fn controlled<'a>(
+    state: &'a State,
+    owner: &'a Object,
+    resource: &'a GroupResource,
+) -> impl Iterator<Item = &'a Arc<Object>> {
+    state.owned_by(owner.uid()).filter(move |object| {
+        object.controller_uid() == Some(owner.uid())
+            && object.namespace() == owner.namespace()
+            && state.get(&key_of(resource, object)).is_some_and(|kept| Arc::ptr_eq(kept, object))
+    })
+}
+
+/// What `owner` controls after taking in the orphans that fit and letting go what does not.
+/// The patches that this takes are added to the decision; what is let go is not in the answer.
+pub(super) fn claim(
+    state: &State,
+    owner: &Object,
+    resource: &GroupResource,
+    fits: impl Fn(&Object) -> bool,
+    considered: impl Fn(&Object) -> bool,
+    decision: &mut Decision,
+) -> Vec<Arc<Object>> {
+    let mut claimed = Vec::new();
+    for object in controlled(state, owner, resource).filter(|o| considered(o)) {
+        if fits(object) {
+            claimed.push(object.clone());
+        } else if !owner.is_deleting() {
+            release(owner, resource, object, decision);
+        }
+    }
+    if owner.is_deleting() {
+        return claimed;
+    }
+    for orphan in state.uncontrolled(resource, owner.namespace()) {
+        if !orphan.is_deleting() && considered(orphan) && fits(orphan) {
+            adopt(owner, resource, orphan, decision);
+            claimed.push(orphan.clone());
+        }
+    }
+    claimed
+}
+
+fn adopt(owner: &Object, resource: &GroupResource, orphan: &Object, decision: &mut Decision) {
+    let mut references = orphan.owner_references().to_vec();
+    references.push(controller_ref(owner));
+    let patch = json!({"metadata": {"uid": orphan.uid(), "ownerReferences": references}});
+    decision.patch(key_of(resource, orphan), patch);
+}
+
+/// Takes the reference to `owner` off the object.
+pub(super) fn release(owner: &Object, resource: &GroupResource, object: &Object, decision: &mut Decision) {
+    let patch = json!({"metadata": {"uid": object.uid(), "ownerReferences": without_owner(object, owner.uid())}});
+    decision.patch(key_of(resource, object), patch);
+}
+
+/// The object's owner references without those to `uid`; `Null` where none is left.
+pub(super) fn without_owner(object: &Object, uid: &str) -> Json {
+    let left: Vec<_> = object.owner_references().iter().filter(|r| dig(r, &["uid"]) != uid).cloned().collect();
+    if left.is_empty() { Json::Null } else { Json::Array(left) }
+}
+
+/// The key of the object's controller when that is of `kind` (and still the one with the uid).
+pub(super) fn controller_key(state: &State, object: &Object, kind: &str, resource: &GroupResource) -> Option<Key> {
+    let reference = object.controller_ref()?;
+    if dig(reference, &["kind"]) != kind {
+        return None;
+    }
+    let key = Key::new(resource.clone(), object.namespace(), dig(reference, &["name"]).as_str()?);
+    let owner = state.get(&key)?;
+    (Some(owner.uid()) == object.controller_uid()).then_some(key)
+}

@@ -1,0 +1,273 @@
+//! How a run is held against its recording.
+
+use serde_json::{Value as Json, json};
+
+use crate::cluster::Cluster;
+use crate::reduce::{object as reduced, unnumbered};
+
+/// What agreed; `None`, or the first difference.
+#[derive(Default)]
+pub struct Verdict {
+    pub end: Option<String>,
+    pub decisions: Option<String>,
+    pub status: Option<String>,
+    pub events: Option<String>,
+}
+
+impl Verdict {
+    pub fn agrees(&self) -> bool {
+        self.end.is_none() && self.decisions.is_none() && self.status.is_none() && self.events.is_none()
+    }
+}
+
+/// Equal, with seconds that may be one apart.
+pub fn same(a: &Json, b: &Json) -> bool {
+    match (a, b) {
+        (Json::Object(x), Json::Object(y)) => {
+            x.len() == y.len() && x.iter().all(|(k, v)| y.get(k).is_some_and(|w| same(v, w)))
+        }
+        (Json::Array(x), Json::Array(y)) => x.len() == y.len() && x.iter().zip(y).all(|(v, w)| same(v, w)),
+        (Json::String(x), Json::String(y)) => {
+            let second = |t: &str| t.strip_prefix("T+").and_then(|n| n.parse::<i64>().ok());
+            x == y || matches!((second(x), second(y)), (Some(p), Some(q)) if (p - q).abs() <= 2)
+        }
+        _ => a == b,
+    }
+}
+
+fn text(tree: &Json, name: &str) -> String {
+    tree[name].as_str().unwrap_or("").to_owned()
+}
+
+/// Whether objects of this kind are compared in this case.
+fn compared(group: &str, kind: &str, name: &str) -> bool {
+    let bookkeeping = kind == "ServiceAccount" || name == "kube-root-ca.crt" || kind == "Namespace" || kind == "Node";
+    group == "namespace" || !bookkeeping
+}
+
+pub fn judge(case: &Json, cluster: &Cluster) -> Verdict {
+    Verdict {
+        end: differing_end(case, cluster),
+        decisions: differing_decisions(case, cluster),
+        status: differing_status(case, cluster),
+        events: differing_events(case, cluster),
+    }
+}
+
+fn differing_end(case: &Json, cluster: &Cluster) -> Option<String> {
+    let group = text(case, "group");
+    let mut expected: Vec<Json> = case["final"].as_array().unwrap().iter().map(unnumbered).collect();
+    for object in &mut expected {
+        tidy(object);
+    }
+    expected.retain(|o| compared(&group, &text(o, "kind"), o["metadata"]["name"].as_str().unwrap_or("")));
+    let mut actual = Vec::new();
+    let resources: Vec<_> = cluster.api.state.resources().cloned().collect();
+    for resource in resources {
+        for object in cluster.api.state.in_namespace(&resource, &cluster.namespace) {
+            let mut tree = cluster.names.shown(&reduced(object));
+            tree["kind"] = json!(object.kind());
+            tidy(&mut tree);
+            if compared(&group, object.kind(), object.name()) {
+                actual.push(tree);
+            }
+        }
+    }
+    unmatched(expected, actual)
+}
+
+/// Leaves out what depends on the order within a batch.
+fn tidy(object: &mut Json) {
+    if let Some(status) = object.get_mut("status").and_then(Json::as_object_mut) {
+        status.remove("podIP");
+        status.remove("containers");
+        if status.is_empty() {
+            object.as_object_mut().unwrap().remove("status");
+        }
+    }
+    if object["kind"] == "EndpointSlice" {
+        object["metadata"].as_object_mut().unwrap().remove("generation");
+    }
+    object.as_object_mut().unwrap().remove("deleting");
+}
+
+fn unmatched(expected: Vec<Json>, mut actual: Vec<Json>) -> Option<String> {
+    let mut missing = Vec::new();
+    for object in expected {
+        match actual.iter().position(|a| same(a, &object)) {
+            Some(at) => drop(actual.swap_remove(at)),
+            None => missing.push(object),
+        }
+    }
+    if missing.is_empty() && actual.is_empty() {
+        return None;
+    }
+    let lines = |list: &[Json]| list.iter().map(Json::to_string).collect::<Vec<_>>().join("\n    ");
+    Some(format!("missing:\n    {}\n  surplus:\n    {}", lines(&missing), lines(&actual)))
+}
+
+/// One decision: whose, on what, and what.
+#[derive(Clone, Debug)]
+struct Step {
+    by: String,
+    kind: String,
+    verb: String,
+    name: String,
+    body: Json,
+    at: f64,
+}
+
+fn recorded_steps(case: &Json) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for entry in case["trace"].as_array().unwrap() {
+        if entry.get("code").is_some() || entry.get("noop").is_some() {
+            continue;
+        }
+        let entry = unnumbered(entry);
+        let verb = text(&entry, "verb");
+        let (verb, body) = match verb.as_str() {
+            "create" => ("create", entry["object"].clone()),
+            "update" | "patch" => {
+                let mut change = entry["change"].clone();
+                if let Some(metadata) = change.get_mut("metadata").and_then(Json::as_object_mut) {
+                    metadata.remove("generation");
+                }
+                ("change", change)
+            }
+            "delete" => ("delete", entry["options"]["propagationPolicy"].clone()),
+            "status" => {
+                let body = entry.get("status").map(|s| {
+                    let change = entry.get("metadata_change").cloned().unwrap_or(json!({}));
+                    json!({"status": s, "metadata_change": change})
+                });
+                ("status", body.unwrap_or(entry["change"].clone()))
+            }
+            other => (other, Json::Null),
+        };
+        let at = entry["at"].as_f64().unwrap();
+        steps.push(Step { by: text(&entry, "by"), kind: text(&entry, "kind"), verb: verb.into(), name: text(&entry, "name"), body, at });
+    }
+    steps
+}
+
+fn own_steps(cluster: &Cluster) -> Vec<Step> {
+    let show = |e: &crate::cluster::Entry| Step {
+        by: e.by.clone(),
+        kind: e.kind.clone(),
+        verb: e.verb.into(),
+        name: cluster.names.show(&e.name),
+        body: cluster.names.shown(&e.body),
+        at: e.at,
+    };
+    cluster.trace.iter().map(show).collect()
+}
+
+fn by_controller(steps: Vec<Step>, group: &str, status: bool) -> Vec<((String, String, String), Vec<Step>)> {
+    let mut groups: Vec<((String, String, String), Vec<Step>)> = Vec::new();
+    for step in steps {
+        if (step.verb == "status") != status || !compared(group, &step.kind, &step.name) {
+            continue;
+        }
+        if group != "namespace" && matches!(step.by.as_str(), "root-ca-cert-publisher" | "ttl-controller") {
+            continue;
+        }
+        let owner = if status { step.name.clone() } else if step.kind == "Pod" { step.name.split("<p>").next().unwrap().to_owned() } else { String::new() };
+        let key = (step.by.clone(), step.kind.clone(), owner);
+        match groups.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, list)) => list.push(step),
+            None => groups.push((key, vec![step])),
+        }
+    }
+    groups.sort_by(|a, b| a.0.cmp(&b.0));
+    groups
+}
+
+/// Sorts what one look wrote: it was written side by side.
+fn sort_batches(steps: &mut [Step]) {
+    let mut from = 0;
+    while from < steps.len() {
+        let mut to = from + 1;
+        while to < steps.len() && steps[to].verb == steps[from].verb && steps[to].at - steps[from].at < 1.0 {
+            to += 1;
+        }
+        steps[from..to].sort_by_cached_key(|s| (s.name.clone(), s.body.to_string()));
+        from = to;
+    }
+}
+
+fn differing_decisions(case: &Json, cluster: &Cluster) -> Option<String> {
+    let group = text(case, "group");
+    let mut expected = by_controller(recorded_steps(case), &group, false);
+    let mut actual = by_controller(own_steps(cluster), &group, false);
+    let keys = |g: &[((String, String, String), Vec<Step>)]| g.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>();
+    if keys(&expected) != keys(&actual) {
+        return Some(format!("who wrote what: recorded {:?}, here {:?}", keys(&expected), keys(&actual)));
+    }
+    for ((key, wanted), (_, got)) in expected.iter_mut().zip(&mut actual) {
+        if key.1 != "ReplicaSet" {
+            sort_batches(wanted);
+            sort_batches(got);
+        }
+        for at in 0..wanted.len().max(got.len()) {
+            let (w, g) = (wanted.get(at), got.get(at));
+            let equal = match (w, g) {
+                (Some(w), Some(g)) => w.verb == g.verb && w.name == g.name && same(&w.body, &g.body),
+                _ => false,
+            };
+            if !equal {
+                return Some(format!("{key:?} step {at}:\n    recorded {}\n    here     {}", line(w), line(g)));
+            }
+        }
+    }
+    None
+}
+
+fn line(step: Option<&Step>) -> String {
+    step.map_or("nothing".into(), |s| format!("{:.1} {} {} {}", s.at, s.verb, s.name, s.body))
+}
+
+fn differing_status(case: &Json, cluster: &Cluster) -> Option<String> {
+    let group = text(case, "group");
+    let mut expected = by_controller(recorded_steps(case), &group, true);
+    let mut actual = by_controller(own_steps(cluster), &group, true);
+    for (_, steps) in expected.iter_mut().chain(&mut actual) {
+        steps.dedup_by(|b, a| same(&a.body, &b.body));
+    }
+    for (key, wanted) in &expected {
+        let Some((_, got)) = actual.iter().find(|(k, _)| k == key) else {
+            return Some(format!("{key:?} never written"));
+        };
+        let (w, g) = (wanted.last(), got.last());
+        if !same(&w.unwrap().body["status"], &g.unwrap().body["status"]) {
+            return Some(format!("{key:?} ends differently:\n    recorded {}\n    here     {}", line(w), line(g)));
+        }
+        if let Some(odd) = out_of_order(got, wanted)
+            && out_of_order(wanted, got).is_some()
+        {
+            return Some(format!("{key:?} is not among the recorded states:\n    {}", line(Some(odd))));
+        }
+    }
+    let extra = actual.iter().find(|(key, _)| expected.iter().all(|(k, _)| k != key));
+    extra.map(|(key, steps)| format!("{key:?} was never recorded: {}", line(steps.first())))
+}
+
+/// The first of `steps` that breaks the order of `all`.
+fn out_of_order<'a>(steps: &'a [Step], all: &[Step]) -> Option<&'a Step> {
+    let mut rest = all.iter();
+    steps.iter().find(|s| !rest.any(|r| same(&r.body, &s.body)))
+}
+
+fn differing_events(case: &Json, cluster: &Cluster) -> Option<String> {
+    let group = text(case, "group");
+    let pick = |e: &Json| {
+        json!([e["by"], e["reason"], e["type"], e["object"], e["message"]])
+    };
+    let expected = case["events"].as_array().unwrap().iter().map(unnumbered).map(|e| pick(&e));
+    let actual = cluster.events.iter().map(|e| cluster.names.shown(e)).map(|e| pick(&e));
+    let counts = |e: &Json| group == "namespace" || !e[3].as_str().unwrap().starts_with("Node/");
+    let mut expected: Vec<Json> = expected.filter(counts).collect();
+    let mut actual: Vec<Json> = actual.filter(counts).collect();
+    expected.sort_by_key(Json::to_string);
+    actual.sort_by_key(Json::to_string);
+    unmatched(expected, actual)
+}
