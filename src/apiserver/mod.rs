@@ -30,7 +30,7 @@ pub use catalog::{all as resources, find as resource};
 pub use listen::{listen, serve};
 pub use streams::{LogOptions, PodStreams, StreamError};
 
-use crate::api::Status;
+use crate::api::{Resource, Status};
 use crate::registry::User;
 use crate::store::Store;
 use answer::{Body, Reply};
@@ -111,13 +111,31 @@ impl Server {
 
     async fn resource(&self, call: &Call, target: route::Target) -> Result<Reply, Status> {
         let verb = route::verb(&call.method, &target, &call.query)?;
-        match verb {
+        let answer = match verb {
             route::Verb::Get => read::get(self, call, &target).await,
             route::Verb::List => read::list(self, call, &target).await,
             route::Verb::Watch => watch::watch(self, call, &target).await,
             route::Verb::Write(verb) => write::write(self, call, &target, verb).await,
             route::Verb::Connect => streams::connect(self, call, &target).await,
+        };
+        let Some(text) = deprecated(&target.resource) else { return answer };
+        match answer {
+            Ok(reply) => Ok(reply.with_warnings(&[text.to_owned()])),
+            Err(mut status) => {
+                status.warnings.push(text.to_owned());
+                Err(status)
+            }
         }
+    }
+}
+
+/// What every request of a resource that Kubernetes wants to be rid of is told.
+/// Source: `APILifecycleReplacement` and its like in k8s.io/api/core/v1/zz_generated.prerelease-lifecycle.go.
+fn deprecated(resource: &Resource) -> Option<&'static str> {
+    match (resource.group.as_str(), resource.resource.as_str()) {
+        ("", "endpoints") => Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+        ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
+        _ => None,
     }
 }
 

@@ -22,14 +22,14 @@ pub fn scale(object: &Object) -> Errors {
 
 pub fn create(object: &Object) -> Errors {
     let mut errors = meta::create(object, true, names::name_is_subdomain);
-    errors.extend(spec(object.json().field("spec"), 1));
+    errors.extend(spec(object.json().field("spec"), 1, None));
     errors
 }
 
 pub fn update(new: &Object, old: &Object) -> Errors {
     let least = if old.i64_at("/spec/minReplicas") == Some(0) { 0 } else { 1 };
     let mut errors = meta::update(new, old);
-    errors.extend(spec(new.json().field("spec"), least));
+    errors.extend(spec(new.json().field("spec"), least, Some(old.json().field("spec"))));
     errors
 }
 
@@ -41,7 +41,7 @@ pub fn update_status(new: &Object, old: &Object) -> Errors {
     errors
 }
 
-fn spec(spec: &Json, least: i64) -> Errors {
+fn spec(spec: &Json, least: i64, old: Option<&Json>) -> Errors {
     let path = Path::new("spec");
     let (min, max) = (spec.opt_int("minReplicas"), spec.int("maxReplicas"));
     let mut errors = Errors::new();
@@ -57,6 +57,7 @@ fn spec(spec: &Json, least: i64) -> Errors {
         errors.push(field::invalid(&path.child("maxReplicas"), max, detail));
     }
     errors.extend(reference(spec.field("scaleTargetRef"), &path.child("scaleTargetRef")));
+    errors.extend(target_version(spec.field("scaleTargetRef"), &path, old.map(|old| old.field("scaleTargetRef"))));
     let (metrics, metrics_path) = (spec.list("metrics"), path.child("metrics"));
     for (i, metric) in metrics.iter().enumerate() {
         errors.extend(self::metric(metric, &metrics_path.index(i)));
@@ -81,6 +82,21 @@ fn reference(reference: &Json, path: &Path) -> Errors {
         errors.extend(segment(reference.text(name), &path.child(name), ""));
     }
     errors
+}
+
+/// The target's `apiVersion` has a group, for all but ReplicationControllers; what was wrong before may stay.
+fn target_version(target: &Json, spec: &Path, old: Option<&Json>) -> Errors {
+    let wrong = |target: &Json| match target.text("apiVersion").matches('/').count() {
+        0 if target.text("kind") == "ReplicationController" => None,
+        0 => Some("apiVersion must specify API group".to_owned()),
+        1 => None,
+        _ => Some(format!("unexpected GroupVersion string: {}", target.text("apiVersion"))),
+    };
+    if old.is_some_and(|old| wrong(old).is_some()) {
+        return Errors::new();
+    }
+    let path = spec.child("scaleTargetRef").child("apiVersion");
+    wrong(target).map(|why| field::invalid(&path, target.text("apiVersion"), &why)).into_iter().collect()
 }
 
 fn segment(value: &str, path: &Path, missing: &str) -> Errors {
