@@ -44,7 +44,7 @@ pub(super) fn as_pflag(command: clap::Command) -> clap::Command {
         let optional = arg.get_num_args().is_some_and(|n| n.min_values() == 0);
         match arg.get_action() {
             ArgAction::SetTrue | ArgAction::Set if boolean => {
-                let missing = arg.get_default_values().is_empty();
+                let missing = arg.get_default_values().is_empty() && matches!(arg.get_action(), ArgAction::SetTrue);
                 let arg = arg
                     .action(ArgAction::Set)
                     .num_args(0..=1)

@@ -9,8 +9,12 @@ pub mod diagnose;
 mod error;
 mod exit;
 mod flags;
+mod get;
+pub mod input;
 pub mod print;
+pub mod resources;
 mod terminal;
+mod url;
 mod usage;
 mod version;
 pub mod wait;
@@ -67,6 +71,7 @@ commands! {
     ApiResources(api_resources::ApiResources),
     ApiVersions(api_versions::ApiVersions),
     Completion(completion::Completion),
+    Get(get::Get),
     Version(version::Version),
 }
 

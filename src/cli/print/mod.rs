@@ -3,6 +3,7 @@
 pub mod columns;
 pub mod flags;
 pub mod goformat;
+pub mod gosort;
 pub mod gotemplate;
 pub mod json;
 pub mod jsonpath;
