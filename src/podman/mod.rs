@@ -1,1 +1,204 @@
-//! podman
+//! The real runtime: Podman 4.3 and later, through the libpod API on a unix socket.
+//!
+//! [`Podman::connect`] finds Podman or starts its service; [`Podman`] is a [`Runtime`]. Nothing outside sees what libpod
+//! sends or takes, nor the crate `podman-api`, which makes some of the calls.
+
+mod connect;
+mod container;
+mod cgroups;
+mod dirs;
+//pub mod doctor;
+mod events;
+mod exec;
+mod fault;
+mod hints;
+mod http;
+mod image_name;
+mod images;
+mod index;
+mod inspect;
+mod locate;
+pub mod logs;
+mod machine;
+mod namespaces;
+mod naming;
+mod network;
+mod observe;
+mod readable;
+mod sandbox;
+mod service;
+mod spec;
+mod volume;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::broadcast;
+
+pub use connect::{ConnectError, ConnectOptions, StartService, Version};
+pub use images::PullProgress;
+pub use locate::Surroundings;
+pub use naming::InstanceId;
+pub use network::NetworkInfo;
+
+use crate::runtime::{Action, Hint, Machine, Outcome, Runtime, RuntimeError, Sandbox};
+use fault::Fault;
+use index::Index;
+
+/// `podman-api` has no deadlines of its own.
+const API_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A connected Podman. Clones are the same one.
+#[derive(Clone)]
+pub struct Podman {
+    inner: Arc<Inner>,
+}
+
+/// What all parts share.
+struct Inner {
+    http: http::Http,
+    api: podman_api::Podman,
+    instance: InstanceId,
+    version: Version,
+    rootless: bool,
+    /// Whether pids that Podman tells are this machine's.
+    local_pids: bool,
+    dirs: dirs::Dirs,
+    /// A folder for files that live as long as a call.
+    scratch: PathBuf,
+    index: Mutex<Index>,
+    hints: hints::Hints,
+    images: images::Images,
+    has_pause_image: AtomicBool,
+    first_pod: tokio::sync::Mutex<()>,
+    relist_pause: Mutex<Duration>,
+    /// The service, if it is ours.
+    service: tokio::sync::Mutex<Option<service::Service>>,
+    events: Mutex<Option<tokio::task::AbortHandle>>,
+}
+
+impl Podman {
+    pub fn version(&self) -> Version {
+        self.inner.version
+    }
+
+    /// Whether it runs as an ordinary user.
+    pub fn is_rootless(&self) -> bool {
+        self.inner.rootless
+    }
+
+    /// The socket that is spoken to.
+    pub fn socket(&self) -> &std::path::Path {
+        self.inner.http.socket()
+    }
+
+    /// Whether this process started the service (and ends it).
+    pub async fn owns_service(&self) -> bool {
+        self.inner.service.lock().await.is_some()
+    }
+
+    /// What Podman says while it fetches images, from now on.
+    pub fn pull_progress(&self) -> broadcast::Receiver<PullProgress> {
+        self.inner.images.progress()
+    }
+
+    /// Makes an image of a root file system, a tar archive; `changes` as in a Containerfile (`CMD …`).
+    pub async fn import_image(&self, reference: &str, tar: Bytes, changes: &[&str]) -> Result<(), RuntimeError> {
+        self.inner.import_image(reference, tar, changes).await
+    }
+
+    /// Ends the service, if it is ours; containers live on.
+    pub async fn close(&self) {
+        let service = self.inner.service.lock().await.take();
+        if let Some(service) = service {
+            service.end().await;
+        }
+    }
+}
+
+impl Runtime for Podman {
+    async fn observe(&self) -> Result<Vec<Sandbox>, RuntimeError> {
+        self.inner.observe().await
+    }
+
+    async fn observe_pod(&self, uid: &str) -> Result<Option<Sandbox>, RuntimeError> {
+        self.inner.observe_pod(uid).await
+    }
+
+    async fn execute(&self, action: &Action) -> Result<Outcome, RuntimeError> {
+        let inner = &self.inner;
+        match action {
+            Action::PullImage { image, auth, pod_uid: _ } => inner.pull_image(image, auth).await,
+            Action::InspectImage { image } => Ok(Outcome::Image(inner.inspect_image(image).await?)),
+            Action::RunSandbox(config) => inner.run_sandbox(config).await,
+            Action::WriteVolume(content) => volume::write(inner, content).await,
+            Action::CreateContainer(config) => inner.create_container(config).await,
+            Action::StartContainer { id, pod_uid: _ } => inner.start_container(id).await,
+            Action::SignalContainer { id, pod_uid: _, signal } => inner.signal(id, *signal).await,
+            Action::RemoveContainer { id, pod_uid: _ } => inner.remove_container(id).await,
+            Action::ResumeContainer { id, pod_uid: _ } => inner.resume_container(id).await,
+            Action::UpdateContainer { id, pod_uid: _, resources } => inner.update_container(id, resources).await,
+            Action::ExecSync { id, pod_uid: _, command, timeout } => inner.exec_sync(id, command, *timeout).await,
+            Action::StopSandbox { id, pod_uid: _ } => inner.stop_sandbox(id).await,
+            Action::RemoveSandbox { id, pod_uid, forget_pod } => inner.remove_sandbox(id, pod_uid, *forget_pod).await,
+        }
+    }
+
+    async fn next_hint(&self) -> Hint {
+        self.inner.hints.next().await
+    }
+
+    async fn machine(&self) -> Result<Machine, RuntimeError> {
+        self.inner.machine().await
+    }
+}
+
+impl Inner {
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn relist_pause(&self) -> MutexGuard<'_, Duration> {
+        self.relist_pause.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pids_are_local(&self) -> bool {
+        self.local_pids
+    }
+
+    /// After a call whose effect is not known, only a list tells what there is.
+    fn doubt(&self, fault: &Fault) {
+        if fault.uncertain {
+            self.index().uncertain = true;
+        }
+    }
+
+    /// After a time without the service, anything may have changed.
+    fn distrust_everything(&self) {
+        self.index().uncertain = true;
+        self.hints.all();
+    }
+
+    /// Starts our own service again where it has ended.
+    async fn revive_service(&self) {
+        self.http.forget_connections();
+        let mut service = self.service.lock().await;
+        if let Some(service) = service.as_mut() {
+            // If it does not come up, the next round tries again.
+            let _ = service.revive().await;
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let events = self.events.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(events) = events {
+            events.abort();
+        }
+    }
+}

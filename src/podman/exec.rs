@@ -1,0 +1,188 @@
+//! Running a command in a container: by the OCI runtime where its processes are this machine's (9 ms), else by the API
+//! (70 ms, and two processes that stay behind for minutes).
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, Command};
+
+use super::Inner;
+use super::fault::refused;
+use super::http::encode;
+use super::namespaces::Namespaces;
+use crate::runtime::{ContainerState, Outcome, RuntimeError, RuntimeErrorKind};
+
+/// What is kept of the output; the rest is read and thrown away.
+const OUTPUT_BYTES: usize = 1 << 20;
+/// A command that is killed must be gone by then.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is needed to enter a container by its OCI runtime.
+struct Entrance {
+    runtime: PathBuf,
+    namespaces: Namespaces,
+}
+
+impl Inner {
+    /// Runs a command and waits for it; killed after `timeout`.
+    pub async fn exec_sync(self: &Arc<Self>, id: &str, command: &[String], timeout: Option<Duration>) -> Result<Outcome, RuntimeError> {
+        if command.is_empty() {
+            return Err(refused("there is no command to run"));
+        }
+        let running = match self.index().records.get(id).map(|r| (r.state.clone(), r.conmon_pid)) {
+            Some((ContainerState::Running { .. }, conmon)) => conmon,
+            Some(_) => return Err(refused("the container is not running")),
+            None => return Err(RuntimeError::new(RuntimeErrorKind::NotFound, format!("there is no container {id}"))),
+        };
+        match entrance(running, id) {
+            Some(entrance) => self.exec_by_runtime(&entrance, id, command, timeout).await,
+            None => self.exec_by_api(id, command, timeout).await,
+        }
+    }
+
+    async fn exec_by_runtime(
+        &self, entrance: &Entrance, id: &str, command: &[String], timeout: Option<Duration>,
+    ) -> Result<Outcome, RuntimeError> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let pid_file = self.scratch.join(format!("exec-{}-{number}.pid", std::process::id()));
+        let mut run = Command::new(&entrance.runtime);
+        run.arg("exec").arg("--pid-file").arg(&pid_file).arg(id).args(command);
+        run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/").kill_on_drop(true);
+        entrance.namespaces.enter_in(&mut run).map_err(|e| refused(format!("cannot enter the namespaces of {id}: {e}")))?;
+        let mut child = run.spawn().map_err(|e| refused(format!("cannot run {}: {e}", entrance.runtime.display())))?;
+        let mut output = Vec::new();
+        let finished = within(timeout, collect(&mut child, &mut output)).await;
+        let result = match finished {
+            Some(Ok(exit_code)) => Ok(Outcome::Exec { exit_code, output, timed_out: false }),
+            Some(Err(e)) => Err(refused(format!("cannot wait for the command: {e}"))),
+            None => {
+                kill(entrance, &pid_file).await;
+                // Ended or not: it is dropped, and killed with that.
+                let _ = tokio::time::timeout(KILL_PATIENCE, child.wait()).await;
+                Ok(Outcome::Exec { exit_code: 137, output, timed_out: true })
+            }
+        };
+        let _ = std::fs::remove_file(&pid_file);
+        result
+    }
+
+    async fn exec_by_api(&self, id: &str, command: &[String], timeout: Option<Duration>) -> Result<Outcome, RuntimeError> {
+        #[derive(Deserialize)]
+        struct Created {
+            #[serde(rename = "Id")]
+            id: String,
+        }
+        #[derive(Deserialize)]
+        struct Inspected {
+            #[serde(rename = "ExitCode", default)]
+            exit_code: i32,
+            #[serde(rename = "Pid", default)]
+            pid: i32,
+        }
+        let body = serde_json::json!({"Cmd": command, "AttachStdout": true, "AttachStderr": true});
+        let exec: Created = self.http.post(format!("/containers/{}/exec", encode(id, false))).json(&body).read().await?;
+        // Attached always: 4.3 never tells the end of a detached one.
+        let start = self.http.post(format!("/exec/{}/start", exec.id)).json(&serde_json::json!({"Detach": false, "Tty": false}));
+        let finished = within(timeout, start.deadline(Duration::from_secs(24 * 3600)).ok()).await;
+        let inspected: Inspected = self.http.get(format!("/exec/{}/json", exec.id)).read().await?;
+        match finished {
+            Some(answer) => Ok(Outcome::Exec { exit_code: inspected.exit_code, output: frames(&answer?.body), timed_out: false }),
+            None => {
+                if let Some(pid) = rustix::process::Pid::from_raw(inspected.pid).filter(|_| self.pids_are_local()) {
+                    // Where it is another user's, it lives on.
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+                Ok(Outcome::Exec { exit_code: 137, output: Vec::new(), timed_out: true })
+            }
+        }
+    }
+}
+
+/// conmon's arguments tell which runtime the container is run by, its namespaces where that keeps its state.
+fn entrance(conmon_pid: u32, id: &str) -> Option<Entrance> {
+    let arguments = std::fs::read(format!("/proc/{conmon_pid}/cmdline")).ok()?;
+    let arguments: Vec<&[u8]> = arguments.split(|b| *b == 0).collect();
+    let value = |name: &[u8]| arguments.iter().position(|a| *a == name).and_then(|at| arguments.get(at + 1)).copied();
+    // The pid may have been given to another process since.
+    if value(b"-c") != Some(id.as_bytes()) {
+        return None;
+    }
+    let runtime = PathBuf::from(std::ffi::OsStr::from_bytes(value(b"-r")?));
+    Some(Entrance { runtime, namespaces: Namespaces::of(conmon_pid).ok()? })
+}
+
+async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, work).await.ok(),
+        None => Some(work.await),
+    }
+}
+
+/// Both outputs as they come, and the exit code.
+async fn collect(child: &mut Child, output: &mut Vec<u8>) -> std::io::Result<i32> {
+    use std::os::unix::process::ExitStatusExt;
+    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+    let (mut out_block, mut err_block) = (vec![0; 16 << 10], vec![0; 16 << 10]);
+    while stdout.is_some() || stderr.is_some() {
+        let (block, read) = tokio::select! {
+            read = read_some(&mut stdout, &mut out_block) => (&out_block, read?),
+            read = read_some(&mut stderr, &mut err_block) => (&err_block, read?),
+        };
+        let fits = OUTPUT_BYTES.saturating_sub(output.len()).min(read);
+        output.extend_from_slice(&block[..fits]);
+    }
+    let status = child.wait().await?;
+    Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
+}
+
+async fn read_some<R: AsyncRead + Unpin>(from: &mut Option<R>, block: &mut [u8]) -> std::io::Result<usize> {
+    let Some(reader) = from else { return std::future::pending().await };
+    let read = reader.read(block).await?;
+    if read == 0 {
+        *from = None;
+    }
+    Ok(read)
+}
+
+/// Ends the command itself: ending the runtime's process would leave it running.
+async fn kill(entrance: &Entrance, pid_file: &std::path::Path) {
+    let Ok(text) = std::fs::read_to_string(pid_file) else { return };
+    let Ok(pid) = text.trim().parse::<i32>() else { return };
+    let mut kill = Command::new("kill");
+    kill.args(["-9", &pid.to_string()]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    if entrance.namespaces.enter_in(&mut kill).is_ok() {
+        // That it has ended already is no matter.
+        let _ = kill.status().await;
+    }
+}
+
+/// The text of a stream of frames: one byte of stream, three of nothing, four of length.
+fn frames(mut bytes: &[u8]) -> Vec<u8> {
+    let mut output = Vec::new();
+    while let Some((head, rest)) = bytes.split_at_checked(8) {
+        let length = u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize;
+        let text = &rest[..length.min(rest.len())];
+        output.extend_from_slice(&text[..text.len().min(OUTPUT_BYTES.saturating_sub(output.len()))]);
+        bytes = &rest[text.len()..];
+    }
+    output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::frames;
+
+    #[test]
+    fn frames_are_put_together() {
+        assert_eq!(frames(b"\x01\0\0\0\0\0\0\x02ab\x02\0\0\0\0\0\0\x01c"), b"abc");
+        assert_eq!(frames(b"\x01\0\0\0\xff\xff\xff\xffab"), b"ab");
+        assert_eq!(frames(b"\x01\0\0"), b"");
+    }
+}

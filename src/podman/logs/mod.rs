@@ -1,0 +1,9 @@
+//! Logs of containers, read from the files that conmon writes: the API's follow drops lines, and has no nanoseconds.
+
+mod follow;
+mod line;
+mod tail;
+
+pub use follow::{LogOptions, read};
+pub use line::{LogLine, Stream, parse};
+pub use tail::last_lines;

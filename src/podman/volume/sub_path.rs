@@ -1,0 +1,77 @@
+//! A path inside a volume, resolved without leaving it: symlinks in it are read as if the volume were the root.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2};
+
+use super::volume_error;
+use crate::runtime::RuntimeError;
+
+/// The real path of `sub_path` in `volume`; missing folders of it are made (0750, as kubelet makes them).
+pub fn resolve(volume: &Path, sub_path: &str) -> Result<PathBuf, RuntimeError> {
+    let wrong = |why: &str| volume_error(format!("subPath {sub_path:?}: {why}"));
+    let path = Path::new(sub_path);
+    if path.components().any(|c| !matches!(c, Component::Normal(_) | Component::CurDir)) {
+        return Err(wrong("it must stay inside the volume"));
+    }
+    let root = rustix::fs::open(volume, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let root = root.map_err(|e| wrong(&format!("cannot open the volume: {e}")))?;
+    let mut so_far = PathBuf::new();
+    let mut found = None;
+    for part in path.components().filter(|c| matches!(c, Component::Normal(_))) {
+        so_far.push(part);
+        found = Some(open_or_make(root.as_fd(), &so_far, path).map_err(|e| wrong(&e.to_string()))?);
+    }
+    let Some(found) = found else { return Ok(volume.to_owned()) };
+    real_path(&found).map_err(|e| wrong(&e.to_string()))
+}
+
+fn open_or_make(root: std::os::fd::BorrowedFd<'_>, so_far: &Path, whole: &Path) -> rustix::io::Result<OwnedFd> {
+    let open = |path: &Path| openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS);
+    match open(so_far) {
+        Err(rustix::io::Errno::NOENT) => {
+            let parent = match so_far.parent() {
+                Some(parent) if parent != Path::new("") => open(parent)?,
+                _ => open(Path::new("."))?,
+            };
+            let name = so_far.file_name().unwrap_or(whole.as_os_str());
+            match mkdirat(&parent, name, Mode::from_raw_mode(0o750)) {
+                Ok(()) | Err(rustix::io::Errno::EXIST) => open(so_far),
+                Err(e) => Err(e),
+            }
+        }
+        other => other,
+    }
+}
+
+fn real_path(file: &OwnedFd) -> std::io::Result<PathBuf> {
+    use std::os::fd::AsRawFd;
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_path_leads_out_of_the_volume() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path().canonicalize().expect("a path");
+        let volume = root.join("volume");
+        std::fs::create_dir_all(volume.join("in/side")).expect("folders");
+        std::fs::write(root.join("secret"), "x").expect("a file");
+        std::os::unix::fs::symlink("/", volume.join("root")).expect("a link");
+        std::os::unix::fs::symlink("../../..", volume.join("in/up")).expect("a link");
+        std::os::unix::fs::symlink("in/side", volume.join("link")).expect("a link");
+        assert_eq!(resolve(&volume, "in/side"), Ok(volume.join("in/side")));
+        assert_eq!(resolve(&volume, "link"), Ok(volume.join("in/side")));
+        assert_eq!(resolve(&volume, "root/in"), Ok(volume.join("in")), "/ is the volume's root");
+        assert_eq!(resolve(&volume, "in/up"), Ok(volume.clone()));
+        assert_eq!(resolve(&volume, "in/up/new/er"), Ok(volume.join("new/er")));
+        assert!(volume.join("new/er").is_dir());
+        for bad in ["../secret", "/etc", "in/../../secret"] {
+            assert!(resolve(&volume, bad).is_err(), "{bad}");
+        }
+    }
+}
