@@ -47,7 +47,7 @@ async fn a_container_gets_all_that_it_was_promised() {
     let id = node.run(&sandbox).await;
     let mut config = node.container(&sandbox, &id, "app", &[
         "env:GREETING", "env:TERM", "env:HOSTNAME", "cat:/config/dir/app.ini", "cat:/secret/token", "mode:/secret/token", "mode:/cache",
-        "write:/cache/x=kept", "write:/memory/y=fast", "cat:/memory/y", "cat:/etc/hosts", "cat:/etc/resolv.conf", "say:", "cat:/part",
+        "write:/cache/x=kept", "write:/memory/y=fast", "cat:/memory/y", "say:", "cat:/etc/hosts", "cat:/etc/resolv.conf", "say:", "cat:/part",
         "ids", "list:/config", "write:/end=the message", "err:to stderr", "exit:3",
     ]);
     config.env = vec![("GREETING".into(), "hello".into())];

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 
 use super::Inner;
+use super::dirs::write_file;
 use super::fault::refused;
 use super::http::encode;
 use super::namespaces::Namespaces;
@@ -26,6 +27,8 @@ const KILL_PATIENCE: Duration = Duration::from_secs(5);
 /// What is needed to enter a container by its OCI runtime.
 struct Entrance {
     runtime: PathBuf,
+    /// Folder of the container's `config.json`.
+    bundle: PathBuf,
     namespaces: Namespaces,
 }
 
@@ -52,8 +55,11 @@ impl Inner {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let pid_file = self.scratch.join(format!("exec-{}-{number}.pid", std::process::id()));
+        let process_file = pid_file.with_extension("json");
+        let process = entrance.process(command).and_then(|process| write_file(&process_file, &process, 0o600));
+        process.map_err(|e| refused(format!("cannot tell how {id} runs its processes: {e}")))?;
         let mut run = Command::new(&entrance.runtime);
-        run.arg("exec").arg("--pid-file").arg(&pid_file).arg(id).args(command);
+        run.arg("exec").arg("--pid-file").arg(&pid_file).arg("--process").arg(&process_file).arg(id);
         run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/").kill_on_drop(true);
         entrance.namespaces.enter_in(&mut run).map_err(|e| refused(format!("cannot enter the namespaces of {id}: {e}")))?;
         let mut child = run.spawn().map_err(|e| refused(format!("cannot run {}: {e}", entrance.runtime.display())))?;
@@ -69,7 +75,9 @@ impl Inner {
                 Ok(Outcome::Exec { exit_code: 137, output, timed_out: true })
             }
         };
-        let _ = std::fs::remove_file(&pid_file);
+        for file in [&pid_file, &process_file] {
+            let _ = std::fs::remove_file(file);
+        }
         result
     }
 
@@ -115,7 +123,22 @@ fn entrance(conmon_pid: u32, id: &str) -> Option<Entrance> {
         return None;
     }
     let runtime = PathBuf::from(std::ffi::OsStr::from_bytes(value(b"-r")?));
-    Some(Entrance { runtime, namespaces: Namespaces::of(conmon_pid).ok()? })
+    let bundle = PathBuf::from(std::ffi::OsStr::from_bytes(value(b"-b")?));
+    Some(Entrance { runtime, bundle, namespaces: Namespaces::of(conmon_pid).ok()? })
+}
+
+impl Entrance {
+    /// A process like the container's own (user, groups, capabilities, environment, folder) with another command, as the
+    /// OCI runtime specification has it. Left to itself, crun would run it as root.
+    fn process(&self, command: &[String]) -> std::io::Result<Vec<u8>> {
+        let config = std::fs::read(self.bundle.join("config.json"))?;
+        let mut config: serde_json::Value = serde_json::from_slice(&config)?;
+        let process = config.get_mut("process").and_then(|p| p.as_object_mut()).ok_or(std::io::ErrorKind::InvalidData)?;
+        process.insert("args".to_owned(), command.into());
+        process.insert("terminal".to_owned(), false.into());
+        process.remove("consoleSize");
+        Ok(serde_json::to_vec(process)?)
+    }
 }
 
 async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Option<T> {
