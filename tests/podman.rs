@@ -12,8 +12,8 @@ use std::time::Duration;
 use node::{Node, exec, file, image_tar, program};
 use wl::podman::{ConnectOptions, StartService, Surroundings};
 use wl::runtime::{
-    Action, ContainerState, Hint, LinuxResources, Mount, MountSource, Outcome, PortMapping, Runtime, RuntimeErrorKind, SandboxState,
-    VolumeKind,
+    Action, ContainerState, Hint, LinuxResources, Mount, MountSource, Outcome, PortMapping, Runtime, RuntimeErrorKind,
+    SandboxState, VolumeKind,
 };
 
 fn mount(target: &str, source: MountSource) -> Mount {
@@ -40,20 +40,49 @@ async fn a_container_gets_all_that_it_was_promised() {
     sandbox.dns.searches = vec!["default.svc.cluster.local".into()];
     sandbox.dns.options = vec!["ndots:5".into()];
     sandbox.annotations = [("wl.pod".to_owned(), "{}".repeat(5000))].into();
-    node.write("web", "config", VolumeKind::Files { files: file("dir/app.ini", "a=1\n", 0o644), secret: false }, None).await;
-    node.write("web", "secret", VolumeKind::Files { files: file("token", "hidden\n", 0o400), secret: true }, None).await;
+    node.write("web", "config", VolumeKind::Files { files: file("dir/app.ini", "a=1\n", 0o644), secret: false }, None)
+        .await;
+    node.write("web", "secret", VolumeKind::Files { files: file("token", "hidden\n", 0o400), secret: true }, None)
+        .await;
     node.write("web", "cache", VolumeKind::Empty { memory: false, size_limit: None }, None).await;
     node.write("web", "memory", VolumeKind::Empty { memory: true, size_limit: Some(1 << 20) }, None).await;
     let id = node.run(&sandbox).await;
-    let mut config = node.container(&sandbox, &id, "app", &[
-        "env:GREETING", "env:TERM", "env:HOSTNAME", "cat:/config/dir/app.ini", "cat:/secret/token", "mode:/secret/token", "mode:/cache",
-        "write:/cache/x=kept", "write:/memory/y=fast", "cat:/memory/y", "say:", "cat:/etc/hosts", "cat:/etc/resolv.conf", "say:", "cat:/part",
-        "ids", "list:/config", "write:/end=the message", "err:to stderr", "exit:3",
-    ]);
+    let mut config = node.container(
+        &sandbox,
+        &id,
+        "app",
+        &[
+            "env:GREETING",
+            "env:TERM",
+            "env:HOSTNAME",
+            "cat:/config/dir/app.ini",
+            "cat:/secret/token",
+            "mode:/secret/token",
+            "mode:/cache",
+            "write:/cache/x=kept",
+            "write:/memory/y=fast",
+            "cat:/memory/y",
+            "say:",
+            "cat:/etc/hosts",
+            "cat:/etc/resolv.conf",
+            "say:",
+            "cat:/part",
+            "ids",
+            "list:/config",
+            "write:/end=the message",
+            "err:to stderr",
+            "exit:3",
+        ],
+    );
     config.env = vec![("GREETING".into(), "hello".into())];
     config.hosts = Some(sandbox.hosts.clone());
     config.termination_message_path = "/end".into();
-    config.mounts = vec![of_pod("/config", "config"), of_pod("/secret", "secret"), of_pod("/cache", "cache"), of_pod("/memory", "memory")];
+    config.mounts = vec![
+        of_pod("/config", "config"),
+        of_pod("/secret", "secret"),
+        of_pod("/cache", "cache"),
+        of_pod("/memory", "memory"),
+    ];
     let mut part = of_pod("/part", "config");
     part.sub_path = "dir/app.ini".into();
     config.mounts.push(part);
@@ -68,12 +97,31 @@ async fn a_container_gets_all_that_it_was_promised() {
     let ended = node.until_ended("web", "app").await;
 
     let ContainerState::Exited(exit) = &ended.state else { panic!("{:?}", ended.state) };
-    assert_eq!((exit.code, exit.message.as_str(), exit.oom_killed), (3, "the message", false), "{}", node.log(&ended).await);
+    assert_eq!(
+        (exit.code, exit.message.as_str(), exit.oom_killed),
+        (3, "the message", false),
+        "{}",
+        node.log(&ended).await
+    );
     assert_eq!((ended.spec_hash.as_str(), ended.annotations["note"].as_str()), ("hash", "n"));
     let log = node.log(&ended).await;
     let expected = [
-        "GREETING=hello", "TERM=(not set)", "HOSTNAME=web", "a=1", "hidden", "400 0:0", "777 0:0", "fast", "127.0.0.1 localhost",
-        "10.9.9.9 friend", "search default.svc.cluster.local", "nameserver 10.9.9.1", "options ndots:5", "", "a=1", "Uid: 0 0 0 0",
+        "GREETING=hello",
+        "TERM=(not set)",
+        "HOSTNAME=web",
+        "a=1",
+        "hidden",
+        "400 0:0",
+        "777 0:0",
+        "fast",
+        "127.0.0.1 localhost",
+        "10.9.9.9 friend",
+        "search default.svc.cluster.local",
+        "nameserver 10.9.9.1",
+        "options ndots:5",
+        "",
+        "a=1",
+        "Uid: 0 0 0 0",
         "Gid: 0 0 0 0",
     ];
     let lines: Vec<&str> = log.lines().collect();
@@ -109,7 +157,12 @@ async fn the_groups_of_a_pod_can_use_its_volumes() {
     node.write("web", "config", VolumeKind::Files { files: file("key", "x", 0o640), secret: true }, Some(1234)).await;
     node.write("web", "cache", VolumeKind::Empty { memory: false, size_limit: None }, Some(1234)).await;
     let id = node.run(&sandbox).await;
-    let mut config = node.container(&sandbox, &id, "app", &["mode:/config/key", "cat:/config/key", "say:", "write:/cache/f=x", "mode:/cache", "mode:/cache/f", "exit:0"]);
+    let mut config = node.container(
+        &sandbox,
+        &id,
+        "app",
+        &["mode:/config/key", "cat:/config/key", "say:", "write:/cache/f=x", "mode:/cache", "mode:/cache/f", "exit:0"],
+    );
     config.security.user = "1000:1000".into();
     config.security.supplemental_groups = vec![1234];
     config.mounts = vec![of_pod("/config", "config"), of_pod("/cache", "cache")];
@@ -145,12 +198,17 @@ async fn what_ends_is_told_at_once_and_how() {
     node.signal(&stubborn, "web", 15).await;
     node.signal(&stubborn, "web", 9).await;
     let ended = node.until_ended("web", "stubborn").await;
-    assert!(matches!(&ended.state, ContainerState::Exited(exit) if exit.code == 137 && !exit.oom_killed), "{:?}", ended.state);
+    assert!(
+        matches!(&ended.state, ContainerState::Exited(exit) if exit.code == 137 && !exit.oom_killed),
+        "{:?}",
+        ended.state
+    );
     // What has ended needs no signal.
     node.signal(&stubborn, "web", 9).await;
 
     node.act(Action::StopSandbox { id: id.clone(), pod_uid: node.uid("web") }).await.expect("stopped");
-    node.eventually("the sandbox is not ready", || async { node.see("web").await.state == SandboxState::NotReady }).await;
+    node.eventually("the sandbox is not ready", || async { node.see("web").await.state == SandboxState::NotReady })
+        .await;
     node.end().await;
 }
 
@@ -163,18 +221,31 @@ async fn a_container_out_of_memory_says_so() {
     let sandbox = node.sandbox("web");
     let id = node.run(&sandbox).await;
     let mut config = node.container(&sandbox, &id, "eater", &["wait:300", "eat:200", "exit:0"]);
-    config.resources = LinuxResources { memory_limit_bytes: Some(32 << 20), memory_swap_bytes: Some(32 << 20), ..LinuxResources::default() };
+    config.resources = LinuxResources {
+        memory_limit_bytes: Some(32 << 20),
+        memory_swap_bytes: Some(32 << 20),
+        ..LinuxResources::default()
+    };
     let container = node.create(&config).await;
     node.start(&container, "web").await;
     let ended = node.until_ended("web", "eater").await;
-    assert!(matches!(&ended.state, ContainerState::Exited(exit) if exit.code == 137 && exit.oom_killed), "{:?}", ended.state);
+    assert!(
+        matches!(&ended.state, ContainerState::Exited(exit) if exit.code == 137 && exit.oom_killed),
+        "{:?}",
+        ended.state
+    );
 
-    let resources = LinuxResources { memory_limit_bytes: Some(64 << 20), memory_swap_bytes: Some(64 << 20), ..LinuxResources::default() };
+    let resources = LinuxResources {
+        memory_limit_bytes: Some(64 << 20),
+        memory_swap_bytes: Some(64 << 20),
+        ..LinuxResources::default()
+    };
     let mut config = node.container(&sandbox, &id, "grown", &["forever"]);
     config.resources = resources.clone();
     let container = node.create(&config).await;
     node.start(&container, "web").await;
-    let resources = LinuxResources { memory_limit_bytes: Some(96 << 20), memory_swap_bytes: Some(96 << 20), ..resources };
+    let resources =
+        LinuxResources { memory_limit_bytes: Some(96 << 20), memory_swap_bytes: Some(96 << 20), ..resources };
     node.act(Action::UpdateContainer { id: container, pod_uid: node.uid("web"), resources }).await.expect("updated");
     node.end().await;
 }
@@ -225,7 +296,9 @@ async fn actions_that_are_tried_again_change_nothing() {
     assert_eq!((seen.containers.len(), seen.id.as_str()), (1, first.as_str()));
     for _ in 0..2 {
         node.act(Action::RemoveContainer { id: container.clone(), pod_uid: node.uid("web") }).await.expect("removed");
-        node.act(Action::RemoveSandbox { id: first.clone(), pod_uid: node.uid("web"), forget_pod: true }).await.expect("removed");
+        node.act(Action::RemoveSandbox { id: first.clone(), pod_uid: node.uid("web"), forget_pod: true })
+            .await
+            .expect("removed");
     }
     assert_eq!(node.podman.observe_pod(&node.uid("web")).await, Ok(None));
     assert_eq!(node.podman.observe().await, Ok(vec![]));
@@ -249,7 +322,9 @@ async fn refusals_have_their_kind() {
     assert_eq!(kind(node.act(pull("localhost/wl-none:1")).await).0, RuntimeErrorKind::ImageMissing);
     assert_eq!(kind(node.act(pull("Not A Name")).await).0, RuntimeErrorKind::ImageName);
     assert_eq!(kind(node.act(pull("localhost:1/x/y")).await).0, RuntimeErrorKind::ImagePull);
-    let Ok(Outcome::Pulled { .. }) = node.act(pull("wl-test-program")).await else { panic!("what is on the machine needs no registry") };
+    let Ok(Outcome::Pulled { .. }) = node.act(pull("wl-test-program")).await else {
+        panic!("what is on the machine needs no registry")
+    };
 
     let mut config = node.container(&sandbox, &id, "missing", &[]);
     config.command = vec!["/none".into()];
@@ -324,12 +399,15 @@ async fn what_others_do_to_a_container_is_seen() {
     let hand = node.again().await;
     hand.observe().await.expect("a list");
     // A second client is as much another as a hand on the command line.
-    hand.execute(&Action::SignalContainer { id: container.clone(), pod_uid: node.uid("web"), signal: 9 }).await.expect("killed");
+    hand.execute(&Action::SignalContainer { id: container.clone(), pod_uid: node.uid("web"), signal: 9 })
+        .await
+        .expect("killed");
     node.until_ended("web", "app").await;
     hand.execute(&Action::RemoveContainer { id: container.clone(), pod_uid: node.uid("web") }).await.expect("removed");
     node.eventually("the container is gone", || async { node.see("web").await.containers.is_empty() }).await;
     hand.execute(&Action::RemoveSandbox { id, pod_uid: node.uid("web"), forget_pod: false }).await.expect("removed");
-    node.eventually("the sandbox is gone", || async { node.podman.observe_pod(&node.uid("web")).await == Ok(None) }).await;
+    node.eventually("the sandbox is gone", || async { node.podman.observe_pod(&node.uid("web")).await == Ok(None) })
+        .await;
     node.end().await;
 }
 
@@ -347,7 +425,10 @@ async fn pods_talk_to_each_other_by_the_addresses_they_were_given() {
     let get = format!("get:{address}:8080");
     let container = node.create(&node.container(&client, &id, "app", &["forever"])).await;
     node.start(&container, "client").await;
-    node.eventually("the server answers", || async { exec(&node, &container, &["/program", &get]).await.1 == "hello\n" }).await;
+    node.eventually("the server answers", || async {
+        exec(&node, &container, &["/program", &get]).await.1 == "hello\n"
+    })
+    .await;
     node.end().await;
 }
 
@@ -363,7 +444,9 @@ async fn wl_starts_podmans_service_itself_and_finds_its_pods_again() {
     assert!(own.owns_service().await);
     own.import_image("localhost/wl-test-program:latest", image_tar(&program()), &[]).await.expect("imported");
     let sandbox = node.sandbox("web");
-    let Ok(Outcome::Sandbox { id, .. }) = own.execute(&Action::RunSandbox(Box::new(sandbox.clone()))).await else { panic!("no sandbox") };
+    let Ok(Outcome::Sandbox { id, .. }) = own.execute(&Action::RunSandbox(Box::new(sandbox.clone()))).await else {
+        panic!("no sandbox")
+    };
     let socket = own.socket().to_owned();
     own.close().await;
     assert!(!socket.exists());
@@ -379,6 +462,9 @@ async fn the_machine_is_described() {
     assert_eq!(machine.runtime_name, "podman");
     assert_eq!(machine.runtime_version, node.podman.version().to_string());
     assert_eq!(machine.rootless, node.podman.is_rootless());
-    assert!(machine.pods > 10 && machine.memory_bytes > 0 && machine.cpus > 0 && !machine.addresses.is_empty(), "{machine:?}");
+    assert!(
+        machine.pods > 10 && machine.memory_bytes > 0 && machine.cpus > 0 && !machine.addresses.is_empty(),
+        "{machine:?}"
+    );
     node.end().await;
 }

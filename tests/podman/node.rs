@@ -12,8 +12,8 @@ use wl::network::{PodIps, PodSubnet};
 use wl::podman::logs::{LogOptions, read};
 use wl::podman::{ConnectError, ConnectOptions, InstanceId, Podman, StartService, Surroundings};
 use wl::runtime::{
-    Action, Container, ContainerConfig, ContainerState, Outcome, PodNetwork, Runtime, RuntimeError, Sandbox, SandboxConfig, VolumeContent,
-    VolumeFile, VolumeKind,
+    Action, Container, ContainerConfig, ContainerState, Outcome, PodNetwork, Runtime, RuntimeError, Sandbox,
+    SandboxConfig, VolumeContent, VolumeFile, VolumeKind,
 };
 
 pub const IMAGE: &str = "localhost/wl-test-program:latest";
@@ -32,10 +32,23 @@ impl Node {
         // Below the home: `/tmp` may be another one for Podman.
         let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
         let state = tempfile::Builder::new().prefix("wl-test-").tempdir_in(home).expect("a state directory");
-        let unique: String = state.path().to_string_lossy().bytes().rev().filter(u8::is_ascii_alphanumeric).take(6).map(char::from).collect();
+        let unique: String = state
+            .path()
+            .to_string_lossy()
+            .bytes()
+            .rev()
+            .filter(u8::is_ascii_alphanumeric)
+            .take(6)
+            .map(char::from)
+            .collect();
         let instance = InstanceId::parse(&format!("t{name}{}", unique.to_lowercase())).expect("an id");
         let surroundings = Surroundings::of_this_process();
-        let options = ConnectOptions { instance, state_dir: state.path().to_owned(), surroundings, start_service: StartService::WhereNobodyAnswers };
+        let options = ConnectOptions {
+            instance,
+            state_dir: state.path().to_owned(),
+            surroundings,
+            start_service: StartService::WhereNobodyAnswers,
+        };
         let podman = match Podman::connect(options.clone()).await {
             Ok(podman) => podman,
             Err(ConnectError::NotInstalled) => {
@@ -45,7 +58,11 @@ impl Node {
             Err(error) => panic!("{error}"),
         };
         static IMPORTED: OnceCell<()> = OnceCell::const_new();
-        IMPORTED.get_or_init(|| async { podman.import_image(IMAGE, image_tar(&program()), &["CMD [\"/program\"]"]).await.expect("imported") }).await;
+        IMPORTED
+            .get_or_init(|| async {
+                podman.import_image(IMAGE, image_tar(&program()), &["CMD [\"/program\"]"]).await.expect("imported")
+            })
+            .await;
         // One network for each test, of sixteen addresses, by its name: tests of one run must not meet.
         let subnet = make_network(&podman).await;
         Some(Self { podman, state, options, name, ips: Mutex::new(PodIps::new(subnet, [])) })
@@ -127,7 +144,9 @@ impl Node {
     pub async fn until_ended(&self, pod: &str, name: &str) -> Container {
         let look = || async {
             let seen = self.podman.observe_pod(&self.uid(pod)).await.expect("observed")?;
-            seen.containers.into_iter().find(|c| c.name == name && !matches!(c.state, ContainerState::Running { .. } | ContainerState::Created))
+            seen.containers.into_iter().find(|c| {
+                c.name == name && !matches!(c.state, ContainerState::Running { .. } | ContainerState::Created)
+            })
         };
         self.eventually(&format!("{name} has ended"), || async { look().await.is_some() }).await;
         look().await.expect("it has")
@@ -168,9 +187,12 @@ impl Node {
 /// Runs a command; its exit code and output.
 pub async fn exec(node: &Node, id: &str, command: &[&str]) -> (i32, String) {
     let command = command.iter().map(ToString::to_string).collect();
-    let action = Action::ExecSync { id: id.into(), pod_uid: String::new(), command, timeout: Some(Duration::from_secs(20)) };
+    let action =
+        Action::ExecSync { id: id.into(), pod_uid: String::new(), command, timeout: Some(Duration::from_secs(20)) };
     match node.act(action).await {
-        Ok(Outcome::Exec { exit_code, output, timed_out: false }) => (exit_code, String::from_utf8_lossy(&output).into_owned()),
+        Ok(Outcome::Exec { exit_code, output, timed_out: false }) => {
+            (exit_code, String::from_utf8_lossy(&output).into_owned())
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -183,7 +205,8 @@ async fn make_network(podman: &Podman) -> PodSubnet {
     // Networks of tests that run meanwhile are taken too; who loses the race takes the next.
     for _ in 0..50 {
         let networks = podman.networks().await.expect("a list");
-        let mut taken: Vec<wl::network::Cidr> = networks.iter().flat_map(|n| &n.subnets).filter_map(|s| s.parse().ok()).collect();
+        let mut taken: Vec<wl::network::Cidr> =
+            networks.iter().flat_map(|n| &n.subnets).filter_map(|s| s.parse().ok()).collect();
         taken.extend(wl::network::routes());
         let free = (0..4096u32).filter_map(|n| wl::network::Cidr::new((0x0AF0_0000 + n * 16).into(), 28));
         let free = free.into_iter().find(|c| !taken.iter().any(|t| t.overlaps(c))).expect("a free range");
@@ -200,7 +223,7 @@ async fn make_network(podman: &Podman) -> PodSubnet {
 /// The tests' program, built where it was not.
 pub fn program() -> PathBuf {
     let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("program");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program/build.sh");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/program/build.sh");
     let status = std::process::Command::new(script).arg(&built).status();
     assert!(status.is_ok_and(|s| s.success()) || built.exists(), "the tests' program cannot be built");
     built
