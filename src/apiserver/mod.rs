@@ -28,7 +28,7 @@ use hyper::{Method, Request, Response};
 
 pub use catalog::{all as resources, find as resource};
 pub use listen::{listen, serve};
-pub use streams::{LogOptions, PodStreams, StreamError};
+pub use streams::{ByteStream, LogOptions, PodStreams, StreamError};
 
 use crate::api::{Resource, Status};
 use crate::registry::User;

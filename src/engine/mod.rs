@@ -17,6 +17,7 @@ mod queue;
 mod requests;
 mod run;
 mod scheduling;
+pub mod watch;
 
 pub use addresses::Range;
 pub use failpoint::reach as failpoint;

@@ -1,0 +1,229 @@
+//! How a watch is started: its flags, and what they come to.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::node::NodeConfig;
+use crate::registry::{PodSecurityLevel, Settings};
+use crate::runtime::DnsConfig;
+
+/// Flags of `wl watch`; whatever starts a watch or runs the engine inside itself takes them too.
+#[derive(clap::Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct WatchFlags {
+    /// Serve the API on another unix socket too (unix:PATH)
+    #[arg(long, value_name = "unix:PATH")]
+    pub api: Vec<String>,
+    /// Run no controllers and no scheduler
+    #[arg(long)]
+    pub no_controllers: bool,
+    /// Run no node agent: no pod is started here
+    #[arg(long)]
+    pub no_node: bool,
+    /// Name of the node
+    #[arg(long, value_name = "NAME")]
+    pub node_name: Option<String>,
+    /// What pods may use of the machine (cpu=2,memory=4Gi,pods=50)
+    #[arg(long, value_name = "NAME=QUANTITY", value_delimiter = ',')]
+    pub node_allocatable: Vec<String>,
+    /// Name servers that pods are told
+    #[arg(long, value_name = "IP", value_delimiter = ',')]
+    pub cluster_dns: Vec<String>,
+    /// Domain of Services
+    #[arg(long, value_name = "DOMAIN")]
+    pub cluster_domain: Option<String>,
+    /// Resolver file for pods with dnsPolicy Default
+    #[arg(long, value_name = "FILE")]
+    pub resolv_conf: Option<PathBuf>,
+    /// Addresses of Services
+    #[arg(long, value_name = "CIDR")]
+    pub service_cidr: Option<String>,
+    /// Addresses of pods; chosen beside the machine's networks if not given
+    #[arg(long, value_name = "CIDR")]
+    pub pod_cidr: Option<String>,
+    /// Admission plugins, in place of the default ones
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pub admission: Option<Vec<String>>,
+    /// Pod Security Standard for namespaces that name none (baseline, restricted)
+    #[arg(long, value_name = "LEVEL", value_parser = ["privileged", "baseline", "restricted"])]
+    pub restrict: Option<String>,
+    /// Sysctls that pods may set besides the safe ones (kernel.msg*)
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
+    pub allowed_unsafe_sysctls: Vec<String>,
+}
+
+/// A flag that says nothing that can be done.
+#[derive(Debug, thiserror::Error)]
+pub enum FlagError {
+    #[error("--api {0:?} is no address: write it as unix:PATH")]
+    Api(String),
+    #[error("--node-allocatable {0:?} is no amount: write it as cpu=2,memory=4Gi")]
+    Allocatable(String),
+    #[error("cannot read --resolv-conf {}", path.display())]
+    ResolvConf {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("--node-name {0:?} is no name of a node: lower-case letters, digits, '-' and '.' only")]
+    NodeName(String),
+}
+
+impl WatchFlags {
+    /// The same flags, for another process.
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut all: Vec<OsString> = Vec::new();
+        let mut add = |name: &str, value: &std::ffi::OsStr| {
+            let mut text = OsString::from(format!("--{name}="));
+            text.push(value);
+            all.push(text);
+        };
+        let mut list = |name: &str, values: &[String]| values.iter().for_each(|v| add(name, v.as_ref()));
+        list("api", &self.api);
+        list("node-allocatable", &self.node_allocatable);
+        list("cluster-dns", &self.cluster_dns);
+        list("allowed-unsafe-sysctls", &self.allowed_unsafe_sysctls);
+        let single = [
+            ("node-name", &self.node_name),
+            ("cluster-domain", &self.cluster_domain),
+            ("service-cidr", &self.service_cidr),
+            ("pod-cidr", &self.pod_cidr),
+            ("restrict", &self.restrict),
+        ];
+        for (name, value) in single {
+            list(name, value.as_slice());
+        }
+        if let Some(admission) = &self.admission {
+            list("admission", &[admission.join(",")]);
+        }
+        if let Some(path) = &self.resolv_conf {
+            add("resolv-conf", path.as_os_str());
+        }
+        let switches = [("--no-controllers", self.no_controllers), ("--no-node", self.no_node)];
+        all.extend(switches.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.into()));
+        all
+    }
+
+    /// The sockets besides the state directory's own.
+    pub fn sockets(&self) -> Result<Vec<PathBuf>, FlagError> {
+        let path = |text: &String| {
+            let path = text.strip_prefix("unix:").map(|p| p.strip_prefix("//").unwrap_or(p)).filter(|p| !p.is_empty());
+            path.map(PathBuf::from).ok_or_else(|| FlagError::Api(text.clone()))
+        };
+        self.api.iter().map(path).collect()
+    }
+
+    /// How the API server treats what it is given.
+    pub fn settings(&self) -> Settings {
+        let mut settings = Settings::default();
+        if let Some(admission) = &self.admission {
+            settings.admission.clone_from(admission);
+        }
+        if let Some(cidr) = &self.service_cidr {
+            settings.service_cidr.clone_from(cidr);
+        }
+        settings.pod_security = match self.restrict.as_deref() {
+            Some("baseline") => PodSecurityLevel::Baseline,
+            Some("restricted") => PodSecurityLevel::Restricted,
+            _ => PodSecurityLevel::default(),
+        };
+        settings
+    }
+
+    /// What the node is told about itself.
+    pub fn node_config(&self) -> Result<NodeConfig, FlagError> {
+        let resolver = match &self.resolv_conf {
+            None => DnsConfig::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path);
+                parse_resolv_conf(&text.map_err(|source| FlagError::ResolvConf { path: path.clone(), source })?)
+            }
+        };
+        Ok(NodeConfig {
+            node_name: self.node_name()?,
+            cluster_dns: self.cluster_dns.clone(),
+            cluster_domain: self.cluster_domain.clone().unwrap_or_else(|| "cluster.local".into()),
+            resolver,
+            unsafe_sysctls: self.allowed_unsafe_sysctls.clone(),
+            ..NodeConfig::default()
+        })
+    }
+
+    /// The name given, or the machine's.
+    fn node_name(&self) -> Result<String, FlagError> {
+        let good = |name: &str| {
+            let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+            let inside = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.');
+            inside && edge(name.chars().next()) && edge(name.chars().last()) && name.len() <= 253
+        };
+        if let Some(name) = &self.node_name {
+            return if good(name) { Ok(name.clone()) } else { Err(FlagError::NodeName(name.clone())) };
+        }
+        let host = rustix::system::uname().nodename().to_string_lossy().to_lowercase();
+        Ok(if good(&host) { host } else { "wl".into() })
+    }
+
+    /// Amounts that win over the machine's own.
+    pub fn allocatable(&self) -> Result<BTreeMap<String, String>, FlagError> {
+        let pair = |text: &String| {
+            let (name, amount) = text.split_once('=')?;
+            let good = crate::api::quantity::Quantity::parse(amount).is_ok_and(|q| q.signum() >= 0);
+            (good && !name.is_empty()).then(|| (name.to_owned(), amount.to_owned()))
+        };
+        self.node_allocatable.iter().map(|text| pair(text).ok_or_else(|| FlagError::Allocatable(text.clone()))).collect()
+    }
+}
+
+/// Reads resolv.conf(5) as the kubelet does (pkg/kubelet/network/dns: parseResolvConf).
+fn parse_resolv_conf(text: &str) -> DnsConfig {
+    let mut dns = DnsConfig::default();
+    for line in text.lines().filter(|l| !l.starts_with(['#', ';'])) {
+        let mut words = line.split_whitespace().map(str::to_owned);
+        match words.next().as_deref() {
+            Some("nameserver") => dns.servers.extend(words.next()),
+            Some("search") => dns.searches = words.map(|w| w.trim_end_matches('.').to_owned()).filter(|w| !w.is_empty()).collect(),
+            Some("options") => dns.options.extend(words),
+            _ => {}
+        }
+    }
+    dns
+}
+
+/// Where a watch of this state directory serves its API.
+pub fn socket(state_dir: &Path) -> PathBuf {
+    state_dir.join("api.sock")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resolv_conf_is_read_like_the_kubelet_reads_it() {
+        let dns = parse_resolv_conf("# x\nnameserver 192.0.2.53\nsearch a.test b.test.\nsearch c.test\noptions ndots:2 timeout:1\n");
+        assert_eq!(dns.servers, ["192.0.2.53"]);
+        assert_eq!(dns.searches, ["c.test"]);
+        assert_eq!(dns.options, ["ndots:2", "timeout:1"]);
+    }
+
+    #[test]
+    fn flags_survive_the_way_to_another_process() {
+        use clap::Parser;
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            flags: WatchFlags,
+        }
+        let flags = WatchFlags {
+            api: vec!["unix:/a".into()],
+            no_node: true,
+            node_name: Some("n1".into()),
+            node_allocatable: vec!["cpu=2".into(), "memory=1Gi".into()],
+            admission: Some(vec!["NamespaceLifecycle".into(), "Priority".into()]),
+            resolv_conf: Some("/etc/x".into()),
+            ..WatchFlags::default()
+        };
+        let words = std::iter::once("wl".into()).chain(flags.arguments());
+        assert_eq!(Line::parse_from(words).flags, flags);
+    }
+}

@@ -1,0 +1,250 @@
+//! The watch as a process: who holds a state directory, serves its API and runs its engine.
+
+mod background;
+mod connection;
+mod flags;
+mod instance;
+mod status;
+mod streams;
+mod subnet;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+pub use background::{start, stop};
+pub use connection::{Connection, Purpose, connect};
+pub use flags::{FlagError, WatchFlags, socket};
+pub use status::{PodmanStatus, WatchStatus, status};
+
+use super::clock;
+use super::run::{Engine, EngineError, EngineOptions};
+use crate::apiserver::{self, Server};
+use crate::controllers;
+use crate::podman::{ConnectError, ConnectOptions, Podman, StartService, Surroundings};
+use crate::runtime::simulated::Simulated;
+use crate::runtime::{Runtime, RuntimeError};
+use crate::store::{OpenError, Store};
+use streams::NodeStreams;
+use subnet::Subnet;
+
+/// How long a watch waits for a command that holds the state directory.
+const HANDOVER: Duration = Duration::from_secs(60);
+
+/// Why there is no watch.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    #[error(transparent)]
+    Flag(#[from] FlagError),
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    #[error(transparent)]
+    Podman(#[from] ConnectError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("cannot use {}", path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the pods' network could not be made: {0}")]
+    Network(RuntimeError),
+    #[error("no network is free for the pods; choose one with --pod-cidr")]
+    NoSubnet,
+    #[error("--pod-cidr {0:?} is no network of at least 64 addresses")]
+    PodCidr(String),
+    #[error("a watch runs already: process {pid}")]
+    Running { pid: u32 },
+    #[error("no watch runs for {}", state_dir.display())]
+    NotRunning { state_dir: PathBuf },
+    #[error("the watch did not come up; the end of {} is:\n{tail}", log.display())]
+    NotUp { log: PathBuf, tail: String },
+    #[error("process {pid} does not end")]
+    DoesNotEnd { pid: u32 },
+}
+
+fn io_error(path: &Path) -> impl FnOnce(std::io::Error) -> WatchError {
+    let path = path.to_owned();
+    move |source| WatchError::Io { path, source }
+}
+
+/// A state directory that this process holds, ready to be served.
+pub(crate) struct Held {
+    state_dir: PathBuf,
+    flags: WatchFlags,
+    store: Store,
+    podman: Option<Arc<Podman>>,
+    options: EngineOptions,
+}
+
+impl Held {
+    /// Takes the state directory and finds Podman. `Err(Store(Held))`: another process has it.
+    pub(crate) async fn take(state_dir: &Path, flags: &WatchFlags) -> Result<Held, WatchError> {
+        flags.sockets()?;
+        let mut options = EngineOptions {
+            controllers: !flags.no_controllers,
+            node: !flags.no_node,
+            config: flags.node_config()?,
+            allocatable: flags.allocatable()?,
+            ..EngineOptions::default()
+        };
+        // Twice the cores is where Podman's calls are quickest (measured), within bounds.
+        options.at_once = std::thread::available_parallelism().map_or(4, |n| (2 * n.get()).clamp(4, 8));
+        let store = Store::open(state_dir, flags.settings())?;
+        let podman = if flags.no_node { None } else { Some(podman(state_dir, flags, &mut options).await?) };
+        Ok(Held { state_dir: state_dir.to_owned(), flags: flags.clone(), store, podman, options })
+    }
+
+    pub(crate) fn server(&self) -> Server {
+        let server = Server::new(self.store.clone());
+        match &self.podman {
+            Some(podman) => server.with_streams(Arc::new(NodeStreams::new(podman.clone()))),
+            None => server,
+        }
+    }
+
+    pub(crate) fn podman_status(&self) -> Option<PodmanStatus> {
+        let podman = self.podman.as_ref()?;
+        let address = format!("unix://{}", podman.socket().display());
+        Some(PodmanStatus { address, version: podman.version().to_string(), rootless: podman.is_rootless() })
+    }
+
+    /// Serves and runs until told to stop. The pods go on running.
+    pub(crate) async fn run(self, stop: tokio::sync::watch::Receiver<bool>) -> Result<(), WatchError> {
+        let mut sockets = vec![socket(&self.state_dir)];
+        sockets.extend(self.flags.sockets()?);
+        self.store.bootstrap().await.map_err(EngineError::Bootstrap)?;
+        let mut tasks: JoinSet<Result<(), WatchError>> = JoinSet::new();
+        for path in sockets {
+            let (server, stop) = (self.server(), stop.clone());
+            tasks.spawn(async move { apiserver::listen(server, &path, stopped(stop)).await.map_err(io_error(&path)) });
+        }
+        let podman = self.podman.clone();
+        tasks.spawn(self.engine(stop));
+        let mut result = Ok(());
+        while let Some(ended) = tasks.join_next().await {
+            let ended = ended.unwrap_or_else(|e| Err(EngineError::Task(e.to_string()).into()));
+            if result.is_ok() && ended.is_err() {
+                // One part has failed: the others may not go on alone.
+                tasks.abort_all();
+                result = ended;
+            }
+        }
+        if let Some(podman) = podman {
+            podman.close().await;
+        }
+        result
+    }
+
+    async fn engine(self, stop: tokio::sync::watch::Receiver<bool>) -> Result<(), WatchError> {
+        let (store, options, clock) = (self.store, self.options, clock::system());
+        let controllers = controllers::all();
+        match self.podman {
+            Some(runtime) => Engine { store, runtime, controllers, clock, options }.run(stopped(stop)).await?,
+            None => {
+                // Without a node nobody asks the runtime for anything.
+                let runtime = Arc::new(Simulated::new(clock.clone()));
+                Engine { store, runtime, controllers, clock, options }.run(stopped(stop)).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn stopped(mut stop: tokio::sync::watch::Receiver<bool>) {
+    // A sender that is gone means the same.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn podman(state_dir: &Path, flags: &WatchFlags, options: &mut EngineOptions) -> Result<Arc<Podman>, WatchError> {
+    let instance = instance::of(state_dir).map_err(io_error(state_dir))?;
+    let seed = instance.as_str().to_owned();
+    let connect = ConnectOptions {
+        instance,
+        state_dir: state_dir.to_owned(),
+        surroundings: Surroundings::of_this_process(),
+        start_service: StartService::default(),
+    };
+    let podman = Podman::connect(connect).await?;
+    let subnet = network(&podman, flags, &seed).await?;
+    options.addresses = subnet.pods();
+    Ok(Arc::new(podman))
+}
+
+/// The pods' network: the one that is there, or a new one.
+async fn network(podman: &Podman, flags: &WatchFlags, seed: &str) -> Result<Subnet, WatchError> {
+    let own = podman.own_network().await.map_err(WatchError::Network)?;
+    if let Some(subnet) = own.as_ref().and_then(|n| n.subnets.first()).and_then(|s| Subnet::parse(s)) {
+        return Ok(subnet);
+    }
+    let subnet = match &flags.pod_cidr {
+        Some(text) => Subnet::parse(text).ok_or_else(|| WatchError::PodCidr(text.clone()))?,
+        None => {
+            let mut taken = subnet::routes();
+            taken.extend(podman.networks().await.map_err(WatchError::Network)?.into_iter().flat_map(|n| n.subnets));
+            subnet::choose(seed, &taken).ok_or(WatchError::NoSubnet)?
+        }
+    };
+    let (first, last) = subnet.dynamic();
+    podman.make_network(&subnet.text(), subnet.gateway(), first, last).await.map_err(WatchError::Network)?;
+    Ok(subnet)
+}
+
+/// Runs the watch in this process until `stop` is done.
+pub async fn run(state_dir: &Path, flags: &WatchFlags, stop: impl Future<Output = ()>) -> Result<(), WatchError> {
+    background::leave_terminal();
+    tokio::pin!(stop);
+    let begun = tokio::time::Instant::now();
+    let held = loop {
+        match Held::take(state_dir, flags).await {
+            Err(WatchError::Store(OpenError::Held { holder, .. })) => {
+                if let Some(pid) = status(state_dir).pid.filter(|_| begun.elapsed() > Duration::from_secs(1)) {
+                    return Err(WatchError::Running { pid });
+                }
+                if begun.elapsed() > HANDOVER {
+                    return Err(WatchError::Running { pid: holder.map_or(0, |h| h.pid) });
+                }
+                // A command holds it for as long as it runs.
+                tokio::select! {
+                    () = &mut stop => return Ok(()),
+                    () = clock::sleep(Duration::from_millis(100)) => {}
+                }
+            }
+            other => break other?,
+        }
+    };
+    status::write(state_dir, &held)?;
+    let (tell, told) = tokio::sync::watch::channel(false);
+    let running = held.run(told);
+    tokio::pin!(running);
+    let result = tokio::select! {
+        result = &mut running => result,
+        () = &mut stop => {
+            let _ = tell.send(true);
+            running.await
+        }
+    };
+    status::remove(state_dir);
+    result
+}
+
+/// Waits until this process is asked to end (SIGTERM, SIGINT, SIGHUP).
+pub async fn asked_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let next = |kind: SignalKind| async move {
+        match signal(kind) {
+            Ok(mut signals) => {
+                signals.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = next(SignalKind::terminate()) => {}
+        () = next(SignalKind::interrupt()) => {}
+        () = next(SignalKind::hangup()) => {}
+    }
+}
