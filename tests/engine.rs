@@ -62,7 +62,7 @@ impl World {
         let engine = Engine {
             store: self.store.clone(),
             runtime: Arc::new(self.node.clone()),
-            controllers: Vec::new(),
+            controllers: wl::controllers::all(),
             clock: self.clock.clone(),
             options: EngineOptions::default(),
         };
@@ -363,4 +363,95 @@ async fn a_patched_image_restarts_the_container() {
             && pod(s, "a").and_then(|p| p.str_at("/status/containerStatuses/0/image").map(|i| i == "i:2")) == Some(true)
     };
     world.until("it runs the new image", 20, again).await;
+}
+
+fn deployment(image: &str) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": {
+        "replicas": 3, "selector": {"matchLabels": {"app": "web"}},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": {"metadata": {"labels": {"app": "web"}}, "spec": {
+            "terminationGracePeriodSeconds": 2, "containers": [{"name": "c", "image": image}]}}}})
+}
+
+fn web(state: &State) -> Option<&Arc<Object>> {
+    state.get(&Key::new(GroupResource::new("apps", "deployments"), "default", "web"))
+}
+
+/// All three pods are of the newest template and available, and no other is left.
+fn is_rolled_out(state: &State) -> bool {
+    web(state).is_some_and(|d| {
+        let count = |field: &str| d.i64_at(&format!("/status/{field}"));
+        count("observedGeneration") == Some(d.generation())
+            && ["updatedReplicas", "availableReplicas", "replicas"].iter().all(|f| count(f) == Some(3))
+            && pods(state).len() == 3
+    })
+}
+
+async fn set_image(world: &World, image: &str) {
+    let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": image}]}}}});
+    world
+        .write(Verb::Patch, "apps", "deployments", "web", Body::Patch { kind: PatchKind::Strategic, tree: patch })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_becomes_available_and_rolls_without_a_gap() {
+    let world = World::new().await;
+    world.create("apps", "deployments", deployment("i:1")).await;
+    world.until("three are available", 20, is_rolled_out).await;
+    set_image(&world, "i:2").await;
+    let started = world.now();
+    while !is_rolled_out(&world.store.snapshot()) || web(&world.store.snapshot()).is_none() {
+        let ready = pods(&world.store.snapshot()).iter().filter(|p| is_ready(p) && !p.is_deleting()).count();
+        assert!(ready >= 3, "never fewer than promised: {ready}");
+        assert!(world.now().duration_since(started) < SignedDuration::from_secs(60), "it goes on for ever");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    world.nothing_out_of_turn();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_goes_on_when_the_runtime_comes_back() {
+    for moment in [0u64, 50, 100, 200, 500, 1000, 2000] {
+        let world = World::new().await;
+        world.create("apps", "deployments", deployment("i:1")).await;
+        world.until("three are available", 20, is_rolled_out).await;
+        set_image(&world, "i:2").await;
+        tokio::time::sleep(Duration::from_millis(moment)).await;
+        world.node.set_available(false);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        world.node.set_available(true);
+        world.until("the new template runs", 60, is_rolled_out).await;
+        world.nothing_out_of_turn();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_is_taken_over_by_the_next_engine() {
+    for step in 0..25u64 {
+        let mut world = World::new().await;
+        world.create("apps", "deployments", deployment("i:1")).await;
+        world.until("three are available", 20, is_rolled_out).await;
+        set_image(&world, "i:2").await;
+        for _ in 0..step * 7 {
+            tokio::task::yield_now().await;
+        }
+        world.kill().await;
+        world.start();
+        world.until("the new template runs", 60, is_rolled_out).await;
+        assert_eq!(world.node.sandboxes().len(), 3, "killed after {step}");
+        world.nothing_out_of_turn();
+        world.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_step_of_the_runtime_is_tried_again() {
+    for action in ["run-sandbox", "create", "start", "inspect-image", "pull"] {
+        let world = World::new().await;
+        world.node.refuse_next(action, wl::runtime::RuntimeErrorKind::Unavailable, "not now");
+        world.pod("a", plain()).await;
+        world.until(action, 60, |s| is_up(s, "a")).await;
+        world.nothing_out_of_turn();
+    }
 }

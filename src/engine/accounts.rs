@@ -8,8 +8,7 @@ use crate::controllers::{Context, Controller, Decision, Write};
 use crate::state::{Change, State};
 
 /// Text of the ConfigMap's annotation (rootcacertpublisher/publisher.go).
-const ABOUT: &str =
-    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.";
+const ABOUT: &str = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of Kubernetes clusters.";
 
 /// Makes them where they are missing.
 pub struct Accounts;

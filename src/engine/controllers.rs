@@ -93,12 +93,15 @@ pub async fn run(
             under_way.push(async move {
                 let again = decision.writes.iter().any(|w| !matches!(w, Write::Event(_)));
                 let refused = commit(&store, &recorder, &state, &decision.writes, agent).await;
-                Done { job, failed: refused.is_some(), again, wake_at: decision.wake_at }
+                (Done { job, failed: refused.is_some(), again, wake_at: decision.wake_at }, refused)
             });
         }
         let timer = inbox.queue().next_timer();
         tokio::select! {
-            Some(done) = under_way.next(), if !under_way.is_empty() => {
+            Some((done, refused)) = under_way.next(), if !under_way.is_empty() => {
+                if let Some((write, why)) = refused {
+                    tell_refused(&*controllers[done.job.0], &done.job.1, &write, &why, &store, &recorder, &clock, &mut random).await;
+                }
                 let mut queue = inbox.queue();
                 queue.done(&done.job, done.failed, clock());
                 if done.again && !done.failed {
@@ -112,6 +115,24 @@ pub async fn run(
             () = sleep_until(&clock, timer), if under_way.len() < AT_ONCE => {}
         }
     }
+}
+
+/// Lets a controller answer to a refusal: a condition, an Event.
+#[expect(clippy::too_many_arguments, reason = "all of the loop's parts are needed for one more decision")]
+async fn tell_refused(
+    controller: &dyn Controller,
+    key: &Key,
+    write: &Write,
+    why: &Status,
+    store: &Store,
+    recorder: &Recorder,
+    clock: &Clock,
+    random: &mut SystemRandom,
+) {
+    let state = store.snapshot();
+    let decision = controller.refused(&state, key, write, why, &mut Context { now: clock(), random });
+    // A refusal of the answer is the end of it: the key is looked at again anyway.
+    let _ = commit(store, recorder, &state, &decision.writes, controller.name()).await;
 }
 
 /// Writes in order and stops at the first that is refused; creations that follow each other go together.
@@ -132,7 +153,10 @@ async fn commit(
         let (batch, after) = rest.split_at(together);
         rest = after;
         if matches!(first, Write::Event(_)) {
-            let notes: Vec<EventNote> = batch.iter().filter_map(|w| if let Write::Event(note) = w { Some(note.clone()) } else { None }).collect();
+            let notes: Vec<EventNote> = batch
+                .iter()
+                .filter_map(|w| if let Write::Event(note) = w { Some(note.clone()) } else { None })
+                .collect();
             recorder.record_all(&notes, &Extra::default()).await;
             continue;
         }

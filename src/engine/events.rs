@@ -68,7 +68,8 @@ impl Recorder {
         if requests.is_empty() {
             return;
         }
-        let (order, writes): (Vec<_>, Vec<_>) = requests.into_iter().map(|(i, key, request)| ((i, key), request)).unzip();
+        let (order, writes): (Vec<_>, Vec<_>) =
+            requests.into_iter().map(|(i, key, request)| ((i, key), request)).unzip();
         let answers = self.store.write_all(writes).await;
         for ((index, key), answer) in order.into_iter().zip(answers) {
             // An Event that has expired meanwhile is told anew.
@@ -95,7 +96,8 @@ impl Recorder {
             EventKind::Normal => "Normal",
             EventKind::Warning => "Warning",
         };
-        let object = format!("{} {} {} {} {kind}", note.component, text("kind"), text("namespace"), text("uid") + &text("name"));
+        let object =
+            format!("{} {} {} {} {kind}", note.component, text("kind"), text("namespace"), text("uid") + &text("name"));
         if !seen.passes(&object, now) {
             return None;
         }
@@ -106,7 +108,8 @@ impl Recorder {
         if let Some(told) = seen.events.get_mut(&key) {
             told.count += 1;
             let patch = json!({"count": told.count, "lastTimestamp": time, "message": message});
-            let request = requests::on_core(Verb::Patch, "events", None, &told.namespace, &told.name, patch, note.component);
+            let request =
+                requests::on_core(Verb::Patch, "events", None, &told.namespace, &told.name, patch, note.component);
             return Some((key, request));
         }
         seen.counter += 1;

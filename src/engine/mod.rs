@@ -4,7 +4,6 @@
 //! to stop. All tasks live in one set: when one ends that should not, the engine ends with it.
 
 mod accounts;
-mod addresses;
 pub mod clock;
 mod controllers;
 mod events;
@@ -19,6 +18,5 @@ mod run;
 mod scheduling;
 pub mod watch;
 
-pub use addresses::Range;
 pub use failpoint::reach as failpoint;
 pub use run::{Engine, EngineError, EngineOptions};

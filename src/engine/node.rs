@@ -1,6 +1,7 @@
 //! The node agent: a task for each pod of this node, and what they share.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
@@ -8,12 +9,12 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::addresses::Addresses;
 use super::clock::{Clock, sleep_until};
 use super::events::Recorder;
 use super::pod::{Bell, PodTask};
 use super::scheduling;
 use crate::api::{GroupResource, Key, Object};
+use crate::network::{PodIps, PodSubnet};
 use crate::node::{NodeConfig, Refusal, objects_used};
 use crate::runtime::{Hint, Machine, POD_ANNOTATION, Runtime, Sandbox};
 use crate::state::{Change, State};
@@ -29,7 +30,9 @@ pub struct Shared<R: Runtime> {
     pub recorder: Arc<Recorder>,
     pub clock: Clock,
     pub permits: Semaphore,
-    addresses: Mutex<Addresses>,
+    pod_subnet: Option<PodSubnet>,
+    /// `None` until it is known which are in use, and for ever where the runtime chooses.
+    pod_ips: Mutex<Option<PodIps>>,
     machine: RwLock<Arc<Machine>>,
     config: RwLock<Arc<NodeConfig>>,
 }
@@ -41,7 +44,7 @@ impl<R: Runtime> Shared<R> {
         recorder: Arc<Recorder>,
         clock: Clock,
         at_once: usize,
-        addresses: Addresses,
+        pod_subnet: Option<PodSubnet>,
         machine: Machine,
         config: NodeConfig,
     ) -> Self {
@@ -51,14 +54,28 @@ impl<R: Runtime> Shared<R> {
             recorder,
             clock,
             permits: Semaphore::new(at_once),
-            addresses: Mutex::new(addresses),
+            pod_subnet,
+            pod_ips: Mutex::new(None),
             machine: RwLock::new(Arc::new(machine)),
             config: RwLock::new(Arc::new(config)),
         }
     }
 
-    pub fn addresses(&self) -> MutexGuard<'_, Addresses> {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pod_ips(&self) -> MutexGuard<'_, Option<PodIps>> {
+        self.pod_ips.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The address that a pod keeps for its life; none where the runtime chooses, or none is left.
+    pub fn address_of(&self, uid: &str) -> Vec<IpAddr> {
+        let mut ips = self.pod_ips();
+        ips.as_mut().and_then(|ips| ips.allocate(uid).ok()).map(IpAddr::V4).into_iter().collect()
+    }
+
+    /// The pod is gone, or its address is another's: it may be given away, later.
+    pub fn release_address(&self, uid: &str) {
+        if let Some(ips) = self.pod_ips().as_mut() {
+            ips.release(uid);
+        }
     }
 
     pub fn machine(&self) -> Arc<Machine> {
@@ -79,7 +96,8 @@ impl<R: Runtime> Shared<R> {
         let key = Key::new(GroupResource::new("", "nodes"), "", &name);
         let node = state.get(&key)?.typed::<Node>().ok()?;
         let others = scheduling::on_node(state, &name);
-        let beside: Vec<&Pod> = others.iter().map(AsRef::as_ref).filter(|o| o.metadata.uid != pod.metadata.uid).collect();
+        let beside: Vec<&Pod> =
+            others.iter().map(AsRef::as_ref).filter(|o| o.metadata.uid != pod.metadata.uid).collect();
         let (reason, message) = crate::scheduler::refusal(pod, &node, &beside)?;
         Some(Refusal { reason, message })
     }
@@ -166,15 +184,12 @@ impl<R: Runtime> Agent<R> {
     async fn look_at_everything(&mut self) {
         let state = self.shared.store.snapshot();
         let node = self.shared.config().node_name.clone();
-        for pod in state.all(&pods()).filter(|p| p.str_at("/spec/nodeName") == Some(&node)) {
-            for ip in pod.str_at("/status/podIP").and_then(|ip| ip.parse().ok()).into_iter() {
-                self.shared.addresses().keep(pod.uid(), ip);
-            }
-        }
+        let observed = self.shared.runtime.observe().await;
+        self.learn_addresses(&state, &node, observed.as_deref().unwrap_or_default());
         let known: Vec<Arc<Object>> =
             state.all(&pods()).filter(|p| p.str_at("/spec/nodeName") == Some(&node)).cloned().collect();
         known.into_iter().for_each(|pod| self.take_on(pod, None));
-        if let Ok(sandboxes) = self.shared.runtime.observe().await {
+        if let Ok(sandboxes) = observed {
             for sandbox in sandboxes {
                 match self.bells.get(&sandbox.uid) {
                     Some(_) => {}
@@ -185,9 +200,23 @@ impl<R: Runtime> Agent<R> {
         self.bells.values().for_each(|bell| bell.ring_to_look());
     }
 
+    /// Which addresses are in use is learned once, before any is given.
+    fn learn_addresses(&self, state: &State, node: &str, sandboxes: &[Sandbox]) {
+        let mut ips = self.shared.pod_ips();
+        let (Some(subnet), true) = (self.shared.pod_subnet, ips.is_none()) else { return };
+        let running = sandboxes.iter().flat_map(|s| s.ips.iter().map(|ip| (s.uid.clone(), *ip)));
+        let pods = pods();
+        let told = state.all(&pods).filter(|p| p.str_at("/spec/nodeName") == Some(node));
+        let told = told.filter_map(|p| Some((p.uid().to_owned(), p.str_at("/status/podIP")?.parse().ok()?)));
+        let held =
+            running.chain(told).filter_map(|(uid, ip)| if let IpAddr::V4(ip) = ip { Some((uid, ip)) } else { None });
+        *ips = Some(PodIps::new(subnet, held));
+    }
+
     /// The runtime has a pod that the API does not: it was deleted, or the store is another one.
     fn unknown(&mut self, state: &State, sandbox: Sandbox) {
-        let kept = sandbox.annotations.get(POD_ANNOTATION).and_then(|text| serde_json::from_str(text).ok()).map(Object::new);
+        let kept =
+            sandbox.annotations.get(POD_ANNOTATION).and_then(|text| serde_json::from_str(text).ok()).map(Object::new);
         let Some(pod) = kept.filter(|p| p.uid() == sandbox.uid) else { return };
         let known = pod.resource_version().parse::<u64>().is_ok_and(|revision| revision <= state.revision());
         if known {

@@ -43,7 +43,11 @@ fn canonical(text: &str) -> String {
 }
 
 /// Puts what pods may use into the configuration; `chosen` wins over the machine's own.
-pub fn allocatable(machine: &Machine, chosen: &BTreeMap<String, String>, config: &mut NodeConfig) -> BTreeMap<String, String> {
+pub fn allocatable(
+    machine: &Machine,
+    chosen: &BTreeMap<String, String>,
+    config: &mut NodeConfig,
+) -> BTreeMap<String, String> {
     let mut all = capacity(machine);
     all.extend(chosen.iter().map(|(name, text)| (name.clone(), canonical(text))));
     let amount = |name: &str| all.get(name).map_or(0, |text| amounts::amount(name, &Quantity(text.clone())));
@@ -168,7 +172,10 @@ fn pruned(tree: Json) -> Json {
     match tree {
         Json::Object(map) => {
             let kept = map.into_iter().map(|(key, value)| (key, pruned(value)));
-            Json::Object(kept.filter(|(_, v)| !(v.is_null() || v == "" || v.as_object().is_some_and(|m| m.is_empty()))).collect())
+            Json::Object(
+                kept.filter(|(_, v)| !(v.is_null() || v == "" || v.as_object().is_some_and(|m| m.is_empty())))
+                    .collect(),
+            )
         }
         Json::Array(list) => Json::Array(list.into_iter().map(pruned).collect()),
         other => other,

@@ -149,9 +149,6 @@ impl<R: Runtime> PodTask<R> {
     async fn observe(&mut self) -> bool {
         match self.shared.runtime.observe_pod(&self.uid).await {
             Ok(observed) => {
-                for ip in observed.iter().flat_map(|s| &s.ips) {
-                    self.shared.addresses().keep(&self.uid, *ip);
-                }
                 self.observed = observed;
                 true
             }
@@ -163,7 +160,7 @@ impl<R: Runtime> PodTask<R> {
         let addresses = if pod.spec.as_ref().and_then(|s| s.host_network) == Some(true) {
             Vec::new()
         } else {
-            self.shared.addresses().of(&self.uid)
+            self.shared.address_of(&self.uid)
         };
         let now = (self.shared.clock)();
         let tokens: Tokens = self.tokens.iter().map(|(need, (token, _))| (need.clone(), token.clone())).collect();
@@ -191,8 +188,15 @@ impl<R: Runtime> PodTask<R> {
             if status != old {
                 let mut tree = self.object.json().clone();
                 tree["status"] = status;
-                let request =
-                    requests::on_core(Verb::Update, "pods", Some("status"), &self.key.namespace, &self.key.name, tree, AGENT);
+                let request = requests::on_core(
+                    Verb::Update,
+                    "pods",
+                    Some("status"),
+                    &self.key.namespace,
+                    &self.key.name,
+                    tree,
+                    AGENT,
+                );
                 failpoint::reach("status");
                 accepted = self.shared.store.write(request).await.is_ok();
             }
@@ -207,7 +211,10 @@ impl<R: Runtime> PodTask<R> {
         let quick = |s: &Step| {
             matches!(
                 s.action,
-                Action::InspectImage { .. } | Action::CreateContainer(_) | Action::StartContainer { .. } | Action::WriteVolume(_)
+                Action::InspectImage { .. }
+                    | Action::CreateContainer(_)
+                    | Action::StartContainer { .. }
+                    | Action::WriteVolume(_)
             )
         };
         new || self.memory.ending.is_some() || !decision.steps.iter().any(quick)
@@ -255,13 +262,18 @@ impl<R: Runtime> PodTask<R> {
                 match &result {
                     Ok(outcome) => {
                         node::apply(&mut self.observed, &action, outcome, now);
-                        if matches!(*action, Action::StartContainer { .. } | Action::ResumeContainer { .. } | Action::SignalContainer { .. }) {
+                        if matches!(
+                            *action,
+                            Action::StartContainer { .. }
+                                | Action::ResumeContainer { .. }
+                                | Action::SignalContainer { .. }
+                        ) {
                             self.bell.look.store(true, Ordering::SeqCst);
                         }
                     }
                     Err(error) => {
                         if error.kind == RuntimeErrorKind::AddressInUse && matches!(*action, Action::RunSandbox(_)) {
-                            self.shared.addresses().refuse(&self.uid);
+                            self.shared.release_address(&self.uid);
                         }
                         self.bell.look.store(true, Ordering::SeqCst);
                     }
@@ -274,7 +286,11 @@ impl<R: Runtime> PodTask<R> {
     }
 
     /// Starts the probes that are due; gives when the next one is.
-    fn launch_probes(&mut self, pod: &Arc<Pod>, under_way: &mut FuturesUnordered<BoxFuture<'static, Finished>>) -> Option<Timestamp> {
+    fn launch_probes(
+        &mut self,
+        pod: &Arc<Pod>,
+        under_way: &mut FuturesUnordered<BoxFuture<'static, Finished>>,
+    ) -> Option<Timestamp> {
         let sandbox = self.observed.as_ref()?;
         let now = (self.shared.clock)();
         let (list, next) = probe::due(pod, sandbox, &mut self.memory, now);
@@ -303,7 +319,8 @@ impl<R: Runtime> PodTask<R> {
     /// The tokens that the pod's volumes need, asked for before they run out.
     async fn fetch_tokens(&mut self, pod: &Pod) {
         let now = (self.shared.clock)();
-        let account = pod.spec.as_ref().and_then(|s| s.service_account_name.clone()).unwrap_or_else(|| "default".into());
+        let account =
+            pod.spec.as_ref().and_then(|s| s.service_account_name.clone()).unwrap_or_else(|| "default".into());
         for need in node::tokens_needed(pod) {
             if self.tokens.get(&need).is_some_and(|(_, renew_at)| *renew_at > now) {
                 continue;
@@ -316,8 +333,15 @@ impl<R: Runtime> PodTask<R> {
                 spec["audiences"] = json!([need.audience]);
             }
             let tree = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec});
-            let request =
-                requests::on_core(Verb::Create, "serviceaccounts", Some("token"), &self.key.namespace, &account, tree, AGENT);
+            let request = requests::on_core(
+                Verb::Create,
+                "serviceaccounts",
+                Some("token"),
+                &self.key.namespace,
+                &account,
+                tree,
+                AGENT,
+            );
             let Ok(answer) = self.shared.store.write(request).await else { continue };
             let token = answer.body.pointer("/status/token").and_then(Json::as_str).unwrap_or_default().to_owned();
             // Renewed when four fifths of its life are over (pkg/kubelet/token: requiresRefresh).
@@ -346,7 +370,7 @@ impl<R: Runtime> PodTask<R> {
                 return false;
             }
         }
-        self.shared.addresses().free(&self.uid);
+        self.shared.release_address(&self.uid);
         true
     }
 }

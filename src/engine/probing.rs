@@ -6,8 +6,8 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, Pod, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::node::probe::{Answer, Due};
 use crate::network::inside::Inside;
+use crate::node::probe::{Answer, Due};
 use crate::probes;
 use crate::runtime::{Action, Outcome, Runtime, Sandbox};
 
@@ -108,13 +108,18 @@ async fn command<R: Runtime>(runtime: &R, uid: &str, due: &Due, command: Vec<Str
 fn port(container: &Container, port: &IntOrString) -> Result<u16, String> {
     let name = match port {
         IntOrString::Int(number) => {
-            return u16::try_from(*number).ok().filter(|n| *n > 0).ok_or_else(|| format!("invalid port number: {number}"));
+            return u16::try_from(*number)
+                .ok()
+                .filter(|n| *n > 0)
+                .ok_or_else(|| format!("invalid port number: {number}"));
         }
         IntOrString::String(name) => name,
     };
     let named = container.ports.iter().flatten().find(|p| p.name.as_deref() == Some(name));
     match named {
-        Some(found) => u16::try_from(found.container_port).map_err(|_| format!("invalid port number: {}", found.container_port)),
+        Some(found) => {
+            u16::try_from(found.container_port).map_err(|_| format!("invalid port number: {}", found.container_port))
+        }
         None => name.parse::<u16>().map_err(|_| format!("strconv.Atoi: parsing \"{name}\": invalid syntax")),
     }
 }

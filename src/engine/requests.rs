@@ -13,7 +13,8 @@ use crate::state::State;
 
 /// Who writes: a part of the engine, with all rights.
 fn options(agent: &str) -> Options {
-    let user = User { name: format!("system:{agent}"), groups: vec!["system:masters".into(), "system:authenticated".into()] };
+    let user =
+        User { name: format!("system:{agent}"), groups: vec!["system:masters".into(), "system:authenticated".into()] };
     Options { user_agent: agent.to_owned(), field_manager: Some(agent.to_owned()), user, ..Options::default() }
 }
 
@@ -110,7 +111,15 @@ pub fn delete(
 }
 
 /// A write on one object of a core resource.
-pub fn on_core(verb: Verb, resource: &str, subresource: Option<&str>, namespace: &str, name: &str, tree: Json, agent: &str) -> Request {
+pub fn on_core(
+    verb: Verb,
+    resource: &str,
+    subresource: Option<&str>,
+    namespace: &str,
+    name: &str,
+    tree: Json,
+    agent: &str,
+) -> Request {
     Request {
         verb,
         resource: core(resource),

@@ -9,7 +9,6 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use super::accounts::Accounts;
-use super::addresses::{Addresses, Range};
 use super::clock::{self, Clock};
 use super::controllers::{self, Inbox};
 use super::events::Recorder;
@@ -17,6 +16,7 @@ use super::node::{Agent, News, Shared};
 use super::{node_object, scheduling};
 use crate::api::Status;
 use crate::controllers::Controller;
+use crate::network::PodSubnet;
 use crate::node::NodeConfig;
 use crate::runtime::{Machine, Runtime};
 use crate::store::Store;
@@ -37,7 +37,7 @@ pub struct EngineOptions {
     /// Amounts that win over the machine's (`--node-allocatable`).
     pub allocatable: BTreeMap<String, String>,
     /// Where pods get their addresses from; `None`: the runtime chooses.
-    pub addresses: Option<Range>,
+    pub pod_subnet: Option<PodSubnet>,
     /// How many calls of the runtime may run side by side.
     pub at_once: usize,
 }
@@ -47,9 +47,13 @@ impl Default for EngineOptions {
         EngineOptions {
             controllers: true,
             node: true,
-            config: NodeConfig { node_name: "wl".into(), cluster_domain: "cluster.local".into(), ..NodeConfig::default() },
+            config: NodeConfig {
+                node_name: "wl".into(),
+                cluster_domain: "cluster.local".into(),
+                ..NodeConfig::default()
+            },
             allocatable: BTreeMap::new(),
-            addresses: None,
+            pod_subnet: None,
             at_once: 8,
         }
     }
@@ -112,7 +116,14 @@ impl<R: Runtime> Engine<R> {
         }
         if self.options.node {
             tasks.spawn(hints(self.runtime.clone(), news));
-            let node = node(self.store.clone(), self.runtime.clone(), recorder, self.clock.clone(), self.options.clone(), received);
+            let node = node(
+                self.store.clone(),
+                self.runtime.clone(),
+                recorder,
+                self.clock.clone(),
+                self.options.clone(),
+                received,
+            );
             tasks.spawn(node);
         }
         tasks.spawn(endless(expire(self.store.clone())));
@@ -185,9 +196,16 @@ async fn node<R: Runtime>(
         }
         clock::sleep(Duration::from_secs(1)).await;
     }
-    let addresses = Addresses::new(options.addresses);
-    let shared =
-        Arc::new(Shared::new(store.clone(), runtime.clone(), recorder, clock.clone(), options.at_once, addresses, machine, config.clone()));
+    let shared = Arc::new(Shared::new(
+        store.clone(),
+        runtime.clone(),
+        recorder,
+        clock.clone(),
+        options.at_once,
+        options.pod_subnet,
+        machine,
+        config.clone(),
+    ));
     let refresh = async {
         loop {
             clock::sleep(MACHINE).await;

@@ -55,7 +55,12 @@ pub async fn run(store: Store, recorder: Arc<Recorder>, clock: Clock, node_name:
             .collect();
         waiting.sort_by_key(|p| {
             let priority = std::cmp::Reverse(p.i64_at("/spec/priority").unwrap_or(0));
-            (priority, p.str_at("/metadata/creationTimestamp").map(str::to_owned), p.namespace().to_owned(), p.name().to_owned())
+            (
+                priority,
+                p.str_at("/metadata/creationTimestamp").map(str::to_owned),
+                p.namespace().to_owned(),
+                p.name().to_owned(),
+            )
         });
         told.retain(|uid, _| waiting.iter().any(|p| p.uid() == uid));
         if !waiting.is_empty() {
@@ -75,7 +80,8 @@ async fn look(
     waiting: &[Arc<Object>],
     told: &mut HashMap<String, String>,
 ) {
-    let node = state.get(&Key::new(GroupResource::new("", "nodes"), "", node_name)).and_then(|n| n.typed::<Node>().ok());
+    let node =
+        state.get(&Key::new(GroupResource::new("", "nodes"), "", node_name)).and_then(|n| n.typed::<Node>().ok());
     let mut others = on_node(state, node_name);
     let (mut writes, mut notes, mut failures) = (Vec::new(), Vec::new(), Vec::new());
     for object in waiting {

@@ -8,6 +8,6 @@ pub mod inside;
 mod pod_ips;
 mod routes;
 
-pub use cidr::{Cidr, PodSubnet, choose};
+pub use cidr::{Cidr, CidrError, PodSubnet, choose};
 pub use pod_ips::{NoAddress, PodIps};
 pub use routes::{parse_routes, routes};

@@ -104,6 +104,7 @@ pub struct VolumeMemory {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SandboxMemory {
     pub retry_at: Option<Timestamp>,
+    pub failures: u32,
     /// The one that is there is being replaced.
     pub replacing: bool,
     /// Attempt of the last one that was there.
@@ -178,6 +179,13 @@ impl ContainerMemory {
         self.waiting = Some(Waiting { reason: reason.into(), message: message.into() });
         self.end_try();
         self.retry_at = retry_at;
+    }
+
+    /// The try came to nothing, and counts for nothing.
+    pub(super) fn try_again(&mut self, at: Timestamp) {
+        self.end_try();
+        self.retry_at = Some(at);
+        self.judged_by = Some(None);
     }
 
     pub(super) fn end_try(&mut self) {

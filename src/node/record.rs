@@ -29,10 +29,16 @@ impl PodMemory {
                 volume.retry_at = None;
             }
             (Action::WriteVolume(content), Err(error)) => self.volume_failed(&content.name, &error.message, now, &mut events),
-            (Action::RunSandbox(_), Ok(_)) => self.sandbox.retry_at = None,
+            (Action::RunSandbox(_), Ok(_)) => {
+                self.sandbox.retry_at = None;
+                self.sandbox.failures = 0;
+            }
             (Action::RunSandbox(_), Err(error)) => {
                 events.push(PodEvent::warning("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"), ""));
-                self.sandbox.retry_at = Some(now + retry_after(error));
+                // Sooner than the kubelet at first: a port or a name is often free again in a moment.
+                let delay = SOON.saturating_mul(1 << self.sandbox.failures.min(4)).min(retry_after(error));
+                self.sandbox.failures = self.sandbox.failures.saturating_add(1);
+                self.sandbox.retry_at = Some(now + delay);
             }
             (Action::InspectImage { image }, result) => self.image_looked_at(pod, image, result, now, &mut events),
             (Action::PullImage { image, .. }, result) => self.pulled(pod, image, result, now, &mut events),
@@ -153,10 +159,7 @@ impl PodMemory {
                 events.push(PodEvent::normal("Created", format!("Created container: {name}"), path));
                 self.container(name).lost = None;
             }
-            Some(error) if error.kind == RuntimeErrorKind::Unavailable => {
-                self.container(name).end_try();
-                self.container(name).retry_at = Some(now + SOON);
-            }
+            Some(error) if is_no_fault_of_its_own(error) => self.container(name).try_again(now + SOON),
             Some(error) => {
                 events.push(PodEvent::warning("Failed", format!("Error: {error}"), path));
                 let retry_at = Some(now + backoff::RETRY);
@@ -183,7 +186,7 @@ impl PodMemory {
                 container.waiting = None;
                 container.must_restart = false;
             }
-            Some(error) if error.kind == RuntimeErrorKind::Unavailable => container.retry_at = Some(now + SOON),
+            Some(error) if is_no_fault_of_its_own(error) => container.try_again(now + SOON),
             Some(error) => {
                 events.push(PodEvent::warning("Failed", format!("Error: {error}"), path));
                 container.start_errors.retain(|_, e| now.duration_since(e.at) < SignedDuration::from_hours(1));
@@ -215,6 +218,11 @@ fn all(pod: &Pod) -> impl Iterator<Item = (&k8s_openapi::api::core::v1::Containe
     let main = spec.into_iter().flat_map(|s| s.containers.iter()).map(|c| (c, Place::Main));
     let init = spec.into_iter().flat_map(|s| s.init_containers.iter().flatten()).map(|c| (c, Place::Init));
     init.chain(main)
+}
+
+/// Nobody answered, or what was acted on has gone meanwhile: the next look tells what to do.
+fn is_no_fault_of_its_own(error: &RuntimeError) -> bool {
+    matches!(error.kind, RuntimeErrorKind::Unavailable | RuntimeErrorKind::NotFound)
 }
 
 fn retry_after(error: &RuntimeError) -> SignedDuration {

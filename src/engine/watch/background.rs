@@ -64,7 +64,8 @@ async fn answers(state_dir: &Path) -> bool {
 fn tail(path: &Path) -> String {
     let text = std::fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text[text.len().saturating_sub(2000)..]).into_owned();
-    let lines: Vec<String> = text.lines().rev().take(10).map(|l| l.chars().filter(|c| !c.is_control()).collect()).collect();
+    let lines: Vec<String> =
+        text.lines().rev().take(10).map(|l| l.chars().filter(|c| !c.is_control()).collect()).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 

@@ -170,7 +170,10 @@ impl WatchFlags {
             let good = crate::api::quantity::Quantity::parse(amount).is_ok_and(|q| q.signum() >= 0);
             (good && !name.is_empty()).then(|| (name.to_owned(), amount.to_owned()))
         };
-        self.node_allocatable.iter().map(|text| pair(text).ok_or_else(|| FlagError::Allocatable(text.clone()))).collect()
+        self.node_allocatable
+            .iter()
+            .map(|text| pair(text).ok_or_else(|| FlagError::Allocatable(text.clone())))
+            .collect()
     }
 }
 
@@ -181,7 +184,9 @@ fn parse_resolv_conf(text: &str) -> DnsConfig {
         let mut words = line.split_whitespace().map(str::to_owned);
         match words.next().as_deref() {
             Some("nameserver") => dns.servers.extend(words.next()),
-            Some("search") => dns.searches = words.map(|w| w.trim_end_matches('.').to_owned()).filter(|w| !w.is_empty()).collect(),
+            Some("search") => {
+                dns.searches = words.map(|w| w.trim_end_matches('.').to_owned()).filter(|w| !w.is_empty()).collect()
+            }
             Some("options") => dns.options.extend(words),
             _ => {}
         }
@@ -200,7 +205,9 @@ mod tests {
 
     #[test]
     fn resolv_conf_is_read_like_the_kubelet_reads_it() {
-        let dns = parse_resolv_conf("# x\nnameserver 192.0.2.53\nsearch a.test b.test.\nsearch c.test\noptions ndots:2 timeout:1\n");
+        let dns = parse_resolv_conf(
+            "# x\nnameserver 192.0.2.53\nsearch a.test b.test.\nsearch c.test\noptions ndots:2 timeout:1\n",
+        );
         assert_eq!(dns.servers, ["192.0.2.53"]);
         assert_eq!(dns.searches, ["c.test"]);
         assert_eq!(dns.options, ["ndots:2", "timeout:1"]);

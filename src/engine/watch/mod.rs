@@ -6,7 +6,6 @@ mod flags;
 mod instance;
 mod status;
 mod streams;
-mod subnet;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,12 +22,12 @@ use super::clock;
 use super::run::{Engine, EngineError, EngineOptions};
 use crate::apiserver::{self, Server};
 use crate::controllers;
+use crate::network::{self, Cidr, CidrError, PodSubnet};
 use crate::podman::{ConnectError, ConnectOptions, Podman, StartService, Surroundings};
 use crate::runtime::simulated::Simulated;
 use crate::runtime::{Runtime, RuntimeError};
 use crate::store::{OpenError, Store};
 use streams::NodeStreams;
-use subnet::Subnet;
 
 /// How long a watch waits for a command that holds the state directory.
 const HANDOVER: Duration = Duration::from_secs(60);
@@ -52,10 +51,8 @@ pub enum WatchError {
     },
     #[error("the pods' network could not be made: {0}")]
     Network(RuntimeError),
-    #[error("no network is free for the pods; choose one with --pod-cidr")]
-    NoSubnet,
-    #[error("--pod-cidr {0:?} is no network of at least 64 addresses")]
-    PodCidr(String),
+    #[error("no network for the pods: {0}")]
+    Subnet(#[from] CidrError),
     #[error("a watch runs already: process {pid}")]
     Running { pid: u32 },
     #[error("no watch runs for {}", state_dir.display())]
@@ -161,7 +158,6 @@ async fn stopped(mut stop: tokio::sync::watch::Receiver<bool>) {
 
 async fn podman(state_dir: &Path, flags: &WatchFlags, options: &mut EngineOptions) -> Result<Arc<Podman>, WatchError> {
     let instance = instance::of(state_dir).map_err(io_error(state_dir))?;
-    let seed = instance.as_str().to_owned();
     let connect = ConnectOptions {
         instance,
         state_dir: state_dir.to_owned(),
@@ -169,27 +165,26 @@ async fn podman(state_dir: &Path, flags: &WatchFlags, options: &mut EngineOption
         start_service: StartService::default(),
     };
     let podman = Podman::connect(connect).await?;
-    let subnet = network(&podman, flags, &seed).await?;
-    options.addresses = subnet.pods();
+    options.pod_subnet = Some(network(&podman, flags).await?);
     Ok(Arc::new(podman))
 }
 
-/// The pods' network: the one that is there, or a new one.
-async fn network(podman: &Podman, flags: &WatchFlags, seed: &str) -> Result<Subnet, WatchError> {
+/// The pods' network: the one that is there, or a new one beside all others.
+async fn network(podman: &Podman, flags: &WatchFlags) -> Result<PodSubnet, WatchError> {
     let own = podman.own_network().await.map_err(WatchError::Network)?;
-    if let Some(subnet) = own.as_ref().and_then(|n| n.subnets.first()).and_then(|s| Subnet::parse(s)) {
-        return Ok(subnet);
+    let there = own.as_ref().and_then(|n| n.subnets.first()).and_then(|s| s.parse::<Cidr>().ok());
+    if let Some(cidr) = there {
+        return Ok(PodSubnet::new(cidr)?);
     }
-    let subnet = match &flags.pod_cidr {
-        Some(text) => Subnet::parse(text).ok_or_else(|| WatchError::PodCidr(text.clone()))?,
-        None => {
-            let mut taken = subnet::routes();
-            taken.extend(podman.networks().await.map_err(WatchError::Network)?.into_iter().flat_map(|n| n.subnets));
-            subnet::choose(seed, &taken).ok_or(WatchError::NoSubnet)?
-        }
-    };
-    let (first, last) = subnet.dynamic();
-    podman.make_network(&subnet.text(), subnet.gateway(), first, last).await.map_err(WatchError::Network)?;
+    let wanted = flags.pod_cidr.as_ref().map(|text| text.parse::<Cidr>()).transpose()?;
+    let mut taken = network::routes();
+    let networks = podman.networks().await.map_err(WatchError::Network)?;
+    taken.extend(networks.iter().flat_map(|n| &n.subnets).filter_map(|s| s.parse::<Cidr>().ok()));
+    let subnet = network::choose(wanted, &taken)?;
+    // wl names each pod's address; Podman needs one that it may give by itself.
+    let (_, last) = subnet.pods();
+    let (gateway, last) = (subnet.gateway().into(), last.into());
+    podman.make_network(&subnet.cidr().to_string(), gateway, last, last).await.map_err(WatchError::Network)?;
     Ok(subnet)
 }
 

@@ -28,7 +28,8 @@ impl NodeStreams {
     async fn open(&self, pod: &Object, options: LogOptions) -> Result<ByteStream, StreamError> {
         let name = options.container.clone();
         let sandbox = self.runtime.observe_pod(pod.uid()).await.map_err(|e| Status::internal(&e.message))?;
-        let mut attempts: Vec<&Container> = sandbox.iter().flat_map(|s| &s.containers).filter(|c| c.name == name).collect();
+        let mut attempts: Vec<&Container> =
+            sandbox.iter().flat_map(|s| &s.containers).filter(|c| c.name == name).collect();
         attempts.sort_by_key(|c| std::cmp::Reverse(c.attempt));
         let wanted = if options.previous { attempts.get(1) } else { attempts.first() };
         let Some(container) = wanted.filter(|c| c.state != ContainerState::Created) else {
@@ -55,13 +56,22 @@ impl NodeStreams {
         let (out, pieces) = mpsc::channel::<Bytes>(16);
         let path = container.log_path.clone().into();
         if options.follow {
-            tokio::spawn(tell_end(self.runtime.clone(), pod.uid().to_owned(), container.id.clone(), ended, out.clone()));
+            tokio::spawn(tell_end(
+                self.runtime.clone(),
+                pod.uid().to_owned(),
+                container.id.clone(),
+                ended,
+                out.clone(),
+            ));
         }
         tokio::spawn(async move {
             // A file that is not there has nothing to say: the container has not written yet.
             let _ = logs::read(path, read, has_ended, out).await;
         });
-        Ok(Box::pin(futures_util::stream::unfold(pieces, |mut pieces| async move { Some((pieces.recv().await?, pieces)) })))
+        Ok(Box::pin(futures_util::stream::unfold(
+            pieces,
+            |mut pieces| async move { Some((pieces.recv().await?, pieces)) },
+        )))
     }
 }
 
@@ -69,7 +79,10 @@ impl NodeStreams {
 async fn tell_end(runtime: Arc<Podman>, uid: String, id: String, ended: watch::Sender<bool>, out: mpsc::Sender<Bytes>) {
     while !out.is_closed() && !*ended.borrow() {
         let runs = match runtime.observe_pod(&uid).await {
-            Ok(sandbox) => sandbox.iter().flat_map(|s| &s.containers).any(|c| c.id == id && matches!(c.state, ContainerState::Running { .. })),
+            Ok(sandbox) => sandbox
+                .iter()
+                .flat_map(|s| &s.containers)
+                .any(|c| c.id == id && matches!(c.state, ContainerState::Running { .. })),
             Err(_) => true,
         };
         if !runs {
