@@ -1,4 +1,9 @@
-//! Waiting that ends: whether an object has settled, and what keeps it if not.
+//! Waiting that ends: whether objects have settled, and what keeps them if not.
 
+mod follow;
+mod report;
 pub mod settle;
 pub mod trouble;
+
+pub use follow::{Ended, Outcome, until_settled};
+pub use report::{Progress, Style};

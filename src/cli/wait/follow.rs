@@ -1,0 +1,305 @@
+//! Follows objects until all have settled, one has failed, or time is over.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::report::Progress as Report;
+use super::settle::{Progress, progress};
+use super::trouble::{Trouble, troubles};
+use crate::api::{Json, Object};
+use crate::cli::input::Target;
+use crate::cli::{CliError, Context};
+use crate::client::{Ask, Client, Found, WatchEvent};
+
+/// How long a trouble that does not heal must last before waiting is given up.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The same for a pod that does not fit: others may be about to leave.
+const ROOM_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at the clock.
+const TICK: Duration = Duration::from_millis(500);
+
+/// How one object ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Settled,
+    /// With the whole reason.
+    Failed(String),
+    /// Time is over; what was missing.
+    TimedOut(String),
+}
+
+/// What became of all.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// By label: `deployment.apps/web`.
+    pub ended: Vec<(String, Ended)>,
+    /// A Job was among the failed.
+    pub job_failed: bool,
+}
+
+/// Waits for all `targets`. `timeout` zero: for ever.
+pub async fn until_settled(
+    ctx: &mut Context,
+    client: &Client,
+    targets: &[Target],
+    timeout: Duration,
+    report: &mut Report,
+) -> Result<Outcome, CliError> {
+    let mut following = Following::start(client, targets).await?;
+    let end = (!timeout.is_zero()).then(|| Instant::now() + timeout);
+    let mut waiting: BTreeSet<usize> = (0..targets.len()).collect();
+    let mut outcome = Outcome::default();
+    let mut last: HashMap<usize, String> = HashMap::new();
+    loop {
+        for index in waiting.clone() {
+            let target = &targets[index];
+            let (sentence, ended) = match following.judge(target) {
+                Progress::Settled(sentence) => (sentence, Some(Ended::Settled)),
+                Progress::Failed(sentence) => (sentence.clone(), Some(Ended::Failed(sentence))),
+                Progress::Waiting(sentence) => match following.lasting_trouble(target) {
+                    Some(why) => (sentence, Some(Ended::Failed(why))),
+                    None => (sentence, None),
+                },
+            };
+            let over = end.is_some_and(|end| Instant::now() >= end);
+            let ended = ended.or_else(|| over.then(|| Ended::TimedOut(sentence.clone())));
+            report.tell(ctx, &target.label(), &sentence, ended.as_ref());
+            last.insert(index, sentence);
+            if let Some(ended) = ended {
+                waiting.remove(&index);
+                let ended = match ended {
+                    Ended::Failed(why) => Ended::Failed(following.explain(client, target, why).await),
+                    other => other,
+                };
+                outcome.job_failed |= target.found.kind == "Job" && matches!(ended, Ended::Failed(_));
+                outcome.ended.push((target.label(), ended));
+            }
+        }
+        if waiting.is_empty() {
+            report.finish(ctx);
+            return Ok(outcome);
+        }
+        following.next(TICK).await?;
+    }
+}
+
+type Place = (String, String, String);
+
+/// The objects as last seen.
+struct Following {
+    updates: mpsc::Receiver<Result<(Place, Option<Object>), CliError>>,
+    seen: BTreeMap<Place, Object>,
+    /// Since when a pod's container has had a trouble that does not heal.
+    since: HashMap<(String, String), Instant>,
+    _tasks: JoinSet<()>,
+}
+
+impl Following {
+    async fn start(client: &Client, targets: &[Target]) -> Result<Self, CliError> {
+        let discovery = client.discovery().await?;
+        let mut wanted: BTreeMap<(String, String), Arc<Found>> = BTreeMap::new();
+        for target in targets {
+            wanted.insert((target.found.qualified(), target.namespace.clone()), target.found.clone());
+            for beside in ["pods", "replicasets.apps"] {
+                if let Some(lookup) = discovery.lookup(beside).filter(|_| target.found.namespaced) {
+                    wanted.insert((beside.into(), target.namespace.clone()), lookup.found);
+                }
+            }
+        }
+        let (send, updates) = mpsc::channel(256);
+        let mut tasks = JoinSet::new();
+        for ((qualified, namespace), found) in wanted {
+            let (client, send) = (client.clone(), send.clone());
+            tasks.spawn(async move {
+                if let Err(error) = follow(&client, &found, &qualified, &namespace, &send).await {
+                    let _ = send.send(Err(error)).await;
+                }
+            });
+        }
+        let mut following = Following { updates, seen: BTreeMap::new(), since: HashMap::new(), _tasks: tasks };
+        // The first lists: without them everything would look as if it were missing.
+        following.next(Duration::from_secs(5)).await?;
+        Ok(following)
+    }
+
+    /// Takes in what has changed; returns after the first news, or when `at_most` has passed.
+    async fn next(&mut self, at_most: Duration) -> Result<(), CliError> {
+        let Ok(first) = tokio::time::timeout(at_most, self.updates.recv()).await else { return Ok(()) };
+        let mut update = first;
+        while let Some(news) = update {
+            let (place, object) = news?;
+            match object {
+                Some(object) => self.seen.insert(place, object),
+                None => self.seen.remove(&place),
+            };
+            update = self.updates.try_recv().ok();
+        }
+        Ok(())
+    }
+
+    fn judge(&self, target: &Target) -> Progress {
+        let place = (target.found.qualified(), target.namespace.clone(), target.name.clone());
+        match self.seen.get(&place) {
+            Some(object) => progress(object.json()),
+            None => Progress::Waiting(format!("waiting for {}", target.label())),
+        }
+    }
+
+    /// The newest pods of a target: those whose troubles are its own.
+    fn pods(&self, target: &Target) -> Vec<&Object> {
+        let in_namespace = |kind: &'static str| {
+            self.seen.iter().filter(move |((k, ns, _), _)| k == kind && *ns == target.namespace).map(|(_, o)| o)
+        };
+        if target.found.kind == "Pod" && target.found.group.is_empty() {
+            return in_namespace("pods").filter(|p| p.name() == target.name).collect();
+        }
+        let place = (target.found.qualified(), target.namespace.clone(), target.name.clone());
+        let Some(object) = self.seen.get(&place) else { return Vec::new() };
+        let owner = if target.found.kind == "Deployment" {
+            let revision = object.annotation("deployment.kubernetes.io/revision");
+            let newest = in_namespace("replicasets.apps").find(|rs| {
+                rs.controller_uid() == Some(object.uid())
+                    && rs.annotation("deployment.kubernetes.io/revision") == revision
+            });
+            match newest {
+                Some(replica_set) => replica_set.uid(),
+                None => return Vec::new(),
+            }
+        } else {
+            object.uid()
+        };
+        let update = object.str_at("/status/updateRevision");
+        let hash = |pod: &Object| pod.label("controller-revision-hash").map(str::to_owned);
+        in_namespace("pods")
+            .filter(|pod| pod.controller_uid() == Some(owner) && !pod.is_deleting())
+            .filter(|pod| target.found.kind != "StatefulSet" || hash(pod).as_deref() == update)
+            .collect()
+    }
+
+    /// Why a target will not settle by itself, once that has lasted long enough.
+    fn lasting_trouble(&mut self, target: &Target) -> Option<String> {
+        // A Job counts its own failures.
+        if target.found.kind == "Job" {
+            return None;
+        }
+        let found: Vec<(String, Trouble)> =
+            self.pods(target).into_iter().flat_map(|p| troubles(p.json()).into_iter().map(|t| (p.name().to_owned(), t))).collect();
+        let now = Instant::now();
+        let mut given_up = None;
+        let mut current = BTreeSet::new();
+        for (pod, trouble) in found.into_iter().filter(|(_, t)| t.lasting) {
+            let key = (pod.clone(), trouble.container.clone());
+            let since = *self.since.entry(key.clone()).or_insert(now);
+            current.insert(key);
+            let patience = if trouble.container.is_empty() { ROOM_PATIENCE } else { PATIENCE };
+            if now.duration_since(since) >= patience && given_up.is_none() {
+                let container = if trouble.container.is_empty() { String::new() } else { format!(", container {}", trouble.container) };
+                given_up = Some(format!("pod {pod}{container}: {}", trouble.what));
+            }
+        }
+        let names: BTreeSet<String> = self.pods(target).iter().map(|p| p.name().to_owned()).collect();
+        self.since.retain(|key, _| !names.contains(&key.0) || current.contains(key));
+        given_up
+    }
+
+    /// Adds what the pod's events and the dead container's log say.
+    async fn explain(&self, client: &Client, target: &Target, why: String) -> String {
+        let mut text = why;
+        let Some((pod, trouble)) = self.pods(target).into_iter().find_map(|pod| {
+            Some((pod, troubles(pod.json()).into_iter().find(|t| !t.container.is_empty())?))
+        }) else {
+            return text;
+        };
+        if let Some(answer) = last_probe(client, pod).await {
+            text.push_str(&format!("\n  last probe: {answer}"));
+        }
+        if trouble.has_previous {
+            let lines = last_lines(client, pod, &trouble.container).await;
+            if !lines.is_empty() {
+                text.push_str(&format!("\n  last lines of container {}:", trouble.container));
+                for line in lines {
+                    text.push_str(&format!("\n    {line}"));
+                }
+            }
+        }
+        text
+    }
+}
+
+/// The newest `Unhealthy` event's message.
+async fn last_probe(client: &Client, pod: &Object) -> Option<String> {
+    let path = format!("/api/v1/namespaces/{}/events", pod.namespace());
+    let ask = Ask::get(path).query("fieldSelector", format!("involvedObject.uid={},reason=Unhealthy", pod.uid()));
+    let list = client.send(ask).await.ok()?.json().ok()?;
+    let events = list.get("items")?.as_array()?;
+    let newest = events.iter().max_by_key(|e| e.get("lastTimestamp").and_then(Json::as_str).unwrap_or("").to_owned())?;
+    Some(newest.get("message")?.as_str()?.to_owned())
+}
+
+/// The last ten lines of a container's dead attempt, or of the one that runs.
+async fn last_lines(client: &Client, pod: &Object, container: &str) -> Vec<String> {
+    let path = format!("/api/v1/namespaces/{}/pods/{}/log", pod.namespace(), pod.name());
+    for previous in ["false", "true"] {
+        let ask = Ask::get(path.clone())
+            .query("container", container)
+            .query("previous", previous)
+            .query("tailLines", "10");
+        if let Ok(answer) = client.send(ask).await {
+            let text = String::from_utf8_lossy(&answer.body).into_owned();
+            if !text.trim().is_empty() {
+                return text.lines().map(crate::cli::terminal::escape).collect();
+            }
+        }
+    }
+    Vec::new()
+}
+
+/// Lists a collection and then follows it, for ever.
+async fn follow(
+    client: &Client,
+    found: &Found,
+    qualified: &str,
+    namespace: &str,
+    send: &mpsc::Sender<Result<(Place, Option<Object>), CliError>>,
+) -> Result<(), CliError> {
+    let path = found.path(namespace, "");
+    let place = |object: &Object| (qualified.to_owned(), namespace.to_owned(), object.name().to_owned());
+    let whole = |mut object: Object| {
+        let json = object.json_mut();
+        if let Some(map) = json.as_object_mut() {
+            map.insert("apiVersion".into(), found.api_version().into());
+            map.insert("kind".into(), found.kind.clone().into());
+        }
+        object
+    };
+    loop {
+        let list = client.get(&path).await?;
+        for item in list.get("items").and_then(Json::as_array).into_iter().flatten() {
+            let object = whole(Object::new(item.clone()));
+            if send.send(Ok((place(&object), Some(object)))).await.is_err() {
+                return Ok(());
+            }
+        }
+        let revision = list.pointer("/metadata/resourceVersion").and_then(Json::as_str).unwrap_or("").to_owned();
+        let ask = Ask::get(path.clone()).query("watch", "true").query("resourceVersion", revision);
+        let mut watch = client.watch(ask).await?;
+        while let Some(event) = watch.next().await? {
+            let (object, gone) = match event {
+                WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
+                WatchEvent::Deleted(object) => (object, true),
+                WatchEvent::Bookmark(_) => continue,
+                WatchEvent::Error(_) => break,
+            };
+            let place = place(&object);
+            let news = if gone { None } else { Some(whole(object)) };
+            if send.send(Ok((place, news))).await.is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
