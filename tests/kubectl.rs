@@ -21,12 +21,7 @@ use server::Fixture;
 
 /// The least share of each verb's sessions that must agree, in percent. A verb that is not here is not
 /// there yet in `wl`. Raised as work goes on.
-const FLOORS: &[(&str, u32)] = &[
-    ("api-resources", 0),
-    ("api-versions", 0),
-    ("get", 0),
-    ("version", 0),
-];
+const FLOORS: &[(&str, u32)] = &[("api-resources", 0), ("api-versions", 0), ("get", 0), ("version", 0)];
 
 struct Session(Value);
 
@@ -74,7 +69,11 @@ impl Session {
             exit: self.0["exit"].as_i64().unwrap(),
             stdout: self.ordered(self.text("stdout").to_owned()),
             stderr: self.text("stderr").to_owned(),
-            after: if self.mutates() { self.0.get("after").cloned().unwrap_or_else(|| Value::Array(vec![])) } else { Value::Null },
+            after: if self.mutates() {
+                self.0.get("after").cloned().unwrap_or_else(|| Value::Array(vec![]))
+            } else {
+                Value::Null
+            },
         }
     }
 
@@ -132,7 +131,9 @@ impl Session {
 fn lines(name: &str) -> Vec<Value> {
     let path = format!("{}/tests/data/kubectl/{name}.jsonl.gz", env!("CARGO_MANIFEST_DIR"));
     let mut text = String::new();
-    GzDecoder::new(std::fs::File::open(&path).unwrap_or_else(|e| panic!("{path}: {e}"))).read_to_string(&mut text).unwrap();
+    GzDecoder::new(std::fs::File::open(&path).unwrap_or_else(|e| panic!("{path}: {e}")))
+        .read_to_string(&mut text)
+        .unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 

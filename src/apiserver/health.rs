@@ -8,15 +8,15 @@ use super::{Call, only_get};
 use crate::api::Status;
 
 /// Answers for all checks, or for the named one.
-pub(crate) fn answer(call: &Call, path: &str, name: Option<&str>) -> Result<Reply, Status> {
+pub(crate) fn answer(call: &Call, path: &str, name: Option<&str>, controllers: bool) -> Result<Reply, Status> {
     only_get(call)?;
-    const CHECKS: &[&str] = &["ping", "store"];
+    let checks: &[&str] = if controllers { &["ping", "store", "controllers"] } else { &["ping", "store"] };
     match name {
-        Some(name) if !CHECKS.contains(&name) => Ok(Reply::text(404, "404 page not found\n")),
+        Some(name) if !checks.contains(&name) => Ok(Reply::text(404, "404 page not found\n")),
         Some(_) => Ok(Reply::text(200, "ok")),
         None if call.query.get("verbose").is_some() => {
             let excluded = call.query.all("exclude");
-            let lines: String = CHECKS
+            let lines: String = checks
                 .iter()
                 .map(|check| {
                     if excluded.iter().any(|e| e == check) {

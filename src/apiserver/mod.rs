@@ -45,6 +45,7 @@ pub struct Server {
     store: Store,
     streams: Option<Arc<dyn PodStreams>>,
     user: Arc<User>,
+    controllers: bool,
 }
 
 /// A request whose body has been read.
@@ -59,12 +60,18 @@ pub(crate) struct Call {
 impl Server {
     pub fn new(store: Store) -> Self {
         let user = User { name: "kubernetes-admin".into(), groups: vec!["system:masters".into(), "system:authenticated".into()] };
-        Server { store, streams: None, user: Arc::new(user) }
+        Server { store, streams: None, user: Arc::new(user), controllers: false }
     }
 
     /// With a running node behind it, logs and exec work.
     pub fn with_streams(mut self, streams: Arc<dyn PodStreams>) -> Self {
         self.streams = Some(streams);
+        self
+    }
+
+    /// With controllers beside it, objects do not stay as they are: `/readyz/controllers` says so.
+    pub fn with_controllers(mut self, run: bool) -> Self {
+        self.controllers = run;
         self
     }
 
@@ -102,7 +109,7 @@ impl Server {
     async fn answer(&self, call: &Call) -> Result<Reply, Status> {
         match route::parse(self, &call.path)? {
             Route::NotFoundText => Ok(Reply::text(404, "404 page not found\n")),
-            Route::Health { checks, name } => health::answer(call, &checks, name.as_deref()),
+            Route::Health { checks, name } => health::answer(call, &checks, name.as_deref(), self.controllers),
             Route::Version => only_get(call).and_then(|()| health::version(call)),
             Route::Discovery(what) => only_get(call).and_then(|()| discovery::answer(self, call, &what)),
             Route::Resource(target) => self.resource(call, target).await,

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::{CliError, GlobalFlags, Output};
 use crate::client::Client;
+use crate::engine::watch::{self, Connection, Purpose, WatchFlags};
 
 /// Reads the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -49,8 +50,11 @@ pub struct Context {
     pub out: Output,
     /// Notes, warnings, errors.
     pub err: Output,
+    /// For a watch that this command starts, or the engine that it runs itself.
+    pub watch_flags: WatchFlags,
     clock: Clock,
     server: Server,
+    connection: Option<Connection>,
     told: Vec<String>,
 }
 
@@ -85,8 +89,10 @@ impl World {
             stdin_is_terminal: self.stdin_is_terminal,
             out: self.stdout,
             err: self.stderr,
+            watch_flags: WatchFlags::default(),
             clock: self.clock,
             server: self.server,
+            connection: None,
             told: Vec::new(),
         };
         (self.args, ctx)
@@ -131,22 +137,15 @@ impl Context {
         }
     }
 
-    /// The client of the API server that this command is meant for.
+    /// The client of the API server that this command is meant for, to look only.
     pub async fn client(&mut self) -> Result<Client, CliError> {
-        if let Some(context) = &self.flags.context {
-            let text = format!("Error in configuration: context was not found for specified context: {context}");
-            return Err(CliError::Verbatim(text));
-        }
-        let client = match &self.server {
-            Server::Given(client) => client.clone(),
-            Server::Found => {
-                let client = self.find().await?;
-                self.server = Server::Given(client.clone());
-                client
-            }
-        };
-        client.set_timeout(self.flags.request_timeout.filter(|t| !t.is_zero()));
-        Ok(client)
+        self.client_for(Purpose::Look).await
+    }
+
+    /// The same, to change something: a watch is started, or the engine runs inside (`--no-watch`).
+    pub async fn client_to_change(&mut self) -> Result<Client, CliError> {
+        let purpose = if self.flags.no_watch { Purpose::ChangeInside } else { Purpose::Change };
+        self.client_for(purpose).await
     }
 
     /// The client in use already, if there is one.
@@ -157,12 +156,42 @@ impl Context {
         }
     }
 
-    async fn find(&mut self) -> Result<Client, CliError> {
-        let socket = self.state_dir().join("api.sock");
-        if tokio::net::UnixStream::connect(&socket).await.is_ok() {
-            return Ok(Client::unix(socket));
+    async fn client_for(&mut self, purpose: Purpose) -> Result<Client, CliError> {
+        if let Some(context) = &self.flags.context {
+            let text = format!("Error in configuration: context was not found for specified context: {context}");
+            return Err(CliError::Verbatim(text));
         }
-        Err(CliError::message(format!("no watch is running: nothing answers on {}", socket.display())))
+        let client = match &self.server {
+            Server::Given(client) => client.clone(),
+            Server::Found => {
+                let client = self.find(purpose).await?;
+                self.server = Server::Given(client.clone());
+                client
+            }
+        };
+        client.set_timeout(self.flags.request_timeout.filter(|t| !t.is_zero()));
+        Ok(client)
+    }
+
+    async fn find(&mut self, purpose: Purpose) -> Result<Client, CliError> {
+        let connection = watch::connect(&self.state_dir(), &self.watch_flags, purpose).await;
+        let connection = connection.map_err(|error| CliError::message(with_causes(&error)))?;
+        if connection.is_inside() && purpose == Purpose::Look {
+            self.err.line("No watch is running: this is what was last known, and nothing probes or restarts meanwhile.");
+        }
+        let client = connection.client.clone();
+        self.connection = Some(connection);
+        Ok(client)
+    }
+
+    /// Ends what this command runs inside itself; pods go on running.
+    pub(super) async fn close(&mut self) {
+        if let Some(Err(error)) = match self.connection.take() {
+            Some(connection) => Some(connection.close().await),
+            None => None,
+        } {
+            self.err.line(&format!("error: {}", with_causes(&error)));
+        }
     }
 
     pub(super) fn prepare(&mut self) {
@@ -192,4 +221,18 @@ pub(super) fn state_dir(flag: Option<&Path>, env: &BTreeMap<String, String>, cwd
         Some(home) => cwd.join(home).join(".local/state/wl"),
         None => PathBuf::from("/var/lib/wl"),
     }
+}
+
+/// An error's text with those of its causes, and what to do where it knows.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let part = inner.to_string();
+        if !text.contains(&part) {
+            text = format!("{text}: {part}");
+        }
+        source = inner.source();
+    }
+    text
 }

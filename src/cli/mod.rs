@@ -2,15 +2,19 @@
 
 mod api_resources;
 mod api_versions;
+mod apply;
 mod complete;
 mod completion;
 mod context;
+mod declare;
 pub mod diagnose;
 mod error;
 mod exit;
 mod flags;
 mod get;
 pub mod input;
+mod lint;
+mod plan;
 pub mod print;
 pub mod resources;
 mod terminal;
@@ -18,6 +22,7 @@ mod url;
 mod usage;
 mod version;
 pub mod wait;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -70,9 +75,13 @@ macro_rules! commands {
 commands! {
     ApiResources(api_resources::ApiResources),
     ApiVersions(api_versions::ApiVersions),
+    Apply(apply::Apply),
     Completion(completion::Completion),
     Get(get::Get),
+    Lint(lint::Lint),
+    Plan(plan::Plan),
     Version(version::Version),
+    Watch(watch::Watch),
 }
 
 /// The tree of commands and flags, with pflag's rules for values.
@@ -110,6 +119,7 @@ pub async fn run_with(world: World) -> Exit {
         },
         Err(exit) => exit,
     };
+    ctx.close().await;
     if ctx.finish() { exit } else { Exit::BrokenPipe }
 }
 

@@ -4,9 +4,11 @@
 //! after the step is committed it is asked again. What it answers when nothing is to be done is an
 //! empty decision. Time comes in as `now`; what has to happen later goes out as `wake_at`.
 
+mod accounts;
 mod conditions;
 mod decision;
 mod deployment;
+mod garbage;
 mod names;
 mod ownership;
 mod pods;
@@ -109,5 +111,18 @@ pub fn all() -> Vec<Box<dyn Controller>> {
         Box::new(deployment::DeploymentController),
         Box::new(replicaset::ReplicaSetController::new(replicaset::Flavor::ReplicaSet)),
         Box::new(replicaset::ReplicaSetController::new(replicaset::Flavor::ReplicationController)),
+        Box::new(garbage::GarbageCollector),
     ]
+}
+
+/// What makes the accounts of every namespace; the API server's own side, so not one of [`all`].
+pub fn accounts() -> Box<dyn Controller> {
+    Box::new(accounts::Accounts)
+}
+
+/// Everything that acts on objects in a running server.
+pub fn of_a_server() -> Vec<Box<dyn Controller>> {
+    let mut all = all();
+    all.push(accounts());
+    all
 }

@@ -3,7 +3,6 @@
 //! [`Engine::run`] joins the store, the controllers, the scheduler and the node agent until it is told
 //! to stop. All tasks live in one set: when one ends that should not, the engine ends with it.
 
-mod accounts;
 pub mod clock;
 mod controllers;
 mod events;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
-use super::accounts::Accounts;
 use super::clock::{self, Clock};
 use super::controllers::{self, Inbox};
 use super::events::Recorder;
@@ -104,7 +103,7 @@ impl<R: Runtime> Engine<R> {
         let scheduler = Arc::new(Notify::new());
         let (news, received) = mpsc::unbounded_channel();
         let mut all = std::mem::take(&mut self.controllers);
-        all.push(Box::new(Accounts));
+        all.push(crate::controllers::accounts());
         let all = Arc::new(if self.options.controllers { all } else { Vec::new() });
         tasks.spawn(dispatch(self.store.clone(), all.clone(), inbox.clone(), scheduler.clone(), news.clone()));
         if self.options.controllers {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::api::{Gvk, Json, Key, Object, Random, Resource, Status, schema::Schema};
+use crate::api::{GroupResource, Gvk, Json, Key, Object, Random, Resource, Status, schema::Schema};
 use crate::controllers::{Context, Controller, Propagation, Write};
 use crate::registry::{self, Answer, Body, Env, Options, PatchKind, Request, Settings, User, Verb};
 use crate::state::{Change, State};
@@ -19,7 +19,6 @@ const MOST_WRITES: usize = 2_000_000;
 pub struct Fork<'a> {
     pub state: State,
     pub now: Timestamp,
-    pub(super) machine: &'a Machine,
     controllers: &'a [Box<dyn Controller>],
     settings: &'a Settings,
     random: SplitMix,
@@ -28,13 +27,6 @@ pub struct Fork<'a> {
     timers: BTreeMap<Timestamp, BTreeSet<(usize, Key)>>,
     history: Vec<Change>,
     writes: usize,
-}
-
-/// What the plan knows of the machine: a snapshot, looked at and never asked again.
-#[derive(Clone, Debug, Default)]
-pub struct Machine {
-    /// Images that are here already, by full name. `None`: not looked.
-    pub images: Option<BTreeSet<String>>,
 }
 
 /// Why a fork did not come to rest.
@@ -53,14 +45,12 @@ impl<'a> Fork<'a> {
         state: State,
         controllers: &'a [Box<dyn Controller>],
         settings: &'a Settings,
-        machine: &'a Machine,
         now: Timestamp,
     ) -> Self {
         let seed = state.revision();
-        Fork {
+        let mut fork = Fork {
             state,
             now,
-            machine,
             controllers,
             settings,
             random: SplitMix(seed),
@@ -69,7 +59,24 @@ impl<'a> Fork<'a> {
             timers: BTreeMap::new(),
             history: Vec::new(),
             writes: 0,
+        };
+        fork.look_at_namespaces();
+        fork
+    }
+
+    /// What every namespace holds is made where a server that has just begun lacks it.
+    fn look_at_namespaces(&mut self) {
+        let namespaces: Vec<Key> = self
+            .state
+            .all(&GroupResource::new("", "namespaces"))
+            .map(|namespace| Key::new(GroupResource::new("", "namespaces"), "", namespace.name()))
+            .collect();
+        for (index, key) in namespaces.iter().flat_map(|key| (0..self.controllers.len()).map(move |i| (i, key))) {
+            if self.controllers[index].name() == "serviceaccount-controller" {
+                self.look(index, key);
+            }
         }
+        self.history.clear();
     }
 
     /// What has changed since the fork was made, oldest first.

@@ -9,5 +9,5 @@ pub mod readers;
 pub mod render;
 pub mod summary;
 
-pub use fork::{Fork, Machine, Rest};
+pub use fork::{Fork, Rest};
 pub use summary::{Inputs, Intent, ObjectPlan, Plan, Verdict, make};

@@ -11,7 +11,7 @@ use crate::registry::{Body, Options, Request, Settings, Verb};
 use crate::state::State;
 
 use super::changes::{FieldChange, changes};
-use super::fork::{Fork, Machine, Rest, on_key};
+use super::fork::{Fork, Rest, on_key};
 use super::moves::{Moves, moves};
 use super::pretend::Reference;
 use super::readers::{Reader, label, readers};
@@ -78,7 +78,6 @@ pub struct Inputs<'a> {
     pub state: &'a State,
     pub controllers: &'a [Box<dyn Controller>],
     pub settings: &'a Settings,
-    pub machine: &'a Machine,
     pub now: Timestamp,
     /// Objects that are no longer wanted.
     pub prune: Vec<Key>,
@@ -88,7 +87,7 @@ pub struct Inputs<'a> {
 
 /// Makes the plan. Nothing outside is touched.
 pub fn make(intents: &[Intent], inputs: &Inputs<'_>) -> Plan {
-    let mut fork = Fork::new(inputs.state.clone(), inputs.controllers, inputs.settings, inputs.machine, inputs.now);
+    let mut fork = Fork::new(inputs.state.clone(), inputs.controllers, inputs.settings, inputs.now);
     let mut objects = Vec::with_capacity(intents.len());
     let mut warnings = Vec::new();
     for intent in intents {

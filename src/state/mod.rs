@@ -93,6 +93,11 @@ impl State {
         self.get(self.uids.get(uid)?)
     }
 
+    /// Where the object that has this uid is kept.
+    pub fn key_with_uid(&self, uid: &str) -> Option<&Key> {
+        self.uids.get(uid)
+    }
+
     /// The objects of a resource in one namespace that no controller owns, by name.
     pub fn uncontrolled<'a>(
         &'a self,
@@ -107,6 +112,11 @@ impl State {
             .flat_map(move |set| set.range(from.clone()..))
             .take_while(move |(ns, _)| ns.as_ref() == namespace)
             .filter_map(move |at| objects?.get(at))
+    }
+
+    /// Where what names `uid` as an owner is kept, in order.
+    pub fn keys_owned_by(&self, uid: &str) -> impl Iterator<Item = &Key> {
+        self.owned.get(uid).into_iter().flatten()
     }
 
     /// Keeps an object (new or changed) under a new revision, which becomes its `resourceVersion`.

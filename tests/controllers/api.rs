@@ -22,7 +22,8 @@ impl Random for Dice {
 
 pub fn resource_of(kind: &str) -> GroupResource {
     let schema = Schema::get();
-    let found = schema.resources.iter().find(|r| r.kind == kind && !r.version.contains("beta") && r.group != "events.k8s.io");
+    let found =
+        schema.resources.iter().find(|r| r.kind == kind && !r.version.contains("beta") && r.group != "events.k8s.io");
     let found = found.unwrap_or_else(|| panic!("no resource of kind {kind}"));
     GroupResource::new(&found.group, &found.resource)
 }
@@ -68,7 +69,10 @@ impl Api {
         }
         let namespace = Key::new(resource_of("Namespace"), "", object.namespace());
         if self.state.get(&namespace).is_some_and(|ns| ns.is_deleting()) {
-            let text = format!("unable to create new content in namespace {} because it is being terminated", object.namespace());
+            let text = format!(
+                "unable to create new content in namespace {} because it is being terminated",
+                object.namespace()
+            );
             let status = Status::new(403, "Forbidden", text);
             return Err(status.with_details(json!({"causes": [{"reason": "NamespaceTerminating"}]})));
         }
@@ -126,7 +130,11 @@ impl Api {
         if before.at("/spec") != after.at("/spec") && before.at("/metadata/generation").is_some() {
             after.metadata_mut().insert("generation".into(), json!(before.generation() + 1));
         }
-        if after.is_deleting() && after.finalizers().next().is_none() && !waits_for_kubelet(&after) && !is_kept_namespace(&after) {
+        if after.is_deleting()
+            && after.finalizers().next().is_none()
+            && !waits_for_kubelet(&after)
+            && !is_kept_namespace(&after)
+        {
             self.state.remove(&key);
             return Ok(Done { before: Some(before), after: None });
         }
@@ -192,7 +200,8 @@ impl Api {
 }
 
 fn is_kept_namespace(object: &Object) -> bool {
-    object.kind() == "Namespace" && object.at("/spec/finalizers").and_then(Json::as_array).is_some_and(|f| !f.is_empty())
+    object.kind() == "Namespace"
+        && object.at("/spec/finalizers").and_then(Json::as_array).is_some_and(|f| !f.is_empty())
 }
 
 fn waits_for_kubelet(object: &Object) -> bool {
@@ -208,7 +217,8 @@ fn grace_of(pod: &Object, asked: Option<i64>) -> i64 {
 }
 
 fn default_propagation(object: &Object) -> Option<Propagation> {
-    let orphans = (object.kind() == "Job" && object.api_version() == "batch/v1") || object.kind() == "ReplicationController";
+    let orphans =
+        (object.kind() == "Job" && object.api_version() == "batch/v1") || object.kind() == "ReplicationController";
     orphans.then_some(Propagation::Orphan)
 }
 
@@ -231,8 +241,15 @@ fn set_finalizers(object: &mut Object, propagation: Option<Propagation>) {
 fn has_generation(kind: &str) -> bool {
     matches!(
         kind,
-        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" | "CronJob" | "ReplicationController"
-            | "PodDisruptionBudget" | "EndpointSlice"
+        "Deployment"
+            | "ReplicaSet"
+            | "StatefulSet"
+            | "DaemonSet"
+            | "Job"
+            | "CronJob"
+            | "ReplicationController"
+            | "PodDisruptionBudget"
+            | "EndpointSlice"
     )
 }
 
@@ -244,12 +261,16 @@ fn fill_defaults(object: &mut Object) {
     let status = match kind.as_str() {
         "ReplicaSet" | "ReplicationController" => json!({"replicas": 0}),
         "StatefulSet" => json!({"replicas": 0, "availableReplicas": 0}),
-        "DaemonSet" => json!({"currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0}),
+        "DaemonSet" => {
+            json!({"currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0})
+        }
         "Pod" | "PersistentVolumeClaim" | "PersistentVolume" => json!({"phase": "Pending"}),
         "Namespace" => json!({"phase": "Active"}),
         _ => json!({}),
     };
-    if has_generation(&kind) && kind != "EndpointSlice" || matches!(kind.as_str(), "Pod" | "PersistentVolumeClaim" | "PersistentVolume" | "Namespace") {
+    if has_generation(&kind) && kind != "EndpointSlice"
+        || matches!(kind.as_str(), "Pod" | "PersistentVolumeClaim" | "PersistentVolume" | "Namespace")
+    {
         tree["status"] = status;
     }
     match kind.as_str() {

@@ -199,11 +199,14 @@ impl Cluster {
                 ("status", json!({"status": after["status"], "metadata_change": change}))
             }
             Write::Update { .. } | Write::Patch { .. } => {
-                let mut change = difference(&before.clone().unwrap(), &after.clone().unwrap_or_else(|| {
-                    let mut gone = before.clone().unwrap();
-                    gone["metadata"].as_object_mut().unwrap().remove("finalizers");
-                    gone
-                }));
+                let mut change = difference(
+                    &before.clone().unwrap(),
+                    &after.clone().unwrap_or_else(|| {
+                        let mut gone = before.clone().unwrap();
+                        gone["metadata"].as_object_mut().unwrap().remove("finalizers");
+                        gone
+                    }),
+                );
                 if let Some(metadata) = change.get_mut("metadata").and_then(Json::as_object_mut) {
                     metadata.remove("generation");
                 }
@@ -377,12 +380,19 @@ impl Cluster {
             .in_namespace(&resource_of("PodDisruptionBudget"), pod.namespace())
             .map(|b| b.as_ref().clone())
             .filter(|b| {
-                b.at("/spec/selector/matchLabels").and_then(Json::as_object).into_iter().flatten()
+                b.at("/spec/selector/matchLabels")
+                    .and_then(Json::as_object)
+                    .into_iter()
+                    .flatten()
                     .all(|(k, v)| pod.at("/metadata/labels").and_then(|l| l.get(k)) == Some(v))
             })
             .collect();
         for mut budget in budgets {
-            let ready = pod.at("/status/conditions").and_then(Json::as_array).into_iter().flatten()
+            let ready = pod
+                .at("/status/conditions")
+                .and_then(Json::as_array)
+                .into_iter()
+                .flatten()
                 .any(|c| c["type"] == "Ready" && c["status"] == "True");
             let healthy = budget.i64_at("/status/currentHealthy").unwrap_or(0);
             let enough = healthy >= budget.i64_at("/status/desiredHealthy").unwrap_or(0) && healthy > 0;

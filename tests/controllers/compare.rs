@@ -145,7 +145,14 @@ fn recorded_steps(case: &Json) -> Vec<Step> {
             other => (other, Json::Null),
         };
         let at = entry["at"].as_f64().unwrap();
-        steps.push(Step { by: text(&entry, "by"), kind: text(&entry, "kind"), verb: verb.into(), name: text(&entry, "name"), body, at });
+        steps.push(Step {
+            by: text(&entry, "by"),
+            kind: text(&entry, "kind"),
+            verb: verb.into(),
+            name: text(&entry, "name"),
+            body,
+            at,
+        });
     }
     steps
 }
@@ -171,7 +178,13 @@ fn by_controller(steps: Vec<Step>, group: &str, status: bool) -> Vec<((String, S
         if group != "namespace" && matches!(step.by.as_str(), "root-ca-cert-publisher" | "ttl-controller") {
             continue;
         }
-        let owner = if status { step.name.clone() } else if step.kind == "Pod" { step.name.split("<p>").next().unwrap().to_owned() } else { String::new() };
+        let owner = if status {
+            step.name.clone()
+        } else if step.kind == "Pod" {
+            step.name.split("<p>").next().unwrap().to_owned()
+        } else {
+            String::new()
+        };
         let key = (step.by.clone(), step.kind.clone(), owner);
         match groups.iter_mut().find(|(k, _)| *k == key) {
             Some((_, list)) => list.push(step),
@@ -259,9 +272,7 @@ fn out_of_order<'a>(steps: &'a [Step], all: &[Step]) -> Option<&'a Step> {
 
 fn differing_events(case: &Json, cluster: &Cluster) -> Option<String> {
     let group = text(case, "group");
-    let pick = |e: &Json| {
-        json!([e["by"], e["reason"], e["type"], e["object"], e["message"]])
-    };
+    let pick = |e: &Json| json!([e["by"], e["reason"], e["type"], e["object"], e["message"]]);
     let expected = case["events"].as_array().unwrap().iter().map(unnumbered).map(|e| pick(&e));
     let actual = cluster.events.iter().map(|e| cluster.names.shown(e)).map(|e| pick(&e));
     let counts = |e: &Json| group == "namespace" || !e[3].as_str().unwrap().starts_with("Node/");

@@ -86,7 +86,8 @@ impl Kubelet {
             self.meet(pod);
             self.plan(now + seconds(0.01), &uid, key, Step::Bind);
         }
-        if pod.is_deleting() && self.dying.insert(uid.clone()) && !pod.str_at("/spec/nodeName").unwrap_or("").is_empty() {
+        if pod.is_deleting() && self.dying.insert(uid.clone()) && !pod.str_at("/spec/nodeName").unwrap_or("").is_empty()
+        {
             let ended = matches!(pod.str_at("/status/phase"), Some("Succeeded" | "Failed"));
             self.due.retain(|_, (other, _, step)| other != &uid || (ended && *step == Step::Bind));
             if !ended && let Some(grace) = self.life_of(&uid, "grace", 0.5) {

@@ -52,7 +52,12 @@ fn replay(group: &str, floors: [usize; 4]) {
     );
     if only.is_none() {
         for at in 0..4 {
-            assert!(share(agreed[at]) >= floors[at], "{group}: {} % agree, {} % are required", share(agreed[at]), floors[at]);
+            assert!(
+                share(agreed[at]) >= floors[at],
+                "{group}: {} % agree, {} % are required",
+                share(agreed[at]),
+                floors[at]
+            );
         }
     }
 }

@@ -203,7 +203,8 @@ fn pod_status(status: &Json) -> Json {
     let mut conditions = Map::new();
     for c in status.get("conditions").and_then(Json::as_array).into_iter().flatten() {
         let reason = c.get("reason").and_then(Json::as_str).map(|r| format!(":{r}")).unwrap_or_default();
-        conditions.insert(c["type"].as_str().unwrap().into(), json!(format!("{}{reason}", c["status"].as_str().unwrap())));
+        conditions
+            .insert(c["type"].as_str().unwrap().into(), json!(format!("{}{reason}", c["status"].as_str().unwrap())));
     }
     if !conditions.is_empty() {
         out.insert("conditions".into(), Json::Object(conditions));

@@ -54,7 +54,11 @@ fn play(cluster: &mut Cluster, step: &Json, inputs: &mut [Option<&Json>]) {
         println!("  no such thing here: {recorded_name}");
         return;
     };
-    let namespace = if matches!(kind.as_str(), "Node" | "Namespace" | "PersistentVolume") { "" } else { &*cluster.namespace.clone() };
+    let namespace = if matches!(kind.as_str(), "Node" | "Namespace" | "PersistentVolume") {
+        ""
+    } else {
+        &*cluster.namespace.clone()
+    };
     let key = Key::new(resource_of(&kind), namespace, &name);
     if std::env::var("WL_CASE").is_ok() {
         println!("  {:.1}: {} {kind} {name}", cluster.elapsed(), text(step, "do"));

@@ -213,19 +213,8 @@ fn address(before: Option<char>, text: &str) -> Match {
 /// The text at level *exact*. `mutates`: service addresses are the server's choice.
 pub fn exact(text: &str, cwd: &str, mutates: bool) -> String {
     let mut text = if cwd.is_empty() { text.to_owned() } else { text.replace(cwd, "<cwd>") };
-    let patterns: &[fn(Option<char>, &str) -> Match] = &[
-        uid,
-        time,
-        long_time,
-        version,
-        described_version,
-        diff_folder,
-        diff_head,
-        token,
-        program,
-        log_head,
-        server,
-    ];
+    let patterns: &[fn(Option<char>, &str) -> Match] =
+        &[uid, time, long_time, version, described_version, diff_folder, diff_head, token, program, log_head, server];
     for pattern in patterns {
         text = rewrite(&text, pattern);
     }

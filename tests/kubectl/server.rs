@@ -52,9 +52,12 @@ fn place(gvk: &Gvk, objects: &[Value]) -> (GroupResource, String) {
         return (resource.group_resource(), resource.version.clone());
     }
     let definition = objects.iter().find(|o| {
-        o["kind"] == "CustomResourceDefinition" && o["spec"]["group"] == *gvk.group && o["spec"]["names"]["kind"] == *gvk.kind
+        o["kind"] == "CustomResourceDefinition"
+            && o["spec"]["group"] == *gvk.group
+            && o["spec"]["names"]["kind"] == *gvk.kind
     });
-    let plural = definition.unwrap_or_else(|| panic!("no definition of {gvk:?}"))["spec"]["names"]["plural"].as_str().unwrap();
+    let plural =
+        definition.unwrap_or_else(|| panic!("no definition of {gvk:?}"))["spec"]["names"]["plural"].as_str().unwrap();
     (GroupResource::new(&gvk.group, plural), gvk.version.clone())
 }
 

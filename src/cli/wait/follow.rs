@@ -12,7 +12,7 @@ use super::report::Progress as Report;
 use super::settle::{Progress, progress};
 use super::trouble::{Trouble, troubles};
 use crate::api::{Json, Object};
-use crate::cli::input::Target;
+use crate::cli::declare::Target;
 use crate::cli::{CliError, Context};
 use crate::client::{Ask, Client, Found, WatchEvent};
 

@@ -81,6 +81,8 @@ async fn inside(state_dir: &Path, flags: &WatchFlags, purpose: Purpose) -> Resul
         flags.no_controllers = true;
     }
     let held = Held::take(state_dir, &flags).await?;
+    // The first request may come before the engine has begun.
+    held.bootstrap().await?;
     let server = held.server();
     let (stop, told) = tokio::sync::watch::channel(false);
     let running = tokio::spawn(held.run(told));

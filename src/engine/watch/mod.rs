@@ -95,8 +95,13 @@ impl Held {
         Ok(Held { state_dir: state_dir.to_owned(), flags: flags.clone(), store, podman, options })
     }
 
+    /// Makes what every server holds from the start.
+    pub(crate) async fn bootstrap(&self) -> Result<(), WatchError> {
+        Ok(self.store.bootstrap().await.map_err(EngineError::Bootstrap)?)
+    }
+
     pub(crate) fn server(&self) -> Server {
-        let server = Server::new(self.store.clone());
+        let server = Server::new(self.store.clone()).with_controllers(!self.flags.no_controllers);
         match &self.podman {
             Some(podman) => server.with_streams(Arc::new(NodeStreams::new(podman.clone()))),
             None => server,
@@ -113,7 +118,7 @@ impl Held {
     pub(crate) async fn run(self, stop: tokio::sync::watch::Receiver<bool>) -> Result<(), WatchError> {
         let mut sockets = vec![socket(&self.state_dir)];
         sockets.extend(self.flags.sockets()?);
-        self.store.bootstrap().await.map_err(EngineError::Bootstrap)?;
+        self.bootstrap().await?;
         let mut tasks: JoinSet<Result<(), WatchError>> = JoinSet::new();
         for path in sockets {
             let (server, stop) = (self.server(), stop.clone());

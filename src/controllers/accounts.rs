@@ -3,8 +3,8 @@
 
 use serde_json::json;
 
+use super::{Context, Controller, Decision, Write};
 use crate::api::{GroupResource, Key, Object};
-use crate::controllers::{Context, Controller, Decision, Write};
 use crate::state::{Change, State};
 
 /// Text of the ConfigMap's annotation (rootcacertpublisher/publisher.go).

@@ -1,0 +1,285 @@
+//! `wl apply`: makes the server hold what the files say, and waits until it is so.
+
+mod client_side;
+mod server_side;
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use super::declare::{self, Target, Validate};
+use super::diagnose;
+use super::input::Files;
+use super::wait::{Ended, Outcome, Progress, Style, until_settled};
+use super::{CliError, CliResult, Context, Exit};
+use crate::api::Json;
+use crate::client::{Ask, Client};
+use crate::engine::watch::WatchFlags;
+use crate::manifest::Problem;
+
+/// Requests in flight.
+const IN_FLIGHT: usize = 8;
+
+/// Apply manifests, and wait until everything in them has settled
+#[derive(clap::Args)]
+pub struct Apply {
+    #[command(flatten)]
+    files: Files,
+    /// Server-side apply as kubectl does it, conflicts included; `=false`: kubectl's client-side apply
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_parser = super::flags::boolean_value)]
+    server_side: Option<bool>,
+    /// Take fields over that others manage
+    #[arg(long)]
+    force_conflicts: bool,
+    /// Who manages the fields
+    #[arg(long, default_value = "wl", hide_default_value = true)]
+    field_manager: String,
+    /// none, server or client: show what would be done
+    #[arg(long, num_args = 0..=1, default_value = "none", default_missing_value = "unchanged", require_equals = true, hide_default_value = true)]
+    dry_run: String,
+    /// Unknown and doubled fields: strict, warn or ignore
+    #[arg(long, num_args = 0..=1, default_value = "strict", default_missing_value = "strict", require_equals = true, hide_default_value = true)]
+    validate: String,
+    /// Only objects with these labels
+    #[arg(short = 'l', long)]
+    selector: Option<String>,
+    /// Only if the plan is still this one
+    #[arg(long, value_name = "ID")]
+    plan: Option<String>,
+    /// Delete and make again what cannot be changed in place
+    #[arg(long)]
+    replace: bool,
+    /// Wait until everything has settled
+    #[arg(long, num_args = 0..=1, default_value = "true", default_missing_value = "true", require_equals = true, value_parser = super::flags::boolean_value, hide_default_value = true)]
+    wait: bool,
+    /// How long to wait at most (0: for ever)
+    #[arg(long, default_value = "15m", value_parser = super::flags::timeout)]
+    timeout: Duration,
+    /// How to tell progress
+    #[arg(long, value_enum, default_value_t)]
+    progress: Style,
+    #[command(flatten)]
+    print: super::print::flags::PrintFlags,
+    #[command(flatten)]
+    watch: WatchFlags,
+}
+
+/// What became of one object.
+#[derive(Clone, Debug)]
+pub(super) struct Applied {
+    /// `created`, `configured`, `unchanged`, `serverside-applied`.
+    pub word: &'static str,
+    pub object: Json,
+    pub warnings: Vec<String>,
+}
+
+impl Apply {
+    pub async fn run(&self, ctx: &mut Context) -> CliResult {
+        self.check()?;
+        let validate = Validate::parse(&self.validate).map_err(CliError::message)?;
+        ctx.watch_flags = self.watch.clone();
+        let (documents, mut problems) = declare::documents(ctx, &self.files, validate).await?;
+        if documents.is_empty() && problems.is_empty() {
+            return Err(CliError::message("no objects passed to apply"));
+        }
+        let client = if self.is_dry() { ctx.client().await? } else { ctx.client_to_change().await? };
+        let discovery = client.discovery().await?;
+        let mut targets = declare::targets(ctx, &discovery, &documents, &mut problems);
+        if let Some(selector) = &self.selector {
+            let selector = crate::api::selector::LabelSelector::parse(selector).map_err(CliError::message)?;
+            targets.retain(|t| selector.matches_map(t.tree.pointer("/metadata/labels")));
+            if targets.is_empty() && problems.is_empty() {
+                return Err(CliError::message("no objects passed to apply"));
+            }
+        }
+        if let Some(id) = &self.plan {
+            self.check_plan(ctx, &client, &targets, id, &problems).await?;
+        }
+        problems.extend(self.rehearse(&client, &targets, validate).await?);
+        if !problems.is_empty() {
+            return Err(declare::fail(ctx, &problems, "nothing was applied"));
+        }
+        let format = self.print.format(&ctx.cwd, super::print::flags::Offer::Change)?;
+        let settled = self.carry_out(ctx, &client, &targets, validate, format.is_none()).await?;
+        if let Some(format) = format {
+            let objects: Vec<Json> = settled.iter().map(|a| a.object.clone()).collect();
+            let tree = match objects.as_slice() {
+                [one] => one.clone(),
+                many => serde_json::json!({"apiVersion": "v1", "kind": "List", "items": many, "metadata": {}}),
+            };
+            let (text, result) = format.render(&tree, true);
+            ctx.out.text(&text);
+            result?;
+        }
+        if self.is_dry() || !self.wait || !runs_controllers(&client).await {
+            return Ok(Exit::Success);
+        }
+        ctx.out.flush();
+        let mut report = Progress::new(ctx, self.progress);
+        let outcome = until_settled(ctx, &client, &targets, self.timeout, &mut report).await?;
+        Ok(verdict(ctx, &outcome))
+    }
+
+    fn is_dry(&self) -> bool {
+        self.dry_run != "none"
+    }
+
+    fn client_side(&self) -> bool {
+        self.server_side == Some(false)
+    }
+
+    fn check(&self) -> Result<(), CliError> {
+        if self.files.is_empty() {
+            return Err(CliError::message("must specify one of -f and -k"));
+        }
+        if !matches!(self.dry_run.as_str(), "none" | "server" | "client") {
+            let text = format!("Invalid dry-run value ({}). Must be \"none\", \"server\", or \"client\".", self.dry_run);
+            return Err(CliError::message(text));
+        }
+        if self.dry_run == "client" && self.server_side == Some(true) {
+            return Err(CliError::message(
+                "--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)",
+            ));
+        }
+        if self.force_conflicts && self.server_side != Some(true) {
+            return Err(CliError::message("--force-conflicts only works with --server-side"));
+        }
+        Ok(())
+    }
+
+    async fn check_plan(
+        &self,
+        ctx: &mut Context,
+        client: &Client,
+        targets: &[Target],
+        id: &str,
+        problems: &[Problem],
+    ) -> Result<(), CliError> {
+        if !problems.is_empty() {
+            return Ok(());
+        }
+        let plan = super::plan::make(ctx, client, targets, self.replace).await?;
+        if plan.id == id {
+            return Ok(());
+        }
+        ctx.err.line(&format!("error: the plan is stale: it was {id}, and now it is {}", plan.id));
+        ctx.err.line("Look at the new one with wl plan, then apply that.");
+        Err(CliError::Silent(Exit::StalePlan))
+    }
+
+    /// Asks the server about every object without changing anything; all refusals as problems.
+    async fn rehearse(&self, client: &Client, targets: &[Target], validate: Validate) -> Result<Vec<Problem>, CliError> {
+        let namespaces: Vec<&str> =
+            targets.iter().filter(|t| t.found.kind == "Namespace").map(|t| t.name.as_str()).collect();
+        let asked = futures_util::stream::iter(targets)
+            .map(|target| async move { (target, server_side::dry_run(client, target, self, validate).await) })
+            .buffered(IN_FLIGHT)
+            .collect::<Vec<_>>()
+            .await;
+        let mut problems = Vec::new();
+        for (target, result) in asked {
+            let Err(error) = result else { continue };
+            let Some(status) = error.status().cloned() else { return Err(error) };
+            let comes = status.code == 404 && namespaces.contains(&target.namespace.as_str());
+            let again = self.replace && crate::plan::summary::is_immutable(&status);
+            if !comes && !again {
+                problems.extend(diagnose::refusal(&target.document, &status));
+            }
+        }
+        Ok(problems)
+    }
+
+    /// Applies one after the other, printing what became of each. Stops at the first that is refused after all.
+    async fn carry_out(
+        &self,
+        ctx: &mut Context,
+        client: &Client,
+        targets: &[Target],
+        validate: Validate,
+        print: bool,
+    ) -> Result<Vec<Applied>, CliError> {
+        let (first, rest): (Vec<&Target>, Vec<&Target>) =
+            targets.iter().partition(|t| matches!(t.found.kind.as_str(), "Namespace" | "CustomResourceDefinition"));
+        let mut done = Vec::new();
+        for (batch, in_flight) in [(first, 1), (rest, IN_FLIGHT)] {
+            let mut running = futures_util::stream::iter(batch)
+                .map(|target| async move { (target, self.one(client, target, validate).await) })
+                .buffered(in_flight);
+            while let Some((target, result)) = running.next().await {
+                let applied = match result {
+                    Ok(applied) => applied,
+                    Err(error) => return Err(self.halfway(ctx, error, target, done.len(), targets.len())),
+                };
+                ctx.warn_all(&applied.warnings);
+                if print {
+                    let suffix = match self.dry_run.as_str() {
+                        "server" => " (server dry run)",
+                        "client" => " (dry run)",
+                        _ => "",
+                    };
+                    ctx.out.line(&format!("{} {}{suffix}", target.label(), applied.word));
+                }
+                done.push(applied);
+                crate::engine::failpoint("apply: between objects");
+            }
+        }
+        Ok(done)
+    }
+
+    fn halfway(&self, ctx: &mut Context, error: CliError, target: &Target, done: usize, all: usize) -> CliError {
+        if self.server_side == Some(true) {
+            if let Some(text) = error.status().filter(|s| s.reason == "Conflict").map(server_side::conflict_text) {
+                return CliError::Verbatim(text);
+            }
+        }
+        if done > 0 {
+            ctx.err.line(&format!("{done} of {all} objects were applied before this one was refused:"));
+        }
+        error.at("applying", &target.document.place_of("metadata.name"))
+    }
+
+    async fn one(&self, client: &Client, target: &Target, validate: Validate) -> Result<Applied, CliError> {
+        if self.client_side() {
+            return client_side::apply(client, target, self, validate).await;
+        }
+        match server_side::apply(client, target, self, validate).await {
+            Err(error) if self.replace && error.status().is_some_and(crate::plan::summary::is_immutable) => {
+                server_side::delete_and_wait(client, target).await?;
+                server_side::apply(client, target, self, validate).await
+            }
+            other => other,
+        }
+    }
+}
+
+/// Whether anything acts on what is applied: without controllers waiting would never end.
+async fn runs_controllers(client: &Client) -> bool {
+    client.send(Ask::get("/readyz/controllers")).await.is_ok()
+}
+
+/// Tells what failed and why, and which exit code that is.
+pub(super) fn verdict(ctx: &mut Context, outcome: &Outcome) -> Exit {
+    let (mut failed, mut timed_out) = (false, false);
+    for (label, ended) in &outcome.ended {
+        match ended {
+            Ended::Settled => {}
+            Ended::Failed(why) => {
+                failed = true;
+                ctx.err.line(&format!("error: {label} failed: {why}"));
+            }
+            Ended::TimedOut(missing) => {
+                timed_out = true;
+                ctx.err.line(&format!("error: time is over for {label}: {missing}"));
+            }
+        }
+    }
+    if outcome.job_failed {
+        Exit::JobFailed
+    } else if failed {
+        Exit::RolloutFailed
+    } else if timed_out {
+        Exit::TimedOut
+    } else {
+        Exit::Success
+    }
+}

@@ -1,0 +1,164 @@
+//! Server-side apply of one object.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::{Applied, Apply};
+use crate::api::{Json, Status};
+use crate::cli::CliError;
+use crate::cli::declare::{Target, Validate};
+use crate::client::{Ask, Client, ClientError};
+
+const APPLY: &str = "application/apply-patch+yaml";
+/// The manager of kubectl's client-side apply, whose fields an apply takes over.
+const CLIENT_SIDE: &str = "kubectl-client-side-apply";
+
+fn ask(target: &Target, args: &Apply, validate: Validate, dry: bool, force: bool) -> Ask {
+    let mut ask = Ask::new(http::Method::PATCH, target.path())
+        .query("fieldManager", args.field_manager.clone())
+        .query("fieldValidation", validate.parameter());
+    if force {
+        ask = ask.query("force", "true");
+    }
+    if dry {
+        ask = ask.query("dryRun", "All");
+    }
+    ask.bytes(APPLY, Bytes::from(target.tree.to_string()))
+}
+
+fn is_conflict(error: &ClientError) -> bool {
+    error.status().is_some_and(|s| s.code == 409 && s.message.starts_with("Apply failed with"))
+}
+
+/// What the server would make of the object; conflicts count only where they would be one in earnest.
+pub async fn dry_run(client: &Client, target: &Target, args: &Apply, validate: Validate) -> Result<Json, CliError> {
+    let force = args.force_conflicts || args.server_side != Some(true);
+    let answer = client.send(ask(target, args, validate, true, force)).await;
+    match answer {
+        Ok(answer) => Ok(answer.json()?),
+        // In earnest the same conflict may be gone: fields of client-side apply are taken over first.
+        Err(error) if is_conflict(&error) => Ok(Json::Null),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Applies. Unless kubectl's way was asked for, fields that others manage are taken over, and said so.
+pub async fn apply(client: &Client, target: &Target, args: &Apply, validate: Validate) -> Result<Applied, CliError> {
+    let before = match client.get(&target.path()).await {
+        Ok(object) => Some(object),
+        Err(error) if error.is_not_found() => None,
+        Err(error) => return Err(error.into()),
+    };
+    let dry = args.is_dry();
+    let mut warnings = Vec::new();
+    if let Some(before) = before.as_ref().filter(|_| !dry) {
+        take_over(client, target, before, &args.field_manager).await?;
+    }
+    let kubectl = args.server_side == Some(true);
+    let first = client.send(ask(target, args, validate, dry, args.force_conflicts)).await;
+    let answer = match first {
+        Err(error) if is_conflict(&error) && !kubectl => {
+            if let Some(status) = error.status() {
+                warnings.push(taken(target, status));
+            }
+            client.send(ask(target, args, validate, dry, true)).await?
+        }
+        other => other?,
+    };
+    warnings.extend(answer.warnings.clone());
+    let object = answer.json()?;
+    let word = match &before {
+        _ if kubectl => "serverside-applied",
+        None => "created",
+        Some(before) if same(before, &object) => "unchanged",
+        Some(_) => "configured",
+    };
+    Ok(Applied { word, object, warnings })
+}
+
+/// `deployment.apps/web: spec.replicas was managed by wl (scale) and is now as in the file`.
+fn taken(target: &Target, status: &Status) -> String {
+    let causes = status.details.as_ref().and_then(|d| d.get("causes")).and_then(Json::as_array);
+    let text = |cause: &Json, key: &str| cause.get(key).and_then(Json::as_str).unwrap_or("").to_owned();
+    let parts: Vec<String> = causes
+        .into_iter()
+        .flatten()
+        .map(|c| format!("{} ({})", text(c, "field").trim_start_matches('.'), text(c, "message")))
+        .collect();
+    format!("{}: taken over from others: {}", target.label(), parts.join(", "))
+}
+
+/// Whether two answers say the same, what the server keeps for itself left out.
+fn same(before: &Json, after: &Json) -> bool {
+    let bare = |object: &Json| {
+        let mut object = object.clone();
+        if let Some(metadata) = object.get_mut("metadata").and_then(Json::as_object_mut) {
+            for key in ["managedFields", "resourceVersion", "generation"] {
+                metadata.remove(key);
+            }
+        }
+        if let Some(map) = object.as_object_mut() {
+            map.remove("status");
+        }
+        object
+    };
+    bare(before) == bare(after)
+}
+
+/// Makes the fields of kubectl's client-side apply this manager's, so that what leaves the file leaves the object.
+/// Source: k8s.io/client-go/util/csaupgrade/upgrade.go.
+async fn take_over(client: &Client, target: &Target, before: &Json, manager: &str) -> Result<(), CliError> {
+    let Some(fields) = before.pointer("/metadata/managedFields").and_then(Json::as_array) else { return Ok(()) };
+    let text = |entry: &Json, key: &str| entry.get(key).and_then(Json::as_str).unwrap_or("").to_owned();
+    let client_side = |e: &Json| text(e, "manager") == CLIENT_SIDE && text(e, "operation") == "Update" && text(e, "subresource").is_empty();
+    let has_own = fields.iter().any(|e| text(e, "manager") == manager && text(e, "operation") == "Apply");
+    if has_own || !fields.iter().any(client_side) {
+        return Ok(());
+    }
+    let mut fields = fields.clone();
+    for entry in fields.iter_mut().filter(|e| client_side(e)) {
+        entry["manager"] = json!(manager);
+        entry["operation"] = json!("Apply");
+    }
+    let version = before.pointer("/metadata/resourceVersion").cloned().unwrap_or(Json::Null);
+    let patch = json!([
+        {"op": "replace", "path": "/metadata/managedFields", "value": fields},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
+    ]);
+    let ask = Ask::new(http::Method::PATCH, target.path())
+        .query("fieldManager", manager)
+        .bytes("application/json-patch+json", Bytes::from(patch.to_string()));
+    client.send(ask).await?;
+    Ok(())
+}
+
+/// kubectl's text about conflicts. Source: k8s.io/kubectl/pkg/cmd/apply/apply.go.
+pub fn conflict_text(status: &Status) -> String {
+    format!(
+        "error: {}\nPlease review the fields above--they currently have other managers. Here\nare the ways you can resolve this \
+         warning:\n* If you intend to manage all of these fields, please re-run the apply\n  command with the `--force-conflicts` \
+         flag.\n* If you do not intend to manage all of the fields, please edit your\n  manifest to remove references to the \
+         fields that should keep their\n  current managers.\n* You may co-own fields by updating your manifest to match the \
+         existing\n  value; in this case, you'll become the manager if the other manager(s)\n  stop managing the field \
+         (remove it from their configuration).\nSee https://kubernetes.io/docs/reference/using-api/server-side-apply/#conflicts",
+        status.message
+    )
+}
+
+/// Deletes an object that cannot be changed in place, with what it owns, and waits until it is gone.
+pub async fn delete_and_wait(client: &Client, target: &Target) -> Result<(), CliError> {
+    let body = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Foreground"});
+    match client.send(Ask::new(http::Method::DELETE, target.path()).json(&body)).await {
+        Err(error) if error.is_not_found() => return Ok(()),
+        other => other?,
+    };
+    loop {
+        match client.get(&target.path()).await {
+            Err(error) if error.is_not_found() => return Ok(()),
+            other => other?,
+        };
+        crate::engine::clock::sleep(Duration::from_millis(100)).await;
+    }
+}
