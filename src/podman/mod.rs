@@ -7,7 +7,6 @@ mod connect;
 mod container;
 mod cgroups;
 mod dirs;
-//pub mod doctor;
 mod events;
 mod exec;
 mod fault;

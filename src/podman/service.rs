@@ -12,7 +12,6 @@ use tokio::process::{Child, ChildStdin, Command};
 
 use super::cgroups;
 use super::connect::{ConnectError, greet};
-use super::locate::find_program;
 
 /// Podman has two processes where it made its user namespace just now: both must be told.
 const KEEPER: &str = r#"
@@ -190,7 +189,3 @@ pub fn lowered_limits() -> Option<String> {
     Some(format!("\"nofile={files}:{files}\", \"nproc={processes}:{processes}\""))
 }
 
-/// Whether a program that Podman needs is there.
-pub fn has_program(name: &str, path: &str) -> bool {
-    find_program(name, path).is_some()
-}

@@ -105,6 +105,9 @@ pub struct LogConfiguration {
 pub struct HealthConfig {
     #[serde(rename = "Test")]
     pub test: Vec<&'static str>,
+    /// Nanoseconds. 5.x refuses every later change of the container where this is under a second.
+    #[serde(rename = "Timeout")]
+    pub timeout: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -181,7 +184,7 @@ pub fn container(instance: &InstanceId, config: &ContainerConfig, resolved: Reso
         stop_signal,
         log_configuration: LogConfiguration { driver: "k8s-file", path: resolved.log_path, size: LOG_BYTES },
         restart_policy: "no",
-        healthconfig: HealthConfig { test: vec!["NONE"] },
+        healthconfig: HealthConfig { test: vec!["NONE"], timeout: 30_000_000_000 },
         systemd: "false",
         resource_limits: resources(&config.resources),
         oom_score_adj: config.resources.oom_score_adj,
@@ -281,7 +284,7 @@ mod tests {
             "image_volumes": [{"Source": "i", "Destination": "/i", "ReadWrite": false}],
             "stdin": false, "terminal": false, "stop_signal": 3,
             "log_configuration": {"driver": "k8s-file", "path": "/l", "size": 10_485_760},
-            "restart_policy": "no", "healthconfig": {"Test": ["NONE"]}, "systemd": "false",
+            "restart_policy": "no", "healthconfig": {"Test": ["NONE"], "Timeout": 30_000_000_000_u64}, "systemd": "false",
             "pidns": {"nsmode": "container", "value": "other"}, "ipcns": {"nsmode": "host"},
             "user": "1000:1000", "groups": ["7"], "privileged": false,
             "cap_add": ["CAP_NET_ADMIN"], "cap_drop": ["ALL"], "no_new_privileges": true,
