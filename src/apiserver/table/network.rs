@@ -1,0 +1,131 @@
+//! Rows of services and what is about them. Source: printService, printEndpoints, printEndpointSlice, printIngress.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+
+use super::view::{View, first, int, labels, list, selector, text};
+use crate::api::Json;
+
+/// So many endpoints are listed.
+const MOST: usize = 3;
+
+pub(super) fn cells(resource: &str, view: &View<'_>) -> Vec<Json> {
+    match resource {
+        "services" => service(view),
+        "endpoints" => vec![json!(endpoints(view)), view.own_age()],
+        "endpointslices" => slice(view),
+        "ingresses" => ingress(view),
+        "ingressclasses" => {
+            let parameters = view.at("/spec/parameters").map_or("<none>".to_owned(), |p| {
+                let group = Some(text(p, "/apiGroup")).filter(|g| !g.is_empty()).map(|g| format!(".{g}"));
+                format!("{}{}/{}", text(p, "/kind"), group.unwrap_or_default(), text(p, "/name"))
+            });
+            vec![json!(view.text("/spec/controller")), json!(parameters), view.own_age()]
+        }
+        "networkpolicies" => vec![json!(selector(view.at("/spec/podSelector"))), view.own_age()],
+        "servicecidrs" => {
+            let cidrs: Vec<&str> = view.list("/spec/cidrs").iter().filter_map(Json::as_str).collect();
+            vec![json!(cidrs.join(",")), view.own_age()]
+        }
+        _ => vec![view.own_age()],
+    }
+}
+
+fn joined(items: &[Json]) -> String {
+    items.iter().filter_map(Json::as_str).collect::<Vec<_>>().join(",")
+}
+
+fn service(view: &View<'_>) -> Vec<Json> {
+    let ports: Vec<String> = view
+        .list("/spec/ports")
+        .iter()
+        .map(|port| match int(port, "/nodePort") {
+            0 => format!("{}/{}", int(port, "/port"), text(port, "/protocol")),
+            node => format!("{}:{node}/{}", int(port, "/port"), text(port, "/protocol")),
+        })
+        .collect();
+    let address = view.list("/spec/clusterIPs").first().and_then(Json::as_str).unwrap_or("<none>");
+    vec![
+        json!(view.text("/spec/type")),
+        json!(address),
+        json!(external(view)),
+        json!(if ports.is_empty() { "<none>".into() } else { ports.join(",") }),
+        view.own_age(),
+        json!(labels(view.at("/spec/selector"))),
+    ]
+}
+
+fn external(view: &View<'_>) -> String {
+    let own = joined(view.list("/spec/externalIPs"));
+    match view.text("/spec/type") {
+        "ExternalName" => view.text("/spec/externalName").to_owned(),
+        "LoadBalancer" => {
+            let given = balancer(view);
+            match (given.is_empty(), own.is_empty()) {
+                (true, true) => "<pending>".into(),
+                (false, true) => given,
+                (true, false) => own,
+                (false, false) => format!("{given},{own}"),
+            }
+        }
+        "ClusterIP" | "NodePort" if own.is_empty() => "<none>".into(),
+        "ClusterIP" | "NodePort" => own,
+        _ => "<unknown>".into(),
+    }
+}
+
+fn balancer(view: &View<'_>) -> String {
+    let given: BTreeSet<&str> = view
+        .list("/status/loadBalancer/ingress")
+        .iter()
+        .map(|i| if text(i, "/ip").is_empty() { text(i, "/hostname") } else { text(i, "/ip") })
+        .filter(|t| !t.is_empty())
+        .collect();
+    given.into_iter().collect::<Vec<_>>().join(",")
+}
+
+fn host_port(ip: &str, port: i64) -> String {
+    if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
+}
+
+fn endpoints(view: &View<'_>) -> String {
+    let mut all = Vec::new();
+    for subset in view.list("/subsets") {
+        let addresses = list(subset, "/addresses");
+        let ports = list(subset, "/ports");
+        if ports.is_empty() {
+            all.extend(addresses.iter().map(|a| text(a, "/ip").to_owned()));
+        }
+        for port in ports {
+            all.extend(addresses.iter().map(|a| host_port(text(a, "/ip"), int(port, "/port"))));
+        }
+    }
+    if all.is_empty() { "<none>".into() } else { first(&all, MOST) }
+}
+
+fn slice(view: &View<'_>) -> Vec<Json> {
+    let ports: Vec<String> = view
+        .list("/ports")
+        .iter()
+        .map(|p| p.get("port").and_then(Json::as_i64).map_or("*".into(), |p| p.to_string()))
+        .collect();
+    let addresses: Vec<String> =
+        view.list("/endpoints").iter().flat_map(|e| list(e, "/addresses")).filter_map(|a| Some(a.as_str()?.to_owned())).collect();
+    let show = |items: &[String]| if items.is_empty() { "<unset>".to_owned() } else { first(items, MOST) };
+    vec![json!(view.text("/addressType")), json!(show(&ports)), json!(show(&addresses)), view.own_age()]
+}
+
+fn ingress(view: &View<'_>) -> Vec<Json> {
+    let hosts: Vec<String> =
+        view.list("/spec/rules").iter().map(|r| text(r, "/host").to_owned()).filter(|h| !h.is_empty()).collect();
+    let shown = if hosts.is_empty() { "*".to_owned() } else { first(&hosts, MOST) };
+    let ports = if view.list("/spec/tls").is_empty() { "80" } else { "80, 443" };
+    vec![
+        json!(view.text_or("/spec/ingressClassName", "<none>")),
+        json!(shown),
+        json!(balancer(view)),
+        json!(ports),
+        view.own_age(),
+    ]
+}

@@ -1,0 +1,104 @@
+//! Rows of budgets, autoscalers and role bindings. Source: printPodDisruptionBudget, printHorizontalPodAutoscaler,
+//! printRoleBinding.
+
+use serde_json::json;
+
+use super::view::{View, text};
+use crate::api::Json;
+
+/// So many metrics are listed.
+const MOST_METRICS: usize = 2;
+
+pub(super) fn cells(resource: &str, view: &View<'_>) -> Vec<Json> {
+    if resource == "poddisruptionbudgets" {
+        let bound = |pointer: &str| match view.at(pointer) {
+            Some(Json::String(text)) => text.clone(),
+            Some(number) => number.to_string(),
+            None => "N/A".into(),
+        };
+        return vec![
+            json!(bound("/spec/minAvailable")),
+            json!(bound("/spec/maxUnavailable")),
+            json!(view.int("/status/disruptionsAllowed")),
+            view.own_age(),
+        ];
+    }
+    let least = view.at("/spec/minReplicas").map_or("<unset>".to_owned(), Json::to_string);
+    vec![
+        json!(format!("{}/{}", view.text("/spec/scaleTargetRef/kind"), view.text("/spec/scaleTargetRef/name"))),
+        json!(metrics(view)),
+        json!(least),
+        json!(view.int("/spec/maxReplicas")),
+        json!(view.int("/status/currentReplicas")),
+        view.own_age(),
+    ]
+}
+
+fn metrics(view: &View<'_>) -> String {
+    if let Some(target) = view.at("/spec/targetCPUUtilizationPercentage") {
+        let now = view.at("/status/currentCPUUtilizationPercentage").map_or("<unknown>".to_owned(), |c| format!("{c}%"));
+        return format!("cpu: {now}/{target}%");
+    }
+    let specs = view.list("/spec/metrics");
+    if specs.is_empty() {
+        return "<none>".into();
+    }
+    let currents = view.list("/status/currentMetrics");
+    let all: Vec<String> = specs.iter().enumerate().map(|(i, spec)| metric(spec, currents.get(i))).collect();
+    if all.len() <= MOST_METRICS {
+        return all.join(", ");
+    }
+    format!("{} + {} more...", all[..MOST_METRICS].join(", "), all.len() - MOST_METRICS)
+}
+
+fn metric(spec: &Json, current: Option<&Json>) -> String {
+    let kind = text(spec, "/type");
+    let field = match kind {
+        "Resource" => "resource",
+        "ContainerResource" => "containerResource",
+        "Pods" => "pods",
+        "Object" => "object",
+        "External" => "external",
+        _ => return "<unknown type>".into(),
+    };
+    let target = |name: &str| spec.pointer(&format!("/{field}/target/{name}")).filter(|v| !v.is_null());
+    let now = |name: &str| current.and_then(|c| c.pointer(&format!("/{field}/current/{name}"))).filter(|v| !v.is_null());
+    let show = |value: Option<&Json>| match value {
+        Some(Json::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => "<unknown>".into(),
+    };
+    let head = match kind {
+        "Resource" | "ContainerResource" => format!("{}: ", text(spec, &format!("/{field}/name"))),
+        _ => String::new(),
+    };
+    if let Some(average) = target("averageValue") {
+        let tail = if matches!(kind, "External" | "Object") { " (avg)" } else { "" };
+        return format!("{head}{}/{}{tail}", show(now("averageValue")), show(Some(average)));
+    }
+    if let Some(percent) = target("averageUtilization") {
+        let now = now("averageUtilization").map_or("<unknown>".to_owned(), |n| format!("{n}%"));
+        return format!("{head}{now}/{percent}%");
+    }
+    if matches!(kind, "Resource" | "ContainerResource") {
+        return format!("{head}<unknown>/<auto>");
+    }
+    format!("{head}{}/{}", show(now("value")), show(target("value")))
+}
+
+pub(super) fn binding(view: &View<'_>) -> Vec<Json> {
+    let subjects = |kind: &str| {
+        let names = view.list("/subjects").iter().filter(|s| text(s, "/kind") == kind).map(|s| match kind {
+            "ServiceAccount" => format!("{}/{}", text(s, "/namespace"), text(s, "/name")),
+            _ => text(s, "/name").to_owned(),
+        });
+        names.collect::<Vec<_>>().join(", ")
+    };
+    vec![
+        json!(format!("{}/{}", view.text("/roleRef/kind"), view.text("/roleRef/name"))),
+        view.own_age(),
+        json!(subjects("User")),
+        json!(subjects("Group")),
+        json!(subjects("ServiceAccount")),
+    ]
+}
