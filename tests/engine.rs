@@ -29,12 +29,15 @@ impl Random for Counting {
     }
 }
 
+/// What stops an engine, and its task.
+type Running = (tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<Result<(), EngineError>>);
+
 /// A store, a pretend node and an engine between them that can be ended and begun again.
 struct World {
     store: Store,
     node: Simulated,
     clock: clock::Clock,
-    engine: Option<(tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<Result<(), EngineError>>)>,
+    engine: Option<Running>,
 }
 
 impl World {
@@ -86,8 +89,7 @@ impl World {
     }
 
     async fn write(&self, verb: Verb, group: &str, resource: &str, name: &str, body: Body) -> Value {
-        let version = if group == "apps" { "v1" } else { "v1" };
-        let resource = Schema::get().resource(group, version, resource).expect("a resource").clone();
+        let resource = Schema::get().resource(group, "v1", resource).expect("a resource").clone();
         let request = Request {
             verb,
             resource: Arc::new(resource),

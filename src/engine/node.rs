@@ -38,6 +38,7 @@ pub struct Shared<R: Runtime> {
 }
 
 impl<R: Runtime> Shared<R> {
+    #[expect(clippy::too_many_arguments, reason = "all that the pods' tasks share is given once")]
     pub fn new(
         store: Store,
         runtime: Arc<R>,

@@ -109,15 +109,17 @@ impl<R: Runtime> PodTask<R> {
                 }
                 None => true,
             };
-            let Ok(pod) = self.object.typed::<Pod>() else { return };
+            let Ok(pod) = self.object.typed::<Pod>() else {
+                // No Pod that this version can read: another version of the object may be one.
+                self.bell.rung.notified().await;
+                continue;
+            };
             self.memory.busy = main_lane > 0;
             self.fetch_tokens(&pod).await;
             let decision = self.decide(&pod, gone, &state);
             let wrote = self.publish(&pod, gone, &decision).await;
-            if decision.then == Then::Finalize && main_lane == 0 {
-                if self.finalize(gone).await {
-                    return;
-                }
+            if decision.then == Then::Finalize && main_lane == 0 && self.finalize(gone).await {
+                return;
             }
             for step in decision.steps {
                 main_lane += usize::from(!step.quick());

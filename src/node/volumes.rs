@@ -109,7 +109,7 @@ fn kind(
 ) -> Result<VolumeKind, String> {
     let namespace = super::identity::namespace(pod);
     if let Some(source) = &volume.empty_dir {
-        let limit = source.size_limit.as_ref().map(|q| requests::whole(q)).filter(|v| *v > 0);
+        let limit = source.size_limit.as_ref().map(requests::whole).filter(|v| *v > 0);
         let memory = source.medium.as_deref() == Some("Memory");
         let of_pod = requests::pod_limits(spec).get("memory").copied().filter(|_| memory && every_memory_limit(spec));
         let size_limit = [limit, of_pod].into_iter().flatten().min();

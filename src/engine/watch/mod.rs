@@ -25,7 +25,7 @@ use crate::controllers;
 use crate::network::{self, Cidr, CidrError, PodSubnet};
 use crate::podman::{ConnectError, ConnectOptions, Podman, StartService, Surroundings};
 use crate::runtime::simulated::Simulated;
-use crate::runtime::{Runtime, RuntimeError};
+use crate::runtime::RuntimeError;
 use crate::store::{OpenError, Store};
 use streams::NodeStreams;
 
