@@ -7,6 +7,7 @@ mod complete;
 mod completion;
 mod context;
 mod declare;
+mod delete;
 pub mod diagnose;
 mod error;
 mod exit;
@@ -17,6 +18,8 @@ mod lint;
 mod plan;
 pub mod print;
 pub mod resources;
+mod rollout;
+mod scale;
 mod terminal;
 mod url;
 mod usage;
@@ -77,9 +80,12 @@ commands! {
     ApiVersions(api_versions::ApiVersions),
     Apply(apply::Apply),
     Completion(completion::Completion),
+    Delete(delete::Delete),
     Get(get::Get),
     Lint(lint::Lint),
     Plan(plan::Plan),
+    Rollout(rollout::Rollout),
+    Scale(scale::Scale),
     Version(version::Version),
     Watch(watch::Watch),
 }

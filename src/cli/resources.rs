@@ -322,6 +322,27 @@ impl Selection {
     }
 }
 
+/// Lists taken apart, so that each is one object; objects stay as they are.
+pub fn items(infos: Vec<Info>) -> Vec<Info> {
+    let mut all = Vec::new();
+    for mut info in infos {
+        if !info.name.is_empty() {
+            all.push(info);
+            continue;
+        }
+        let Json::Array(items) = info.object["items"].take() else { continue };
+        for mut object in items {
+            object["apiVersion"] = Json::from(info.found.api_version());
+            object["kind"] = Json::from(info.found.kind.clone());
+            let text = |field: &str| object.pointer(field).and_then(Json::as_str).unwrap_or("").to_owned();
+            let namespace = if info.found.namespaced { text("/metadata/namespace") } else { String::new() };
+            let name = text("/metadata/name");
+            all.push(Info { found: info.found.clone(), namespace, name, object, source: info.source.clone() });
+        }
+    }
+    all
+}
+
 /// `/v1`, `apps/v1`: as `schema.GroupVersion` inside a `GroupVersionResource` prints.
 fn group_version(found: &Found) -> String {
     format!("{}/{}", found.group, found.version)
