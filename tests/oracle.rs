@@ -23,12 +23,12 @@ use wl::store::Store;
 
 /// The least share of each group that must agree: in the codes, in full. Raised as work goes on.
 const FLOORS: &[(&str, f64, f64)] = &[
-    ("defaults", 0.0, 0.0),
-    ("validation", 0.0, 0.0),
-    ("updates", 0.0, 0.0),
-    ("patches", 0.0, 0.0),
-    ("apply", 0.0, 0.0),
-    ("reading", 0.0, 0.0),
+    ("defaults", 100.0, 100.0),
+    ("validation", 99.8, 99.5),
+    ("updates", 93.4, 90.9),
+    ("patches", 100.0, 100.0),
+    ("apply", 100.0, 100.0),
+    ("reading", 98.6, 95.6),
 ];
 
 /// How many cases run side by side.
