@@ -71,6 +71,6 @@ say "Back to the revision before"
 run rollout undo deployment/web
 run rollout status deployment/web
 say "Take everything away"
-run delete -f "$work/web.yaml"
+run delete -f "$work/web.yaml" --cascade=foreground
 run get deploy,rs,pods
 say "Done. Everything that this demo made is gone."

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::report::Progress as Report;
-use super::settle::{Progress, progress};
+use super::settle::{self, Progress, progress};
 use super::trouble::{Trouble, troubles};
 use crate::api::{Json, Object};
 use crate::cli::declare::Target;
@@ -50,14 +50,19 @@ pub async fn until_settled(
     timeout: Duration,
     report: &mut Report,
 ) -> Result<Outcome, CliError> {
+    // What settles by being kept needs no waiting.
+    let targets: Vec<&Target> = targets.iter().filter(|t| settle::moves(&t.found.group, &t.found.kind)).collect();
+    let targets = targets.as_slice();
+    if targets.is_empty() {
+        return Ok(Outcome::default());
+    }
     let mut following = Following::start(client, targets).await?;
     let end = (!timeout.is_zero()).then(|| Instant::now() + timeout);
     let mut waiting: BTreeSet<usize> = (0..targets.len()).collect();
     let mut outcome = Outcome::default();
-    let mut last: HashMap<usize, String> = HashMap::new();
     loop {
         for index in waiting.clone() {
-            let target = &targets[index];
+            let target = targets[index];
             let (sentence, ended) = match following.judge(target) {
                 Progress::Settled(sentence) => (sentence, Some(Ended::Settled)),
                 Progress::Failed(sentence) => (sentence.clone(), Some(Ended::Failed(sentence))),
@@ -68,8 +73,9 @@ pub async fn until_settled(
             };
             let over = end.is_some_and(|end| Instant::now() >= end);
             let ended = ended.or_else(|| over.then(|| Ended::TimedOut(sentence.clone())));
-            report.tell(ctx, &target.label(), &sentence, ended.as_ref());
-            last.insert(index, sentence);
+            if !sentence.is_empty() || ended.is_some() {
+                report.tell(ctx, &target.label(), &sentence, ended.as_ref());
+            }
             if let Some(ended) = ended {
                 waiting.remove(&index);
                 let ended = match ended {
@@ -100,7 +106,7 @@ struct Following {
 }
 
 impl Following {
-    async fn start(client: &Client, targets: &[Target]) -> Result<Self, CliError> {
+    async fn start(client: &Client, targets: &[&Target]) -> Result<Self, CliError> {
         let discovery = client.discovery().await?;
         let mut wanted: BTreeMap<(String, String), Arc<Found>> = BTreeMap::new();
         for target in targets {
@@ -146,7 +152,7 @@ impl Following {
         let place = (target.found.qualified(), target.namespace.clone(), target.name.clone());
         match self.seen.get(&place) {
             Some(object) => progress(object.json()),
-            None => Progress::Waiting(format!("waiting for {}", target.label())),
+            None => Progress::Waiting(String::new()),
         }
     }
 

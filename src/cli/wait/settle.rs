@@ -29,6 +29,14 @@ fn condition<'j>(object: &'j Json, kind: &str) -> Option<(&'j str, &'j str, &'j 
     Some((text(found, "/status"), text(found, "/reason"), text(found, "/message")))
 }
 
+/// Whether objects of a kind take time to become what they are asked to be.
+pub fn moves(group: &str, kind: &str) -> bool {
+    matches!(
+        (group, kind),
+        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") | ("", "ReplicationController" | "Pod") | ("batch", "Job")
+    )
+}
+
 /// Judges an object as the API returns it.
 pub fn progress(object: &Json) -> Progress {
     let group = text(object, "/apiVersion").split_once('/').map_or("", |(group, _)| group);
