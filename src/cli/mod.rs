@@ -8,6 +8,7 @@ mod completion;
 mod context;
 mod declare;
 mod delete;
+mod diff;
 pub mod diagnose;
 mod error;
 mod exit;
@@ -15,6 +16,7 @@ mod flags;
 mod get;
 pub mod input;
 mod lint;
+mod logs;
 mod plan;
 pub mod print;
 pub mod resources;
@@ -25,6 +27,7 @@ mod url;
 mod usage;
 mod version;
 pub mod wait;
+mod wait_for;
 mod watch;
 
 use std::ffi::OsString;
@@ -81,12 +84,15 @@ commands! {
     Apply(apply::Apply),
     Completion(completion::Completion),
     Delete(delete::Delete),
+    Diff(diff::Diff),
     Get(get::Get),
     Lint(lint::Lint),
+    Logs(logs::Logs),
     Plan(plan::Plan),
     Rollout(rollout::Rollout),
     Scale(scale::Scale),
     Version(version::Version),
+    Wait(wait_for::Wait),
     Watch(watch::Watch),
 }
 
