@@ -145,9 +145,9 @@ async fn a_dry_run_changes_nothing() {
 async fn bytes_are_read_by_their_media_type() {
     let store = Store::in_memory(settings());
     let mut sent = create("x", "1");
-    let bytes = Bytes::from_static(b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\n");
+    let bytes = Bytes::from_static(b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: why}\n");
     sent.body = Body::Text { media_type: "application/yaml".into(), bytes };
-    assert_eq!(store.write(sent).await.unwrap().body["metadata"]["name"], "y");
+    assert_eq!(store.write(sent).await.unwrap().body["metadata"]["name"], "why");
     let mut sent = create("x", "1");
     sent.body = Body::Text { media_type: "text/plain".into(), bytes: Bytes::new() };
     assert_eq!(store.write(sent).await.unwrap_err().code, 415);
