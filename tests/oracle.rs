@@ -340,10 +340,10 @@ fn compare_answer(expected: &Value, answer: &Answer, found: &mut Vec<String>) {
         }
         compare("events", &Value::Array(expected), &Value::Array(shown), found);
     }
-    if let Some(text) = expected["text"].as_str() {
-        if !matches(text, &answer.text) {
-            found.push(format!("text {:?} instead of {text:?}", short(&answer.text)));
-        }
+    if let Some(text) = expected["text"].as_str()
+        && !matches(text, &answer.text)
+    {
+        found.push(format!("text {:?} instead of {text:?}", short(&answer.text)));
     }
 }
 
@@ -354,10 +354,10 @@ fn compare_headers(expected: &Value, answer: &Answer, found: &mut Vec<String>) {
     if let Some(media) = media.filter(|media| base(media) != base(&answer.media)) {
         found.push(format!("media type {} instead of {media}", answer.media));
     }
-    if let Some(retry) = expected["headers"]["Retry-After"].as_str() {
-        if answer.headers["retry-after"] != retry {
-            found.push(format!("Retry-After {:?} instead of {retry}", answer.headers["retry-after"]));
-        }
+    if let Some(retry) = expected["headers"]["Retry-After"].as_str()
+        && answer.headers["retry-after"] != retry
+    {
+        found.push(format!("Retry-After {:?} instead of {retry}", answer.headers["retry-after"]));
     }
     let warnings: Vec<&str> = expected["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let same =

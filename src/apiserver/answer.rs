@@ -53,11 +53,10 @@ impl Reply {
         let mut response = Response::new(self.body);
         *response.status_mut() = hyper::StatusCode::from_u16(self.code).unwrap_or(hyper::StatusCode::OK);
         let headers = response.headers_mut();
-        if !self.media.is_empty() {
-            if let Ok(media) = HeaderValue::from_str(&self.media) {
+        if !self.media.is_empty()
+            && let Ok(media) = HeaderValue::from_str(&self.media) {
                 headers.insert(CONTENT_TYPE, media);
             }
-        }
         headers.insert("cache-control", HeaderValue::from_static("no-cache, private"));
         for (name, value) in self.headers {
             headers.append(name, value);

@@ -69,7 +69,7 @@ impl World {
             stdin_is_terminal: io::stdin().is_terminal(),
             stdout: Output::new(Box::new(io::BufWriter::new(io::stdout())), io::stdout().is_terminal()),
             stderr: Output::new(Box::new(io::stderr()), io::stderr().is_terminal()),
-            clock: Arc::new(Timestamp::now),
+            clock: crate::engine::clock::system(),
             server: Server::Found,
         }
     }

@@ -72,11 +72,10 @@ impl Delete {
         let selecting = self.selector.is_some() || self.field_selector.is_some() || self.all;
         let selection = self.selection();
         let targets = selection.targets(ctx).await?;
-        if let Targets::Lists(_) = &targets {
-            if !selecting {
+        if let Targets::Lists(_) = &targets
+            && !selecting {
                 return Err(CliError::message("resource(s) were provided, but no name was specified"));
             }
-        }
         if self.force {
             ctx.warn(
                 "Immediate deletion does not wait for confirmation that the running resource has been terminated. The resource \

@@ -160,7 +160,7 @@ impl From<Status> for CliError {
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         match error {
-            ClientError::Status { status, .. } => status.into(),
+            ClientError::Status { status, .. } => CliError::Status(status),
             other => CliError::Message(other.to_string()),
         }
     }

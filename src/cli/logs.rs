@@ -126,11 +126,10 @@ impl Logs {
         if self.tail < -1 {
             return Err(CliError::message("--tail must be greater than or equal to -1"));
         }
-        if let Some(time) = &self.since_time {
-            if time.parse::<jiff::Timestamp>().is_err() {
+        if let Some(time) = &self.since_time
+            && time.parse::<jiff::Timestamp>().is_err() {
                 return Err(CliError::message(format!("invalid --since-time {}: it is no RFC 3339 time", quote(time))));
             }
-        }
         Ok(())
     }
 

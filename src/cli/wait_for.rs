@@ -219,7 +219,7 @@ fn path_met(object: &Json, path: &JsonPath, value: Option<&str>) -> Result<bool,
                 Err(CliError::message("jsonpath leads to a nested object or list which is not supported"))
             }
             Json::String(text) => Ok(text == wanted),
-            other => Ok(other.to_string() == wanted),
+            other => Ok(*other == wanted),
         },
         _ => Err(CliError::message("given jsonpath expression matches more than one value")),
     }

@@ -24,7 +24,7 @@ pub enum ClientError {
     Decode(String),
     /// The server refused.
     #[error("{status}")]
-    Status { status: Status, warnings: Vec<String> },
+    Status { status: Box<Status>, warnings: Vec<String> },
 }
 
 impl ClientError {

@@ -304,7 +304,7 @@ fn warnings(headers: &HeaderMap) -> Vec<String> {
 fn refusal(method: &Method, code: StatusCode, body: &[u8], warnings: Vec<String>) -> ClientError {
     let status = serde_json::from_slice(body).ok().and_then(|json: Json| Status::from_json(&json));
     let status = status.unwrap_or_else(|| generic(method, code.as_u16(), &String::from_utf8_lossy(body)));
-    ClientError::Status { status, warnings }
+    ClientError::Status { status: Box::new(status), warnings }
 }
 
 fn generic(method: &Method, code: u16, body: &str) -> Status {

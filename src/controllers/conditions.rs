@@ -41,11 +41,6 @@ pub(super) fn field<'a>(condition: Option<&'a Json>, name: &str) -> &'a str {
     condition.and_then(|c| c.get(name)).and_then(Json::as_str).unwrap_or("")
 }
 
-/// Whether the condition of a type is `True`.
-pub(super) fn is_true(conditions: &[Json], kind: &str) -> bool {
-    field(get(conditions, kind), "status") == "True"
-}
-
 pub(super) fn remove(conditions: &mut Vec<Json>, kind: &str) {
     conditions.retain(|c| dig(c, &["type"]) != kind);
 }
@@ -77,21 +72,4 @@ pub(super) fn set_last(conditions: &mut Vec<Json>, mut condition: Json) {
     }
     remove(conditions, &kind);
     conditions.push(condition);
-}
-
-/// Changes the condition of the same type in its place, or adds it. The transition time stays while the
-/// status does. Tells whether anything changed.
-/// Source: k8s.io/apimachinery/pkg/api/meta/conditions.go (SetStatusCondition).
-pub(super) fn set_in_place(conditions: &mut Vec<Json>, mut condition: Json) -> bool {
-    let kind = field(Some(&condition), "type").to_owned();
-    let Some(current) = conditions.iter_mut().find(|c| dig(c, &["type"]) == kind.as_str()) else {
-        conditions.push(condition);
-        return true;
-    };
-    if current["status"] == condition["status"] {
-        condition["lastTransitionTime"] = current["lastTransitionTime"].clone();
-    }
-    let changed = *current != condition;
-    *current = condition;
-    changed
 }

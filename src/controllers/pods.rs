@@ -79,10 +79,6 @@ impl PodView {
     pub fn init_container_statuses(&self) -> &[ContainerStatus] {
         self.pod.status.as_ref().and_then(|s| s.init_container_statuses.as_deref()).unwrap_or(&[])
     }
-
-    pub fn restart_policy(&self) -> &str {
-        self.pod.spec.as_ref().and_then(|s| s.restart_policy.as_deref()).unwrap_or("Always")
-    }
 }
 
 /// The pods among some objects.

@@ -13,24 +13,9 @@ macro_rules! resources {
 
 resources! {
     PODS = "" "pods";
-    NODES = "" "nodes";
     REPLICATION_CONTROLLERS = "" "replicationcontrollers";
     REPLICA_SETS = "apps" "replicasets";
     DEPLOYMENTS = "apps" "deployments";
-    STATEFUL_SETS = "apps" "statefulsets";
-    DAEMON_SETS = "apps" "daemonsets";
-    CONTROLLER_REVISIONS = "apps" "controllerrevisions";
-    JOBS = "batch" "jobs";
-    CRON_JOBS = "batch" "cronjobs";
-    SERVICES = "" "services";
-    ENDPOINTS = "" "endpoints";
-    ENDPOINT_SLICES = "discovery.k8s.io" "endpointslices";
-    NAMESPACES = "" "namespaces";
-    SERVICE_ACCOUNTS = "" "serviceaccounts";
-    PERSISTENT_VOLUMES = "" "persistentvolumes";
-    PERSISTENT_VOLUME_CLAIMS = "" "persistentvolumeclaims";
-    POD_DISRUPTION_BUDGETS = "policy" "poddisruptionbudgets";
-    RESOURCE_QUOTAS = "" "resourcequotas";
 }
 
 /// The key of an object of a namespaced resource.

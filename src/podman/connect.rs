@@ -148,7 +148,7 @@ impl Folders {
         let run = options.surroundings.run_dir().map(|run| run.join(options.instance.as_str()));
         let run = run.filter(|run| make_private(run).is_ok()).unwrap_or(in_state);
         make_private(&run)?;
-        let on_tmpfs = rustix::fs::statfs(&run).is_ok_and(|fs| fs.f_type as i64 == TMPFS_MAGIC);
+        let on_tmpfs = rustix::fs::statfs(&run).is_ok_and(|fs| fs.f_type == TMPFS_MAGIC);
         let memory = run.join("volumes");
         let memory = if on_tmpfs && make_private(&memory).is_ok() { Some(memory) } else { None };
         Ok(Self { scratch: run.clone(), run, memory })

@@ -146,12 +146,11 @@ pub(crate) fn one(
         return Ok(Deleted::Held(object.clone()));
     }
     let finalizers = garbage_finalizers(strategy, object, options);
-    let update_finalizers = finalizers.is_some();
     if let Some(finalizers) = finalizers {
         metadata::set_finalizers(&mut new, finalizers);
     }
     let held = new.finalizers().next().is_some();
-    if grace == Grace::None && (held || (update_finalizers && held)) {
+    if grace == Grace::None && held {
         mark(run, &mut new);
     }
     let stays = held || matches!(grace, Grace::Seconds(seconds) if seconds > 0);

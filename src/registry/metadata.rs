@@ -113,11 +113,6 @@ pub(crate) fn set_finalizers(object: &mut Object, finalizers: Vec<String>) {
     }
 }
 
-/// Removes `pointer`'s last segment from the tree.
-pub(crate) fn remove(tree: &mut Json, parent: &str, field: &str) -> Option<Json> {
-    tree.pointer_mut(parent)?.as_object_mut()?.remove(field)
-}
-
 /// Makes `tree[field]` what it is in `old`, or removes it.
 pub(crate) fn take_from(tree: &mut Json, old: &Json, field: &str) {
     let Some(map) = tree.as_object_mut() else { return };

@@ -8,7 +8,9 @@ use imbl::{HashMap, OrdMap, OrdSet};
 
 use crate::api::{GroupResource, Key, Object};
 
-type Objects = OrdMap<(Arc<str>, Arc<str>), Arc<Object>>;
+/// Namespace and name.
+type Place = (Arc<str>, Arc<str>);
+type Objects = OrdMap<Place, Arc<Object>>;
 
 /// The objects of all resources at one revision.
 #[derive(Clone, Default)]
@@ -20,7 +22,7 @@ pub struct State {
     /// Where each uid is.
     uids: HashMap<Arc<str>, Key>,
     /// By resource: namespace and name of what has no controller.
-    uncontrolled: HashMap<GroupResource, OrdSet<(Arc<str>, Arc<str>)>>,
+    uncontrolled: HashMap<GroupResource, OrdSet<Place>>,
     changes: Vec<Change>,
 }
 

@@ -22,8 +22,6 @@ pub(crate) trait Journal: Send {
 pub(crate) enum Job {
     Write { requests: Vec<Request>, answer: oneshot::Sender<Answers> },
     Expire { answer: oneshot::Sender<()> },
-    /// Runs once everything before it is on disk.
-    Quiet(Box<dyn FnOnce() + Send>),
 }
 
 type Answers = Vec<Result<Answer, Status>>;
@@ -92,12 +90,11 @@ impl Writer {
         if changes.is_empty() {
             return Ok(());
         }
-        if let Some(journal) = &mut self.journal {
-            if let Err(refused) = journal.commit(&changes, self.state.revision()) {
+        if let Some(journal) = &mut self.journal
+            && let Err(refused) = journal.commit(&changes, self.state.revision()) {
                 self.state = self.shared.snapshot();
                 return Err(refused);
             }
-        }
         self.expiry.note(&changes, (self.clock)());
         self.shared.publish(&self.state, changes);
         Ok(())
@@ -128,12 +125,11 @@ impl Writer {
     fn serve_batch(&mut self, jobs: Vec<Job>) {
         let mut changes = self.expired();
         let mut waiting = Vec::new();
-        let mut after: Vec<Box<dyn FnOnce() + Send>> = Vec::new();
+        let mut after = Vec::new();
         for job in jobs {
             match job {
                 Job::Write { requests, answer } => waiting.push((self.run(&requests, &mut changes), answer)),
-                Job::Expire { answer } => after.push(Box::new(move || { let _ = answer.send(()); })),
-                Job::Quiet(act) => after.push(act),
+                Job::Expire { answer } => after.push(answer),
             }
         }
         let committed = self.commit(changes);
@@ -144,8 +140,9 @@ impl Writer {
             };
             let _ = answer.send(answers);
         }
-        for act in after {
-            act();
+        for answer in after {
+            // Who no longer waits does not need to know.
+            let _ = answer.send(());
         }
     }
 

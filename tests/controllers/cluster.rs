@@ -21,6 +21,9 @@ pub struct Entry {
     pub at: f64,
 }
 
+/// Asked before each write.
+pub type Refuse = Box<dyn FnMut(&Write) -> Option<Status>>;
+
 pub struct Cluster {
     pub api: Api,
     pub namespace: String,
@@ -29,7 +32,7 @@ pub struct Cluster {
     pub events: Vec<Json>,
     pub names: Names,
     /// Wrong ways that a write may take, asked before each: an error refuses it.
-    pub refuse: Box<dyn FnMut(&Write) -> Option<Status>>,
+    pub refuse: Refuse,
     pub reconciles: usize,
     kubelet: Kubelet,
     controllers: Vec<Box<dyn Controller>>,
@@ -128,7 +131,8 @@ impl Cluster {
         };
         let wrote = !decision.writes.is_empty();
         match self.commit(at, decision) {
-            Err((write, why)) => {
+            Err(refused) => {
+                let (write, why) = *refused;
                 let mut context = Context { now: self.api.now, random: &mut self.dice };
                 let more = self.controllers[at].refused(&self.api.state, &key, &write, &why, &mut context);
                 let _ = self.commit(at, more);
@@ -146,11 +150,11 @@ impl Cluster {
         }
     }
 
-    fn commit(&mut self, at: usize, decision: Decision) -> Result<(), (Write, Status)> {
+    fn commit(&mut self, at: usize, decision: Decision) -> Result<(), Box<(Write, Status)>> {
         for write in decision.writes {
             self.api.now += SignedDuration::from_millis(1);
             if let Some(why) = (self.refuse)(&write) {
-                return Err((write, why));
+                return Err(Box::new((write, why)));
             }
             let done = match &write {
                 Write::Create { object } => self.api.create(object.clone()),
@@ -175,7 +179,7 @@ impl Cluster {
                     self.written(&done);
                     self.log(at, &write, &done);
                 }
-                Err(why) => return Err((write, why)),
+                Err(why) => return Err(Box::new((write, why))),
             }
         }
         Ok(())

@@ -212,7 +212,8 @@ fn differing_decisions(case: &Json, cluster: &Cluster) -> Option<String> {
     let group = text(case, "group");
     let mut expected = by_controller(recorded_steps(case), &group, false);
     let mut actual = by_controller(own_steps(cluster), &group, false);
-    let keys = |g: &[((String, String, String), Vec<Step>)]| g.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>();
+    type Keyed = ((String, String, String), Vec<Step>);
+    let keys = |g: &[Keyed]| g.iter().map(|(k, _)| k.clone()).collect::<Vec<_>>();
     if keys(&expected) != keys(&actual) {
         return Some(format!("who wrote what: recorded {:?}, here {:?}", keys(&expected), keys(&actual)));
     }

@@ -84,6 +84,6 @@ mod tests {
         assert_eq!(at("spec.template.spec.containers[0].imagee"), Some((container, "imagee", false)));
         assert_eq!(at("spec.replicas"), Some(("io.k8s.api.apps.v1.DeploymentSpec", "replicas", true)));
         assert_eq!(at("metadata.labels.app"), Some(("", "app", true)));
-        assert_eq!(at("spec.nosuch.x").is_none(), true);
+        assert!(at("spec.nosuch.x").is_none());
     }
 }

@@ -169,7 +169,8 @@ fn config_source(source: &Json, path: &Path) -> Errors {
             errors.push(field::forbidden(&path.child(name), &format!("{name} must not be set in spec")));
         }
     }
-    let parts: [(&str, fn(&str) -> Vec<String>); 3] = [
+    type Rule = fn(&str) -> Vec<String>;
+    let parts: [(&str, Rule); 3] = [
         ("namespace", names::dns1123_label),
         ("name", names::dns1123_subdomain),
         ("kubeletConfigKey", names::config_key),

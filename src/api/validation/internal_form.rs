@@ -235,7 +235,7 @@ fn types() -> &'static HashMap<&'static str, Shape> {
     static TYPES: OnceLock<HashMap<&'static str, Shape>> = OnceLock::new();
     TYPES.get_or_init(|| {
         let lines = include_str!("internal_types.txt").lines().filter(|l| !l.starts_with('#'));
-        lines.filter_map(|line| declared(line)).collect()
+        lines.filter_map(declared).collect()
     })
 }
 

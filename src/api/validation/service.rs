@@ -205,7 +205,7 @@ fn affinity(spec: &Json, path: &Path) -> Errors {
 fn client_ip(config: &Json, path: &Path) -> Errors {
     let detail = "when session affinity type is ClientIP";
     if config.is_null() {
-        return vec![field::required(path, &format!("{detail}"))];
+        return vec![field::required(path, detail)];
     }
     let path = path.child("clientIP");
     if !config.has("clientIP") {

@@ -227,11 +227,10 @@ impl Apply {
     }
 
     fn halfway(&self, ctx: &mut Context, error: CliError, target: &Target, done: usize, all: usize) -> CliError {
-        if self.server_side == Some(true) {
-            if let Some(text) = error.status().filter(|s| s.reason == "Conflict").map(server_side::conflict_text) {
+        if self.server_side == Some(true)
+            && let Some(text) = error.status().filter(|s| s.reason == "Conflict").map(server_side::conflict_text) {
                 return CliError::Verbatim(text);
             }
-        }
         if done > 0 {
             ctx.err.line(&format!("{done} of {all} objects were applied before this one was refused:"));
         }

@@ -58,10 +58,6 @@ impl Set {
         self.object.annotation(REVISION).and_then(|r| r.parse().ok()).unwrap_or(0)
     }
 
-    pub fn annotate(&mut self, name: &str, value: &str) {
-        annotate(&mut self.object, name, value);
-    }
-
     /// Oldest first.
     pub fn age_key(&self) -> (Option<jiff::Timestamp>, String) {
         (self.object.creation_timestamp(), self.name().to_owned())

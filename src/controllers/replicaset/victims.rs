@@ -82,11 +82,8 @@ impl Rank {
 
 /// 0 where the annotation is missing or no plain whole number of 32 bits.
 fn deletion_cost(pod: &Object) -> i32 {
-    let plain = |text: &&str| match text.as_bytes() {
-        [b'0'] => true,
-        [b'-', b'1'..=b'9', ..] | [b'1'..=b'9', ..] => true,
-        _ => false,
-    };
+    let plain =
+        |text: &&str| matches!(text.as_bytes(), [b'0'] | [b'-', b'1'..=b'9', ..] | [b'1'..=b'9', ..]);
     pod.annotation(DELETION_COST).filter(plain).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 

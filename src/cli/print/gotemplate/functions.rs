@@ -27,7 +27,7 @@ pub fn call(name: &str, arguments: Vec<Value>) -> Result<Value, String> {
         "index" => index(arguments),
         "slice" => slice(arguments),
         "print" => text(print(&arguments)),
-        "println" => text(arguments.iter().map(|a| shown(a)).collect::<Vec<_>>().join(" ") + "\n"),
+        "println" => text(arguments.iter().map(shown).collect::<Vec<_>>().join(" ") + "\n"),
         "printf" => text(printf(&arguments)?),
         "html" => text(html(&print(&arguments))),
         "js" => text(js(&print(&arguments))),

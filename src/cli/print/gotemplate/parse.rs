@@ -13,7 +13,7 @@ pub enum Node {
     If(Branch),
     With(Branch),
     Range(Branch),
-    Template { name: String, argument: Option<Pipeline>, at: usize },
+    Template { name: String, argument: Option<Pipeline> },
     Break,
     Continue,
 }
@@ -202,13 +202,12 @@ impl Parser<'_> {
     /// Behind `else`: an `else if`, or a list up to `end`.
     fn otherwise(&mut self, word: &str) -> Parsed<Vec<Node>> {
         self.spaces();
-        if let Some(Token::Identifier(next)) = self.peek().cloned() {
-            if next == word && word != "range" {
+        if let Some(Token::Identifier(next)) = self.peek().cloned()
+            && next == word && word != "range" {
                 self.next += 1;
                 let branch = self.branch_rest(word)?;
                 return Ok(vec![if word == "if" { Node::If(branch) } else { Node::With(branch) }]);
             }
-        }
         self.close("else")?;
         let (nodes, end) = self.list()?;
         match end {
@@ -231,12 +230,11 @@ impl Parser<'_> {
     }
 
     fn template(&mut self) -> Parsed<Node> {
-        let at = self.at();
         let name = self.name("template clause")?;
         self.spaces();
         let argument = if self.peek() == Some(&Token::Close) { None } else { Some(self.pipeline("template", false)?) };
         self.close("template")?;
-        Ok(Node::Template { name, argument, at: 1 + self.text[..at].matches('\n').count() })
+        Ok(Node::Template { name, argument })
     }
 
     fn define(&mut self) -> Parsed<()> {
@@ -246,12 +244,11 @@ impl Parser<'_> {
     }
 
     fn block(&mut self) -> Parsed<Node> {
-        let at = self.at();
         let name = self.name("block clause")?;
         let argument = self.pipeline("block clause", false)?;
         self.close("block clause")?;
         self.definition(name.clone())?;
-        Ok(Node::Template { name, argument: Some(argument), at: 1 + self.text[..at].matches('\n').count() })
+        Ok(Node::Template { name, argument: Some(argument) })
     }
 
     fn definition(&mut self, name: String) -> Parsed<()> {

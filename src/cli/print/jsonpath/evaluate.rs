@@ -47,7 +47,7 @@ type Found<'a> = Result<Vec<Value<'a>>, String>;
 /// What each node of a template finds in `data`.
 pub fn evaluate<'a>(nodes: &'a [Node], data: &'a Json, allow_missing: bool) -> Result<Vec<Vec<Value<'a>>>, String> {
     let mut run = Run { allow_missing, results: Vec::new() };
-    run.template(nodes, &Value::part(data), 0)?;
+    run.template(nodes, &Value::part(data))?;
     Ok(run.results)
 }
 
@@ -57,7 +57,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn template(&mut self, nodes: &'a [Node], data: &Value<'a>, depth: usize) -> Result<(), String> {
+    fn template(&mut self, nodes: &'a [Node], data: &Value<'a>) -> Result<(), String> {
         let mut at = 0;
         while at < nodes.len() {
             let Node::Action(parts) = &nodes[at] else {
@@ -75,7 +75,7 @@ impl<'a> Run<'a> {
                     let end = end_of_range(nodes, at + 1);
                     let over = self.list(vec![data.clone()], &parts[1..])?;
                     for value in over {
-                        self.template(&nodes[at + 1..end], &value, depth + 1)?;
+                        self.template(&nodes[at + 1..end], &value)?;
                     }
                     at = end + 1;
                 }

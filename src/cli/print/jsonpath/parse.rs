@@ -248,7 +248,7 @@ fn slice(text: &str) -> Result<Slice, String> {
         let digits = p.strip_prefix('-').unwrap_or(p);
         digits.chars().all(|c| c.is_ascii_digit())
     };
-    if parts.len() > 3 || !parts.iter().all(|p| fits(&p)) {
+    if parts.len() > 3 || !parts.iter().all(fits) {
         return Err(invalid());
     }
     let number = |p: &str| match p {
