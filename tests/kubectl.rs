@@ -24,15 +24,14 @@ use server::Fixture;
 const FLOORS: &[(&str, u32)] = &[
     ("api-resources", 100),
     ("api-versions", 100),
-    ("apply", 0),
-    ("delete", 0),
-    ("diff", 0),
+    ("apply", 17),
+    ("delete", 92),
+    ("diff", 66),
     ("get", 95),
-    ("logs", 0),
-    ("rollout", 0),
-    ("scale", 0),
+    ("logs", 100),
+    ("scale", 87),
     ("version", 66),
-    ("wait", 0),
+    ("wait", 92),
 ];
 
 struct Session(Value);

@@ -108,6 +108,10 @@ impl Diff {
             }
             None => Ask::new(http::Method::POST, found.path(namespace, "")).json(&tree),
             Some(live) => {
+                // As kubectl writes it down: annotations are there, even if there are none.
+                if tree["metadata"]["annotations"].is_null() {
+                    tree["metadata"]["annotations"] = serde_json::json!({});
+                }
                 let (media, patch) = client_side(&found.gvk(), live, &tree)?;
                 Ask::new(http::Method::PATCH, path).bytes(media, Bytes::from(patch.to_string()))
             }

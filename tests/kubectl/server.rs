@@ -95,7 +95,8 @@ impl Serving {
             }
         }
         for (key, object) in &before_all {
-            if !after_all.iter().any(|(k, _)| k == key) {
+            // Events of the fixtures are older than Events live here: any write drops them.
+            if key.resource.resource.as_ref() != "events" && !after_all.iter().any(|(k, _)| k == key) {
                 let path = path(key, object);
                 changes.push((path.clone(), json!({"op": "deleted", "path": path})));
             }

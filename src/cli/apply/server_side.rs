@@ -13,6 +13,7 @@ use crate::client::{Ask, Client, ClientError};
 
 const APPLY: &str = "application/apply-patch+yaml";
 /// The manager of kubectl's client-side apply, whose fields an apply takes over.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const CLIENT_SIDE: &str = "kubectl-client-side-apply";
 
 fn ask(target: &Target, args: &Apply, validate: Validate, dry: bool, force: bool) -> Ask {
@@ -97,6 +98,11 @@ fn same(before: &Json, after: &Json) -> bool {
         if let Some(metadata) = object.get_mut("metadata").and_then(Json::as_object_mut) {
             for key in ["managedFields", "resourceVersion", "generation"] {
                 metadata.remove(key);
+            }
+            // kubectl's note to itself goes when its fields are taken over; nothing of the user's changes by that.
+            let annotations = metadata.get_mut("annotations").and_then(Json::as_object_mut);
+            if annotations.is_some_and(|a| a.remove(LAST_APPLIED).is_some() && a.is_empty()) {
+                metadata.remove("annotations");
             }
         }
         if let Some(map) = object.as_object_mut() {
