@@ -9,6 +9,7 @@ mod context;
 mod declare;
 mod delete;
 mod diff;
+mod doctor;
 pub mod diagnose;
 mod error;
 mod exit;
@@ -85,6 +86,7 @@ commands! {
     Completion(completion::Completion),
     Delete(delete::Delete),
     Diff(diff::Diff),
+    Doctor(doctor::Doctor),
     Get(get::Get),
     Lint(lint::Lint),
     Logs(logs::Logs),

@@ -7,6 +7,7 @@ mod connect;
 mod container;
 mod cgroups;
 mod dirs;
+pub mod doctor;
 mod events;
 mod exec;
 mod fault;

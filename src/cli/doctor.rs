@@ -1,0 +1,53 @@
+//! `wl doctor`: whether this machine can run pods, one line a check, with the way out.
+
+use std::os::unix::fs::DirBuilderExt;
+
+use super::{CliError, CliResult, Context, Exit};
+use crate::podman::doctor::{Check, Verdict, examine};
+use crate::podman::{ConnectOptions, InstanceId, StartService, Surroundings};
+
+/// Check what Podman needs of this machine
+#[derive(clap::Args)]
+pub struct Doctor {
+    /// text or json
+    #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
+    output: String,
+}
+
+impl Doctor {
+    pub async fn run(&self, ctx: &mut Context) -> CliResult {
+        // A folder of its own: nothing of a state directory is touched.
+        let folder = std::env::temp_dir().join(format!("wl-doctor-{}", std::process::id()));
+        let failed = |e: std::io::Error| CliError::message(format!("{}: {e}", folder.display()));
+        std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(failed)?;
+        let instance = InstanceId::parse("d0c70000").ok_or_else(|| CliError::message("no instance id"))?;
+        let checks = examine(ConnectOptions {
+            instance,
+            state_dir: folder.clone(),
+            surroundings: Surroundings::of_this_process(),
+            start_service: StartService::default(),
+        })
+        .await;
+        // Whatever is left of it is in the system's folder for such things.
+        let _ = std::fs::remove_dir_all(&folder);
+        if self.output == "json" {
+            ctx.out.line(&format!("{:#}", serde_json::json!({"checks": checks})));
+        } else {
+            checks.iter().for_each(|check| tell(ctx, check));
+        }
+        let blocked = checks.iter().any(|c| c.verdict == Verdict::Blocks);
+        Ok(if blocked { Exit::Failure } else { Exit::Success })
+    }
+}
+
+fn tell(ctx: &mut Context, check: &Check) {
+    let word = match check.verdict {
+        Verdict::Ok => "ok",
+        Verdict::Warning => "warning",
+        Verdict::Blocks => "BLOCKS",
+    };
+    ctx.out.line(&format!("{word:<8} {:<22} {}", check.name, check.message));
+    if !check.help.is_empty() {
+        ctx.out.line(&format!("{:<31} → {}", "", check.help));
+    }
+}

@@ -1,0 +1,211 @@
+//! What Podman needs of this machine, each with a verdict and the way out.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::connect::{ConnectError, ConnectOptions, greet};
+use super::locate::{self, Surroundings, find_program};
+use super::{Podman, cgroups, service};
+
+/// How a check ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Ok,
+    /// It works, but not all of it.
+    Warning,
+    /// Nothing can run before this is mended.
+    Blocks,
+}
+
+/// One line of `wl doctor`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    pub name: &'static str,
+    pub verdict: Verdict,
+    pub message: String,
+    /// What to do; empty where nothing is to be done.
+    pub help: String,
+}
+
+impl Check {
+    fn ok(name: &'static str, message: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Ok, message: message.into(), help: String::new() }
+    }
+
+    fn warning(name: &'static str, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Warning, message: message.into(), help: help.into() }
+    }
+
+    fn blocks(name: &'static str, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { name, verdict: Verdict::Blocks, message: message.into(), help: help.into() }
+    }
+}
+
+/// Checks the machine, then Podman itself; changes nothing but that a service may be started and ended.
+pub async fn examine(options: ConnectOptions) -> Vec<Check> {
+    let surroundings = options.surroundings.clone();
+    let served = is_served(&surroundings).await;
+    let mut checks = vec![installed(&surroundings, served)];
+    checks.push(hybrid_cgroups(&surroundings, served));
+    checks.push(limits());
+    if surroundings.uid != 0 {
+        checks.push(tun(Path::new("/dev/net/tun")));
+        checks.extend(["/etc/subuid", "/etc/subgid"].map(|file| sub_ids(file, surroundings.uid)));
+        checks.push(user_namespace_tools(&surroundings));
+    }
+    match Podman::connect(options).await {
+        Ok(podman) => {
+            checks.extend(about(&podman).await);
+            podman.close().await;
+        }
+        Err(error) => checks.push(unreachable(&error)),
+    }
+    checks
+}
+
+/// Whether a service of others answers: what it runs with is its own affair.
+async fn is_served(surroundings: &Surroundings) -> bool {
+    let sockets = match &surroundings.container_host {
+        Some(host) => locate::socket_of(host).into_iter().collect(),
+        None => locate::usual_sockets(surroundings),
+    };
+    for socket in sockets {
+        if greet(&socket).await.is_ok() {
+            return true;
+        }
+    }
+    false
+}
+
+fn installed(surroundings: &Surroundings, served: bool) -> Check {
+    match surroundings.find_podman() {
+        Some(path) => Check::ok("podman", format!("{} is installed", path.display())),
+        None if served => Check::ok("podman", "a service answers; the command itself is not here"),
+        None => unreachable(&ConnectError::NotInstalled),
+    }
+}
+
+fn hybrid_cgroups(surroundings: &Surroundings, served: bool) -> Check {
+    match (cgroups::are_hybrid(), surroundings.uid) {
+        (false, _) => Check::ok("cgroups", "one version of cgroups is in use"),
+        (true, _) if served => Check::ok("cgroups", "v1 and v2 side by side, but the service that answers has its own view"),
+        (true, 0) => Check::ok("cgroups", "v1 and v2 side by side: v2 is hidden from the service that wl starts"),
+        (true, _) => Check { name: "cgroups", ..unreachable(&ConnectError::HybridCgroups) },
+    }
+}
+
+fn limits() -> Check {
+    match service::lowered_limits() {
+        None => Check::ok("ulimits", "limits of containers can be set as Podman wants them"),
+        Some(limits) => Check::warning(
+            "ulimits",
+            "limits cannot be raised here (no CAP_SYS_RESOURCE)",
+            format!("the service that wl starts lowers them itself; one of yours needs in containers.conf: [containers] default_ulimits = [{limits}]"),
+        ),
+    }
+}
+
+fn tun(device: &Path) -> Check {
+    match std::fs::File::options().read(true).write(true).open(device) {
+        Ok(_) => Check::ok("tun", format!("{} can be opened", device.display())),
+        Err(e) => Check::blocks(
+            "tun",
+            format!("{}: {e}", device.display()),
+            "pods of an ordinary user need it for their network: as root, `modprobe tun` and `chmod 0666 /dev/net/tun`",
+        ),
+    }
+}
+
+fn sub_ids(file: &'static str, uid: u32) -> Check {
+    let name = if file.ends_with("uid") { "subuids" } else { "subgids" };
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let user = user_name(&passwd, uid).unwrap_or_else(|| uid.to_string());
+    let count = count_ids(&std::fs::read_to_string(file).unwrap_or_default(), &user, uid);
+    match count {
+        0 => Check::blocks(
+            name,
+            format!("{file} gives {user} no ids"),
+            format!("as root, `usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}`, then `podman system migrate`"),
+        ),
+        1..65_536 => Check::warning(name, format!("{file} gives {user} {count} ids only"), "images with higher ids cannot be unpacked; 65536 are usual"),
+        _ => Check::ok(name, format!("{file} gives {user} {count} ids")),
+    }
+}
+
+fn user_name(passwd: &str, uid: u32) -> Option<String> {
+    let line = passwd.lines().find(|line| line.split(':').nth(2).and_then(|id| id.parse().ok()) == Some(uid))?;
+    line.split(':').next().map(str::to_owned)
+}
+
+/// Lines are `user:first:count`, the user by name or number.
+fn count_ids(text: &str, user: &str, uid: u32) -> u64 {
+    let uid = uid.to_string();
+    let own = text.lines().filter(|line| matches!(line.split(':').next(), Some(who) if who == user || who == uid));
+    own.filter_map(|line| line.split(':').nth(2)?.trim().parse::<u64>().ok()).fold(0, u64::saturating_add)
+}
+
+fn user_namespace_tools(surroundings: &Surroundings) -> Check {
+    let path = surroundings.path.as_deref().unwrap_or_default();
+    let missing: Vec<&str> = ["newuidmap", "newgidmap"].into_iter().filter(|name| find_program(name, path).is_none()).collect();
+    match missing.is_empty() {
+        true => Check::ok("uidmap", "newuidmap and newgidmap are installed"),
+        false => Check::blocks("uidmap", format!("{} missing", missing.join(" and ")), "install the package uidmap (shadow-utils)"),
+    }
+}
+
+async fn about(podman: &Podman) -> Vec<Check> {
+    let who = if podman.is_rootless() { "an ordinary user's" } else { "root's" };
+    let mut checks = vec![Check::ok("service", format!("Podman {}, {who}, answers at {}", podman.version(), podman.socket().display()))];
+    let info = match podman.inner.info().await {
+        Ok(info) => info,
+        Err(error) => {
+            checks.push(Check::blocks("info", error.message, "see what the service says in its log"));
+            return checks;
+        }
+    };
+    let backend = info.host.network_backend.as_str();
+    checks.push(match backend {
+        "netavark" => Check::ok("network", "the network backend is netavark"),
+        other => Check::warning("network", format!("the network backend is {other:?}"), "wl is tried with netavark only: install it, then `podman system reset`"),
+    });
+    if podman.is_rootless() && info.host.cgroup_version != "v2" {
+        checks.push(Check::warning("resource limits", "cgroups v1 give an ordinary user no limits", "limits of pods are ignored; boot with cgroups v2, or run as root"));
+    }
+    if info.host.event_logger == "none" {
+        checks.push(Check::warning("events", "Podman keeps no events", "changes by others are seen late; set events_logger = \"file\" in containers.conf"));
+    }
+    if info.store.graph_driver_name == "vfs" {
+        checks.push(Check::warning("storage", "the storage driver is vfs: slow, and it copies every image", "set driver = \"overlay\" in storage.conf"));
+    }
+    checks
+}
+
+/// The error's own words and its way out.
+fn unreachable(error: &ConnectError) -> Check {
+    let help = miette::Diagnostic::help(error).map(|help| help.to_string()).unwrap_or_default();
+    let name = if matches!(error, ConnectError::NotInstalled) { "podman" } else { "service" };
+    Check::blocks(name, error.to_string(), help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_counted_by_name_and_number() {
+        let text = "root:1:65536\nme:100000:65536\n1000:200000:5\nmeme:1:1\nme:broken\n";
+        assert_eq!(count_ids(text, "me", 1000), 65541);
+        assert_eq!(count_ids(text, "nobody", 7), 0);
+        assert_eq!(user_name("root:x:0:0::/:/bin/sh\nme:x:1000:1000::/:/bin/sh\n", 1000), Some("me".to_owned()));
+    }
+
+    #[test]
+    fn what_is_missing_comes_with_the_way_out() {
+        let check = unreachable(&ConnectError::NotInstalled);
+        assert_eq!((check.name, check.verdict), ("podman", Verdict::Blocks));
+        assert!(check.help.contains("apt-get install podman"));
+        assert_eq!(tun(Path::new("/nowhere")).verdict, Verdict::Blocks);
+    }
+}
