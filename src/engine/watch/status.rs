@@ -1,5 +1,7 @@
 //! What others can learn about a running watch.
 
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -65,7 +67,8 @@ pub(super) fn write(state_dir: &Path, held: &Held) -> Result<(), WatchError> {
     let path = state_dir.join(FILE);
     let made = path.with_extension("new");
     let text = serde_json::to_vec_pretty(&status).unwrap_or_default();
-    std::fs::write(&made, text).map_err(io_error(&made))?;
+    let file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&made);
+    file.and_then(|mut file| file.write_all(&text)).map_err(io_error(&made))?;
     std::fs::rename(&made, &path).map_err(io_error(&path))
 }
 
