@@ -77,7 +77,7 @@ impl Plan {
 pub async fn make(ctx: &Context, client: &Client, targets: &[Target], replace: bool) -> Result<Made, CliError> {
     let state = fetch(client).await?;
     let intents: Vec<Intent> = targets.iter().map(intent).collect();
-    let controllers = controllers::of_a_server();
+    let controllers = controllers::of_a_plan();
     let settings = ctx.watch_flags.settings();
     let inputs = Inputs {
         state: &state,

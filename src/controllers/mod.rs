@@ -6,9 +6,11 @@
 
 mod accounts;
 mod conditions;
+mod cronjob;
 mod decision;
 mod deployment;
 mod garbage;
+mod job;
 mod names;
 mod ownership;
 mod pods;
@@ -111,6 +113,9 @@ pub fn all() -> Vec<Box<dyn Controller>> {
         Box::new(deployment::DeploymentController),
         Box::new(replicaset::ReplicaSetController::new(replicaset::Flavor::ReplicaSet)),
         Box::new(replicaset::ReplicaSetController::new(replicaset::Flavor::ReplicationController)),
+        Box::new(job::JobController::default()),
+        Box::new(job::TtlAfterFinished),
+        Box::new(cronjob::CronJobController::default()),
         Box::new(garbage::GarbageCollector),
     ]
 }
@@ -124,5 +129,13 @@ pub fn accounts() -> Box<dyn Controller> {
 pub fn of_a_server() -> Vec<Box<dyn Controller>> {
     let mut all = all();
     all.push(accounts());
+    all
+}
+
+/// Everything whose work a plan foretells: all but what the clock alone sets off.
+pub fn of_a_plan() -> Vec<Box<dyn Controller>> {
+    let by_the_clock = ["cronjob-controller", "ttl-after-finished-controller"];
+    let mut all = of_a_server();
+    all.retain(|controller| !by_the_clock.contains(&controller.name()));
     all
 }

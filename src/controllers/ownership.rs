@@ -45,12 +45,25 @@ pub(super) fn claim(
     considered: impl Fn(&Object) -> bool,
     decision: &mut Decision,
 ) -> Vec<Arc<Object>> {
+    claim_tracked(state, owner, resource, fits, considered, None, decision)
+}
+
+/// As [`claim`], where what is owned carries a finalizer as long as it is.
+pub(super) fn claim_tracked(
+    state: &State,
+    owner: &Object,
+    resource: &GroupResource,
+    fits: impl Fn(&Object) -> bool,
+    considered: impl Fn(&Object) -> bool,
+    finalizer: Option<&str>,
+    decision: &mut Decision,
+) -> Vec<Arc<Object>> {
     let mut claimed = Vec::new();
     for object in controlled(state, owner, resource).filter(|o| considered(o)) {
         if fits(object) {
             claimed.push(object.clone());
         } else if !owner.is_deleting() {
-            release(owner, resource, object, decision);
+            release(owner, resource, object, finalizer, decision);
         }
     }
     if owner.is_deleting() {
@@ -58,23 +71,44 @@ pub(super) fn claim(
     }
     for orphan in state.uncontrolled(resource, owner.namespace()) {
         if !orphan.is_deleting() && considered(orphan) && fits(orphan) {
-            adopt(owner, resource, orphan, decision);
+            adopt(owner, resource, orphan, finalizer, decision);
             claimed.push(orphan.clone());
         }
     }
     claimed
 }
 
-fn adopt(owner: &Object, resource: &GroupResource, orphan: &Object, decision: &mut Decision) {
+fn adopt(
+    owner: &Object,
+    resource: &GroupResource,
+    orphan: &Object,
+    finalizer: Option<&str>,
+    decision: &mut Decision,
+) {
     let mut references = orphan.owner_references().to_vec();
     references.push(controller_ref(owner));
-    let patch = json!({"metadata": {"uid": orphan.uid(), "ownerReferences": references}});
+    let mut patch = json!({"metadata": {"uid": orphan.uid(), "ownerReferences": references}});
+    if let Some(finalizer) = finalizer.filter(|wanted| orphan.finalizers().all(|f| f != *wanted)) {
+        let all: Vec<&str> = orphan.finalizers().chain([finalizer]).collect();
+        patch["metadata"]["finalizers"] = json!(all);
+    }
     decision.patch(key_of(resource, orphan), patch);
 }
 
-/// Takes the reference to `owner` off the object.
-pub(super) fn release(owner: &Object, resource: &GroupResource, object: &Object, decision: &mut Decision) {
-    let patch = json!({"metadata": {"uid": object.uid(), "ownerReferences": without_owner(object, owner.uid())}});
+/// Takes the reference to `owner` off the object, and the finalizer with it.
+fn release(
+    owner: &Object,
+    resource: &GroupResource,
+    object: &Object,
+    finalizer: Option<&str>,
+    decision: &mut Decision,
+) {
+    let mut patch =
+        json!({"metadata": {"uid": object.uid(), "ownerReferences": without_owner(object, owner.uid())}});
+    if finalizer.is_some_and(|held| object.finalizers().any(|f| f == held)) {
+        let left: Vec<&str> = object.finalizers().filter(|f| Some(*f) != finalizer).collect();
+        patch["metadata"]["finalizers"] = if left.is_empty() { Json::Null } else { json!(left) };
+    }
     decision.patch(key_of(resource, object), patch);
 }
 

@@ -76,6 +76,16 @@ impl PodView {
         self.pod.status.as_ref().and_then(|s| s.container_statuses.as_deref()).unwrap_or(&[])
     }
 
+    /// The most restarts of an ordinary container, and of a sidecar.
+    pub fn most_restarts(&self) -> (i32, i32) {
+        let ordinary = self.container_statuses().iter().map(|c| c.restart_count).max().unwrap_or(0);
+        let init = self.pod.spec.as_ref().and_then(|s| s.init_containers.as_deref()).unwrap_or(&[]);
+        let is_sidecar =
+            |name: &str| init.iter().any(|c| c.name == name && c.restart_policy.as_deref() == Some("Always"));
+        let sidecars = self.init_container_statuses().iter().filter(|c| is_sidecar(&c.name));
+        (ordinary, sidecars.map(|c| c.restart_count).max().unwrap_or(0))
+    }
+
     pub fn init_container_statuses(&self) -> &[ContainerStatus] {
         self.pod.status.as_ref().and_then(|s| s.init_container_statuses.as_deref()).unwrap_or(&[])
     }

@@ -16,6 +16,8 @@ resources! {
     REPLICATION_CONTROLLERS = "" "replicationcontrollers";
     REPLICA_SETS = "apps" "replicasets";
     DEPLOYMENTS = "apps" "deployments";
+    JOBS = "batch" "jobs";
+    CRON_JOBS = "batch" "cronjobs";
 }
 
 /// The key of an object of a namespaced resource.

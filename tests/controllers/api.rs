@@ -293,8 +293,10 @@ fn fill_job(job: &mut Json, uid: &str, name: &str) {
         ("job-name", name),
     ];
     for (label, value) in labels {
-        job["metadata"]["labels"][label] = json!(value);
         job["spec"]["template"]["metadata"]["labels"][label] = json!(value);
+    }
+    if job["metadata"]["labels"].is_null() {
+        job["metadata"]["labels"] = job["spec"]["template"]["metadata"]["labels"].clone();
     }
     job["spec"]["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
     let defaults = [
@@ -302,7 +304,7 @@ fn fill_job(job: &mut Json, uid: &str, name: &str) {
         ("completionMode", json!("NonIndexed")),
         ("suspend", json!(false)),
         ("podReplacementPolicy", json!("TerminatingOrFailed")),
-        ("backoffLimit", json!(6)),
+        ("backoffLimit", json!(if job["spec"]["backoffLimitPerIndex"].is_null() { 6 } else { i32::MAX })),
     ];
     for (field, value) in defaults {
         if job["spec"][field].is_null() {

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use wl::api::{Json, Key, Object, Status};
 use wl::controllers::{Context, Controller, Decision, EventKind, Write, all};
+use wl::state::Change;
 
 use crate::api::{Api, Dice, Done, difference, merge, resource_of, stamp};
 use crate::kubelet::{Kubelet, Step, condition};
@@ -40,6 +41,8 @@ pub struct Cluster {
     queued: HashSet<(usize, Key)>,
     wakes: BTreeMap<(usize, Key), Timestamp>,
     retries: BTreeMap<(usize, Key), u32>,
+    /// Looks at a Job for the sake of its pods wait up to a second, as the real controller's queue has it.
+    batched: BTreeMap<(usize, Key), Timestamp>,
     dice: Dice,
     last_write_at: Timestamp,
 }
@@ -61,6 +64,7 @@ impl Cluster {
             queued: HashSet::new(),
             wakes: BTreeMap::new(),
             retries: BTreeMap::new(),
+            batched: BTreeMap::new(),
             dice: Dice(7),
             last_write_at: started_at,
         };
@@ -98,7 +102,15 @@ impl Cluster {
             }
             for at in 0..self.controllers.len() {
                 for key in self.controllers[at].wakes(&self.api.state, &change) {
-                    self.enqueue(at, key);
+                    let is_batched = self.controllers[at].name() == "job-controller"
+                        && *key.resource.resource == *"jobs"
+                        && (change.key != key || is_same_generation(&change));
+                    if is_batched {
+                        let due = self.api.now + SignedDuration::from_secs(1);
+                        self.batched.entry((at, key)).or_insert(due);
+                    } else {
+                        self.enqueue(at, key);
+                    }
                 }
             }
         }
@@ -143,7 +155,8 @@ impl Cluster {
             }
             Ok(()) => {
                 self.retries.remove(&(at, key.clone()));
-                if wrote {
+                // Its own writes wake the Job controller as any change of the Job does.
+                if wrote && self.controllers[at].name() != "job-controller" {
                     self.enqueue(at, key);
                 }
             }
@@ -232,7 +245,8 @@ impl Cluster {
     }
 
     fn next_at(&self) -> Option<Timestamp> {
-        self.kubelet.next_at().into_iter().chain(self.wakes.values().copied()).min()
+        let looks = self.wakes.values().chain(self.batched.values());
+        self.kubelet.next_at().into_iter().chain(looks.copied()).min()
     }
 
     /// Runs until that time, or until `stop` says so.
@@ -260,7 +274,8 @@ impl Cluster {
             return;
         }
         let due: Vec<_> = self.wakes.iter().filter(|(_, when)| **when <= at).map(|(k, _)| k.clone()).collect();
-        for (controller, key) in due {
+        let batched = self.batched.extract_if(.., |_, when| *when <= at).map(|(look, _)| look).collect::<Vec<_>>();
+        for (controller, key) in due.into_iter().chain(batched) {
             self.wakes.remove(&(controller, key.clone()));
             self.enqueue(controller, key);
         }
@@ -423,4 +438,9 @@ impl Cluster {
         self.written(&done);
         true
     }
+}
+
+fn is_same_generation(change: &Change) -> bool {
+    let sides = change.before.as_ref().zip(change.after.as_ref());
+    sides.is_some_and(|(before, after)| before.generation() == after.generation())
 }

@@ -76,3 +76,13 @@ fn replica_sets_are_filled_as_recorded() {
 fn replication_controllers_are_filled_as_recorded() {
     replay("replicationcontroller", [0, 0, 0, 0]);
 }
+
+#[test]
+fn jobs_run_to_their_end_as_recorded() {
+    replay("job", [91, 91, 84, 95]);
+}
+
+#[test]
+fn cron_jobs_start_as_recorded() {
+    replay("cronjob", [100, 100, 100, 73]);
+}

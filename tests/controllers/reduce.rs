@@ -62,6 +62,17 @@ impl Names {
         (!name.contains('<')).then_some(name)
     }
 
+    /// A recorded tree with this run's minutes in its names.
+    pub fn of_this_run(&self, tree: &Json) -> Json {
+        map_text(tree, &|text| {
+            if text.contains("<minute+") {
+                self.actual(text).unwrap_or_else(|| text.to_owned())
+            } else {
+                text.to_owned()
+            }
+        })
+    }
+
     /// Text in the recordings' terms.
     pub fn show(&self, text: &str) -> String {
         let mut text = text.to_owned();
@@ -189,6 +200,9 @@ fn without_condition_times(status: &Json) -> Json {
     for condition in status.get_mut("conditions").and_then(Json::as_array_mut).into_iter().flatten() {
         let keep = ["type", "status", "reason", "message"];
         condition.as_object_mut().unwrap().retain(|name, _| keep.contains(&name.as_str()));
+    }
+    for active in status.get_mut("active").and_then(Json::as_array_mut).into_iter().flatten() {
+        active.as_object_mut().unwrap().retain(|name, _| matches!(name.as_str(), "kind" | "name"));
     }
     status
 }

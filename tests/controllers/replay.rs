@@ -1,6 +1,6 @@
 //! Plays the steps of a recording.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value as Json, json};
 use wl::api::{Key, Object};
 use wl::controllers::Propagation;
@@ -11,18 +11,44 @@ use crate::compare::{Verdict, judge};
 
 pub fn run(case: &Json) -> Verdict {
     let namespace = case["namespace"].as_str().unwrap();
-    let started_at: Timestamp = "2026-01-01T00:00:00.1Z".parse().unwrap();
-    let mut cluster = Cluster::new(namespace, case["pod_life"].clone(), started_at);
     let group = case["group"].as_str().unwrap();
+    let started_at =
+        if group == "cronjob" { before_the_minute(case) } else { "2026-01-01T00:00:00.1Z".parse().unwrap() };
+    let mut cluster = Cluster::new(namespace, case["pod_life"].clone(), started_at);
+    cluster.names.minute = Some(started_at.as_second() / 60 + 1);
     if group != "namespace" {
         cluster.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}));
     }
     let mut inputs: Vec<Option<&Json>> =
         case["world"].as_array().unwrap().iter().filter(|w| w["by"] == "user").map(Some).collect();
+    let mut ended_at = 0.0;
     for step in case["steps"].as_array().unwrap() {
+        let at = step["at"].as_f64().unwrap_or(ended_at);
+        // A pause that no step tells of.
+        if at - ended_at > 1.0 {
+            cluster.wait(at - ended_at);
+        }
+        ended_at = at + step["took"].as_f64().unwrap_or(0.0);
         play(&mut cluster, step, &mut inputs);
     }
     judge(case, &cluster)
+}
+
+/// A start as far before a full minute as the recording's: its first Job was made 0.1 s after one.
+fn before_the_minute(case: &Json) -> Timestamp {
+    let made = case["trace"].as_array().unwrap().iter().find(|w| w["kind"] == "Job" && w["verb"] == "create");
+    let first = made.and_then(|write| {
+        let stamp =
+            write["object"]["metadata"]["annotations"]["batch.kubernetes.io/cronjob-scheduled-timestamp"].as_str()?;
+        let name = write["name"].as_str()?;
+        let plus: i64 = name[name.find("<minute+")? + 8..].strip_suffix('>')?.parse().ok()?;
+        let second = stamp.strip_prefix("T+")?.parse::<i64>().ok()? - 60 * plus;
+        let until = write["at"].as_f64()? - 0.1 - 60.0 * plus as f64;
+        Some((second, until.clamp(second as f64 - 0.9, second as f64 - 0.05)))
+    });
+    let (_, until) = first.unwrap_or((8, 7.5));
+    let minute: Timestamp = "2026-03-10T12:00:00Z".parse().unwrap();
+    minute - SignedDuration::from_millis((until * 1000.0) as i64)
 }
 
 fn text<'a>(tree: &'a Json, name: &str) -> &'a str {
@@ -107,7 +133,7 @@ fn play(cluster: &mut Cluster, step: &Json, inputs: &mut [Option<&Json>]) {
 }
 
 fn create(cluster: &mut Cluster, step: &Json, recorded: &Json, namespace: &str) {
-    let mut object = recorded["object"].clone();
+    let mut object = cluster.names.of_this_run(&recorded["object"]);
     object["apiVersion"] = step["object"]["apiVersion"].clone();
     object["kind"] = step["object"]["kind"].clone();
     if !namespace.is_empty() {
@@ -128,7 +154,7 @@ fn resolve_owners(cluster: &Cluster, owners: &Json) -> Json {
     let mut owners = owners.clone();
     for owner in owners.as_array_mut().unwrap() {
         let key = Key::new(resource_of(text(owner, "kind")), &cluster.namespace, text(owner, "name"));
-        if text(owner, "uid").starts_with('<')
+        if (owner["uid"].is_null() || text(owner, "uid").starts_with('<'))
             && let Ok(object) = cluster.api.get(&key)
         {
             owner["uid"] = json!(object.uid());

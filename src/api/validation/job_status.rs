@@ -247,7 +247,9 @@ fn transitions(c: &Change<'_>) -> Errors {
         let path = c.path.child("completionTime");
         errors.push(field::invalid(&path, c.new.text("completionTime"), rules::IMMUTABLE));
     }
-    if c.old.has("startTime") && c.changed("startTime") && !c.spec.flag("suspend") {
+    // A Job that is resumed begins anew.
+    let resumes = is_true(c.old, "Suspended") && !is_true(c.new, "Suspended");
+    if c.old.has("startTime") && c.changed("startTime") && !c.spec.flag("suspend") && !resumes {
         let detail = "field is immutable for unsuspended job once set";
         errors.push(field::invalid(&c.path.child("startTime"), c.new.field("startTime").clone(), detail));
     }

@@ -73,7 +73,7 @@ impl Rank {
             deletion_cost: deletion_cost(pod),
             on_node: Reverse(on_node),
             ready_since: Reverse(pod.ready_since()),
-            restarts: Reverse(restarts(pod)),
+            restarts: Reverse(pod.most_restarts()),
             created: Reverse(pod.creation_timestamp()),
             name: pod.name().to_owned(),
         }
@@ -85,16 +85,6 @@ fn deletion_cost(pod: &Object) -> i32 {
     let plain =
         |text: &&str| matches!(text.as_bytes(), [b'0'] | [b'-', b'1'..=b'9', ..] | [b'1'..=b'9', ..]);
     pod.annotation(DELETION_COST).filter(plain).and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
-/// The most restarts of an ordinary container, and of a sidecar.
-fn restarts(pod: &PodView) -> (i32, i32) {
-    let ordinary = pod.container_statuses().iter().map(|c| c.restart_count).max().unwrap_or(0);
-    let spec = pod.pod.spec.as_ref();
-    let init = spec.and_then(|s| s.init_containers.as_deref()).unwrap_or(&[]);
-    let sidecar = |name: &str| init.iter().any(|c| c.name == name && c.restart_policy.as_deref() == Some("Always"));
-    let sidecars = pod.init_container_statuses().iter().filter(|c| sidecar(&c.name));
-    (ordinary, sidecars.map(|c| c.restart_count).max().unwrap_or(0))
 }
 
 #[cfg(test)]
