@@ -5,6 +5,7 @@
 mod api;
 mod cluster;
 mod compare;
+mod jobs;
 mod kubelet;
 mod reduce;
 mod replay;
