@@ -5,6 +5,7 @@
 
 pub mod clock;
 mod controllers;
+pub mod correlation;
 mod events;
 mod failpoint;
 mod node;

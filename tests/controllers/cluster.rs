@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use wl::api::{Json, Key, Object, Status};
 use wl::controllers::{Context, Controller, Decision, EventKind, Write, all};
+use wl::engine::correlation::Correlator;
 use wl::state::Change;
 
 use crate::api::{Api, Dice, Done, difference, merge, resource_of, stamp};
@@ -44,6 +45,7 @@ pub struct Cluster {
     /// Looks at a Job for the sake of its pods wait up to a second, as the real controller's queue has it.
     batched: BTreeMap<(usize, Key), Timestamp>,
     dice: Dice,
+    correlator: Correlator,
     last_write_at: Timestamp,
 }
 
@@ -66,6 +68,7 @@ impl Cluster {
             retries: BTreeMap::new(),
             batched: BTreeMap::new(),
             dice: Dice(7),
+            correlator: Correlator::default(),
             last_write_at: started_at,
         };
         cluster.names.started_at = Some(started_at);
@@ -178,11 +181,12 @@ impl Cluster {
                     self.api.delete(key, uid.as_deref(), *propagation, *grace_seconds)
                 }
                 Write::Event(note) => {
+                    let Some(observed) = self.correlator.observe(note, self.api.now) else { continue };
                     self.events.push(json!({
                         "by": note.component, "reason": note.reason,
                         "type": if note.kind == EventKind::Normal { "Normal" } else { "Warning" },
                         "object": format!("{}/{}", note.regarding["kind"].as_str().unwrap(), note.regarding["name"].as_str().unwrap()),
-                        "message": note.message,
+                        "message": observed.message,
                     }));
                     continue;
                 }

@@ -209,7 +209,7 @@ fn without_condition_times(status: &Json) -> Json {
 
 fn pod_status(status: &Json) -> Json {
     let mut out = Map::new();
-    for name in ["phase", "reason"] {
+    for name in ["phase", "reason", "message"] {
         if let Some(value) = status.get(name) {
             out.insert(name.into(), value.clone());
         }

@@ -36,25 +36,30 @@ impl Look<'_> {
         if at_most <= 0 {
             return false;
         }
-        let unhealthy = self.remove_unhealthy(sets, at_most);
+        let Some(unhealthy) = self.remove_unhealthy(sets, at_most) else { return false };
         let healthy = self.remove_available(sets, sets.available() - floor);
         unhealthy + healthy > 0
     }
 
-    fn remove_unhealthy(&mut self, sets: &mut Sets, at_most: i64) -> i64 {
+    /// `None` where a set tells of more available pods than it should have: it has not yet acted on its last
+    /// size, and taking more away by those numbers would go below the floor.
+    fn remove_unhealthy(&mut self, sets: &mut Sets, at_most: i64) -> Option<i64> {
         let mut removed = 0;
-        for set in &mut sets.old {
+        for set in sets.old.iter_mut().filter(|set| set.replicas() != 0) {
             if removed >= at_most {
                 break;
             }
-            let unhealthy = (set.replicas() - set.available()).max(0);
-            let count = unhealthy.min(at_most - removed).min(set.replicas());
+            let unhealthy = set.replicas() - set.available();
+            if unhealthy < 0 {
+                return None;
+            }
+            let count = unhealthy.min(at_most - removed);
             if count > 0 {
                 self.scale_set(set, set.replicas() - count);
                 removed += count;
             }
         }
-        removed
+        Some(removed)
     }
 
     fn remove_available(&mut self, sets: &mut Sets, at_most: i64) -> i64 {

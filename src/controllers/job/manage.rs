@@ -37,12 +37,10 @@ impl Sync<'_> {
         let surplus = self.counts.active.saturating_sub(wanted);
         let victims = self.victims(surplus);
         if !victims.is_empty() {
-            for pod in victims {
-                if is_tracked(&pod) {
-                    self.decision.patch(key_of(&PODS, &pod), without_finalizer(&pod));
-                }
-                self.delete(&pod);
+            for pod in victims.iter().filter(|pod| is_tracked(pod)) {
+                self.decision.patch(key_of(&PODS, pod), without_finalizer(pod));
             }
+            victims.iter().for_each(|pod| self.delete(pod));
             return;
         }
         let ending = if policy::replaces_only_failed(self.spec) { self.counts.terminating } else { 0 };
