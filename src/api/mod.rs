@@ -5,6 +5,7 @@ pub mod decode;
 pub mod defaults;
 pub mod go_time;
 pub mod object;
+pub mod placement;
 pub mod pod;
 pub mod quantity;
 pub mod requests;
@@ -15,6 +16,7 @@ pub mod status;
 pub mod support;
 pub mod tree;
 pub mod validation;
+pub mod volumes;
 
 /// A JSON tree; objects are kept as such so that nothing is lost on a round trip.
 pub type Json = serde_json::Value;

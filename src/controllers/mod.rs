@@ -7,9 +7,11 @@
 mod accounts;
 mod conditions;
 mod cronjob;
+mod daemonset;
 mod decision;
 mod deployment;
 mod garbage;
+mod history;
 mod job;
 mod names;
 mod ownership;
@@ -18,6 +20,8 @@ mod quantities;
 mod replicaset;
 mod resources;
 mod selection;
+mod statefulset;
+mod volumes;
 
 use jiff::Timestamp;
 
@@ -109,13 +113,26 @@ pub struct Context<'a> {
 
 /// Every controller there is, in a fixed order; the engine and the plan run the same ones.
 pub fn all() -> Vec<Box<dyn Controller>> {
+    let mut all = of_the_manager();
+    all.retain(|controller| controller.name() != "persistent-volume-binder");
+    all.push(Box::new(volumes::Binder::with_volumes_of_the_machine()));
+    all
+}
+
+/// Those of Kubernetes' controller manager, doing no more than it does: nothing makes volumes for claims.
+pub fn of_the_manager() -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(deployment::DeploymentController),
         Box::new(replicaset::ReplicaSetController::new(replicaset::Flavor::ReplicaSet)),
         Box::new(replicaset::ReplicaSetController::new(replicaset::Flavor::ReplicationController)),
+        Box::new(statefulset::StatefulSetController),
+        Box::new(daemonset::DaemonSetController::default()),
         Box::new(job::JobController::default()),
         Box::new(job::TtlAfterFinished),
         Box::new(cronjob::CronJobController::default()),
+        Box::new(volumes::Binder::new()),
+        Box::new(volumes::ClaimProtection),
+        Box::new(volumes::VolumeProtection),
         Box::new(garbage::GarbageCollector),
     ]
 }

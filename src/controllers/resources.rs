@@ -16,6 +16,12 @@ resources! {
     REPLICATION_CONTROLLERS = "" "replicationcontrollers";
     REPLICA_SETS = "apps" "replicasets";
     DEPLOYMENTS = "apps" "deployments";
+    STATEFUL_SETS = "apps" "statefulsets";
+    DAEMON_SETS = "apps" "daemonsets";
+    CONTROLLER_REVISIONS = "apps" "controllerrevisions";
+    CLAIMS = "" "persistentvolumeclaims";
+    VOLUMES = "" "persistentvolumes";
+    NODES = "" "nodes";
     JOBS = "batch" "jobs";
     CRON_JOBS = "batch" "cronjobs";
 }

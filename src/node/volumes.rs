@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 
 use super::fields::{self, Addresses};
 use super::{Context, env, tokens};
+use crate::api::volumes::volume_name;
 use crate::api::{GroupResource, Key, Object, requests};
 use crate::runtime::{VolumeContent, VolumeFile, VolumeKind};
 
@@ -171,7 +172,7 @@ fn claim(namespace: &str, name: &str, context: &Context<'_>) -> Result<VolumeKin
             return Ok(VolumeKind::HostPath { path: source.path.clone(), kind: "Directory".into() });
         }
     }
-    Ok(VolumeKind::Named { name: format!("{namespace}-{name}") })
+    Ok(VolumeKind::Named { name: volume_name(namespace, name) })
 }
 
 fn projected(

@@ -62,6 +62,11 @@ pub fn container(instance: &InstanceId, config: &ContainerConfig) -> String {
     format!("wl-{}_{pod_namespace}_{pod_name}_{}_{name}_{attempt}", instance.0, short(pod_uid))
 }
 
+/// The name of a claim's volume: `wl-INSTANCE-NAME`, without an underscore, which marks volumes in memory.
+pub fn claimed_volume(instance: &InstanceId, name: &str) -> String {
+    format!("wl-{}-{name}", instance.0)
+}
+
 /// The name of a volume in memory: `wl-INSTANCE_UID_VOLUME`.
 pub fn memory_volume(instance: &InstanceId, uid: &str, volume: &str) -> String {
     format!("wl-{}_{uid}_{volume}", instance.0)

@@ -1,51 +1,11 @@
-//! Affinity to the node, to other pods, and spreading.
-//! Source: k8s.io/component-helpers/scheduling/corev1/nodeaffinity, plugins/interpodaffinity, podtopologyspread.
+//! Affinity to other pods, and spreading.
+//! Source: plugins/interpodaffinity, podtopologyspread.
 
-use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, Pod, PodAffinityTerm, PodSpec};
+use k8s_openapi::api::core::v1::{Node, Pod, PodAffinityTerm, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::Misfit;
 use crate::api::selector::LabelSelector as Selector;
-
-/// nodeSelector and required node affinity.
-pub(super) fn node_matches(spec: &PodSpec, node: &Node) -> bool {
-    let labels = node.metadata.labels.clone().unwrap_or_default();
-    if spec.node_selector.iter().flatten().any(|(key, value)| labels.get(key) != Some(value)) {
-        return false;
-    }
-    let required = spec
-        .affinity
-        .as_ref()
-        .and_then(|a| a.node_affinity.as_ref())
-        .and_then(|a| a.required_during_scheduling_ignored_during_execution.as_ref());
-    let name = node.metadata.name.as_deref().unwrap_or_default();
-    required.is_none_or(|r| r.node_selector_terms.iter().any(|term| term_matches(term, &labels, name)))
-}
-
-fn term_matches(term: &NodeSelectorTerm, labels: &std::collections::BTreeMap<String, String>, name: &str) -> bool {
-    let expressions = term.match_expressions.as_deref().unwrap_or_default();
-    let fields = term.match_fields.as_deref().unwrap_or_default();
-    if expressions.is_empty() && fields.is_empty() {
-        return false;
-    }
-    expressions.iter().all(|r| holds(r, labels.get(&r.key).map(String::as_str)))
-        && fields.iter().all(|r| holds(r, (r.key == "metadata.name").then_some(name)))
-}
-
-fn holds(requirement: &NodeSelectorRequirement, value: Option<&str>) -> bool {
-    let values = requirement.values.as_deref().unwrap_or_default();
-    let listed = value.is_some_and(|v| values.iter().any(|x| x == v));
-    let numbers = || Some((value?.parse::<i64>().ok()?, values.first()?.parse::<i64>().ok()?));
-    match requirement.operator.as_str() {
-        "In" => listed,
-        "NotIn" => !listed,
-        "Exists" => value.is_some(),
-        "DoesNotExist" => value.is_none(),
-        "Gt" => numbers().is_some_and(|(have, than)| have > than),
-        "Lt" => numbers().is_some_and(|(have, than)| have < than),
-        _ => false,
-    }
-}
 
 fn selects(selector: Option<&LabelSelector>, pod: &Pod) -> bool {
     let Some(selector) = selector else { return false };

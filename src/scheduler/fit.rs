@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Node, Pod, PodSpec, Taint, Toleration};
+use k8s_openapi::api::core::v1::{Node, Pod, PodSpec, Taint};
 
 use super::{Misfit, affinity};
+use crate::api::placement::{node_matches, tolerated, untolerated};
 use crate::api::requests::{self, Amounts};
 
 const NODE_AFFINITY: &str = "node(s) didn't match Pod's node affinity/selector";
@@ -22,7 +23,7 @@ pub(super) fn check(pod: &Pod, node: &Node, others: &[&Pod]) -> Result<(), Misfi
         let value = taint.value.clone().unwrap_or_default();
         return Err(Misfit::hard(format!("node(s) had untolerated taint {{{}: {value}}}", taint.key)));
     }
-    if !affinity::node_matches(spec, node) {
+    if !node_matches(spec, node) {
         return Err(Misfit::hard(NODE_AFFINITY));
     }
     if ports_taken(spec, others) {
@@ -50,7 +51,7 @@ pub(super) fn refusal(pod: &Pod, node: &Node, others: &[&Pod]) -> Option<(String
         );
         return Some((format!("OutOf{}", short.name), message));
     }
-    if !affinity::node_matches(spec, node) {
+    if !node_matches(spec, node) {
         return predicate("NodeAffinity", NODE_AFFINITY);
     }
     if ports_taken(spec, others) {
@@ -59,32 +60,6 @@ pub(super) fn refusal(pod: &Pod, node: &Node, others: &[&Pod]) -> Option<(String
     let taint = untolerated(spec, node, &["NoExecute"])?;
     let value = taint.value.clone().unwrap_or_default();
     predicate("TaintToleration", &format!("node(s) had untolerated taint {{{}: {value}}}", taint.key))
-}
-
-fn tolerated(spec: &PodSpec, taint: &Taint) -> bool {
-    spec.tolerations.iter().flatten().any(|t| tolerates(t, taint))
-}
-
-/// Source: k8s.io/component-helpers/scheduling/corev1: ToleratesTaint.
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let effect = toleration.effect.as_deref().unwrap_or_default();
-    let key = toleration.key.as_deref().unwrap_or_default();
-    if !effect.is_empty() && effect != taint.effect {
-        return false;
-    }
-    if !key.is_empty() && key != taint.key {
-        return false;
-    }
-    match toleration.operator.as_deref().unwrap_or("Equal") {
-        "Exists" => true,
-        "" | "Equal" => !key.is_empty() && toleration.value.clone().unwrap_or_default() == taint.value.clone().unwrap_or_default(),
-        _ => false,
-    }
-}
-
-fn untolerated<'a>(spec: &PodSpec, node: &'a Node, effects: &[&str]) -> Option<&'a Taint> {
-    let taints = node.spec.as_ref()?.taints.as_deref().unwrap_or_default();
-    taints.iter().filter(|t| effects.contains(&t.effect.as_str())).find(|t| !tolerated(spec, t))
 }
 
 struct Short {

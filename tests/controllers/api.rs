@@ -123,6 +123,9 @@ impl Api {
                 None => after.metadata_mut().remove(name),
             };
         }
+        if after.kind() == "PersistentVolume" && before.at("/status/phase") != after.at("/status/phase") {
+            after.json_mut()["status"]["lastPhaseTransitionTime"] = stamp(self.now);
+        }
         self.keep(key, before, after)
     }
 

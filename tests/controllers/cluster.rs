@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use wl::api::{Json, Key, Object, Status};
-use wl::controllers::{Context, Controller, Decision, EventKind, Write, all};
+use wl::controllers::{Context, Controller, Decision, EventKind, Write, of_the_manager};
 use wl::engine::correlation::Correlator;
 use wl::state::Change;
 
@@ -44,6 +44,7 @@ pub struct Cluster {
     retries: BTreeMap<(usize, Key), u32>,
     /// Looks at a Job for the sake of its pods wait up to a second, as the real controller's queue has it.
     batched: BTreeMap<(usize, Key), Timestamp>,
+    gone_claims: Vec<Object>,
     dice: Dice,
     correlator: Correlator,
     last_write_at: Timestamp,
@@ -61,12 +62,13 @@ impl Cluster {
             refuse: Box::new(|_| None),
             reconciles: 0,
             kubelet: Kubelet::new(life),
-            controllers: all(),
+            controllers: of_the_manager(),
             queue: VecDeque::new(),
             queued: HashSet::new(),
             wakes: BTreeMap::new(),
             retries: BTreeMap::new(),
             batched: BTreeMap::new(),
+            gone_claims: Vec::new(),
             dice: Dice(7),
             correlator: Correlator::default(),
             last_write_at: started_at,
@@ -99,6 +101,11 @@ impl Cluster {
             if let Some(object) = change.after.as_ref().filter(|o| o.kind() == "Pod") {
                 self.kubelet.notice(&change.key, object, self.api.now);
             }
+            if let Some(gone) =
+                change.before.as_ref().filter(|o| o.kind() == "PersistentVolumeClaim" && change.after.is_none())
+            {
+                self.gone_claims.push(gone.as_ref().clone());
+            }
             if change.after.as_ref().is_some_and(|o| o.kind() == "PersistentVolumeClaim") && change.before.is_none() {
                 let uid = change.after.as_ref().unwrap().uid().to_owned();
                 self.kubelet.plan(self.api.now + SignedDuration::from_millis(200), &uid, &change.key, Step::Provision);
@@ -128,7 +135,11 @@ impl Cluster {
     /// Lets the controllers work until none has anything to do at this moment.
     fn settle(&mut self) {
         let mut looks = 0;
-        while let Some((at, key)) = self.queue.pop_front() {
+        loop {
+            while let Some(claim) = self.gone_claims.pop() {
+                self.unprovision(&claim);
+            }
+            let Some((at, key)) = self.queue.pop_front() else { return };
             looks += 1;
             assert!(looks < 50_000, "{} never settles on {key:?}", self.controllers[at].name());
             self.queued.remove(&(at, key.clone()));
@@ -183,7 +194,7 @@ impl Cluster {
                 Write::Event(note) => {
                     let Some(observed) = self.correlator.observe(note, self.api.now) else { continue };
                     self.events.push(json!({
-                        "by": note.component, "reason": note.reason,
+                        "by": self.controllers[at].name(), "reason": note.reason,
                         "type": if note.kind == EventKind::Normal { "Normal" } else { "Warning" },
                         "object": format!("{}/{}", note.regarding["kind"].as_str().unwrap(), note.regarding["name"].as_str().unwrap()),
                         "message": observed.message,
@@ -335,17 +346,24 @@ impl Cluster {
     }
 
     fn provision(&mut self, claim: &Object) {
-        let name = format!("pvc-{}", claim.uid());
         self.put(json!({
-            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume_of(claim)},
             "spec": {
                 "accessModes": claim.at("/spec/accessModes"), "capacity": claim.at("/spec/resources/requests"),
-                "hostPath": {"path": "/tmp"}, "persistentVolumeReclaimPolicy": "Delete",
-                "storageClassName": claim.at("/spec/storageClassName"), "volumeMode": "Filesystem",
+                "hostPath": {"path": "/x", "type": ""}, "persistentVolumeReclaimPolicy": "Retain",
+                "volumeMode": "Filesystem",
                 "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": claim.name(),
                     "namespace": claim.namespace(), "uid": claim.uid()},
             },
         }));
+    }
+
+    /// What the pretend provisioner made goes with its claim.
+    fn unprovision(&mut self, claim: &Object) {
+        let key = Key::new(resource_of("PersistentVolume"), "", &volume_of(claim));
+        if let Ok(done) = self.api.delete(&key, None, None, None) {
+            self.written(&done);
+        }
     }
 
     pub fn wait(&mut self, seconds: f64) {
@@ -447,4 +465,8 @@ impl Cluster {
 fn is_same_generation(change: &Change) -> bool {
     let sides = change.before.as_ref().zip(change.after.as_ref());
     sides.is_some_and(|(before, after)| before.generation() == after.generation())
+}
+
+fn volume_of(claim: &Object) -> String {
+    format!("pv-{}--{}", claim.namespace(), claim.name())
 }

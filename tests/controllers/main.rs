@@ -87,3 +87,18 @@ fn jobs_run_to_their_end_as_recorded() {
 fn cron_jobs_start_as_recorded() {
     replay("cronjob", [100, 100, 100, 73]);
 }
+
+#[test]
+fn stateful_sets_keep_their_order_as_recorded() {
+    replay("statefulset", [100, 96, 96, 90]);
+}
+
+#[test]
+fn daemon_sets_cover_their_nodes_as_recorded() {
+    replay("daemonset", [100, 100, 100, 100]);
+}
+
+#[test]
+fn garbage_is_collected_as_recorded() {
+    replay("gc", [100, 90, 100, 100]);
+}

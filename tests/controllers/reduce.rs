@@ -30,7 +30,9 @@ impl Names {
                 self.hashes.push(hash);
             }
         }
-        if let Some(base) = object.str_at("/metadata/generateName")
+        // A StatefulSet's pods have names of their own.
+        let has_own_name = object.controller_ref().is_some_and(|r| r["kind"] == "StatefulSet");
+        if let Some(base) = object.str_at("/metadata/generateName").filter(|_| !has_own_name)
             && object.name().starts_with(base)
         {
             self.pods.insert(object.name().into(), base.into());

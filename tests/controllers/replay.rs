@@ -75,7 +75,8 @@ fn play(cluster: &mut Cluster, step: &Json, inputs: &mut [Option<&Json>]) {
     if text(step, "do") == "wait" {
         return wait(cluster, step);
     }
-    let recorded = input(inputs, &kind, &recorded_name);
+    // Others write to nodes too, to make them ready: there the step itself says what the user did.
+    let recorded = if kind == "Node" { Some(step) } else { input(inputs, &kind, &recorded_name) };
     let Some(name) = cluster.names.actual(&recorded_name) else {
         println!("  no such thing here: {recorded_name}");
         return;
@@ -97,6 +98,9 @@ fn play(cluster: &mut Cluster, step: &Json, inputs: &mut [Option<&Json>]) {
         "patch" | "scale" => {
             let Some(recorded) = recorded else { return };
             let mut change = recorded.get("change").cloned().unwrap_or(Json::Null);
+            if kind == "Node" {
+                change = step["patch"].clone();
+            }
             if text(step, "do") == "scale" || recorded.get("subresource") == Some(&json!("scale")) {
                 change = json!({"spec": {"replicas": step["replicas"]}});
             }

@@ -66,9 +66,13 @@ pub async fn write(inner: &Arc<Inner>, content: &VolumeContent) -> Result<Outcom
             path.clone()
         }
         VolumeKind::Named { name } => {
-            make_named_volume(inner, name).await?;
+            if naming::segment(name).is_none() {
+                return Err(volume_error(format!("{name:?} cannot be the name of a volume")));
+            }
+            let name = naming::claimed_volume(&inner.instance, name);
+            make_named_volume(inner, &name).await?;
             mark(&slot, &format!("{PODMAN_VOLUME}{name}"))?;
-            name.clone()
+            name
         }
     };
     Ok(Outcome::Volume { path })
@@ -114,7 +118,7 @@ pub async fn resolve(inner: &Arc<Inner>, dir: &PodDir, mount: &Mount, resolved: 
             let slot = dir.volume(name)?;
             place(&slot).ok_or_else(|| volume_error(format!("volume {name:?} of the pod is not there yet")))?
         }
-        MountSource::NamedVolume(name) => Place::Podman(name.clone()),
+        MountSource::NamedVolume(name) => Place::Podman(naming::claimed_volume(&inner.instance, name)),
         MountSource::Image(image) => {
             let source = inner.resolve_image(image).await?;
             let volume = ImageVolume { source, destination: mount.target.clone(), read_write: false };
@@ -190,9 +194,6 @@ async fn make_memory_volume(inner: &Arc<Inner>, name: &str, size_limit: Option<u
 
 /// A volume of the user's: made where missing, never removed by `wl`'s node.
 async fn make_named_volume(inner: &Arc<Inner>, name: &str) -> Result<(), RuntimeError> {
-    if naming::segment(name).is_none() {
-        return Err(volume_error(format!("{name:?} cannot be the name of a volume")));
-    }
     let exists = tokio::time::timeout(super::API_DEADLINE, inner.api.volumes().get(name).exists()).await;
     if matches!(exists, Ok(Ok(true))) {
         return Ok(());

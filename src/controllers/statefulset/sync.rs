@@ -1,0 +1,472 @@
+//! One look at a StatefulSet.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::identity::{self, REVISION};
+use super::{COMPONENT, retention};
+use crate::api::{Json, Key, Object};
+use crate::controllers::Decision;
+use crate::controllers::history;
+use crate::controllers::pods::{PodView, next_available_at};
+use crate::controllers::quantities::scaled;
+use crate::controllers::resources::{CLAIMS, CONTROLLER_REVISIONS, PODS, dig, int, key_of};
+use crate::state::State;
+
+/// Label with the hash of a revision.
+const HASH: &str = "controller.kubernetes.io/hash";
+
+/// A revision that pods are made by.
+#[derive(Clone)]
+struct Revision {
+    name: String,
+    template: Json,
+}
+
+impl Revision {
+    fn of(object: &Object) -> Self {
+        Revision { name: object.name().to_owned(), template: history::template_of(object) }
+    }
+}
+
+/// The pod of an ordinal: there, or still to be made.
+enum Replica {
+    There(PodView),
+    Missing(Object),
+}
+
+impl Replica {
+    fn there(&self) -> Option<&PodView> {
+        match self {
+            Replica::There(pod) => Some(pod),
+            Replica::Missing(_) => None,
+        }
+    }
+}
+
+fn is_ready(pod: &PodView) -> bool {
+    pod.phase() == "Running" && pod.is_ready()
+}
+
+fn is_healthy(pod: &PodView) -> bool {
+    is_ready(pod) && !pod.is_deleting()
+}
+
+fn revision_of(pod: &Object) -> &str {
+    pod.label(REVISION).unwrap_or("")
+}
+
+/// Whether what follows has to wait.
+#[derive(PartialEq)]
+enum Next {
+    Wait,
+    Go,
+}
+
+pub(super) struct Sync<'a> {
+    state: &'a State,
+    set: &'a Arc<Object>,
+    revisions: Vec<Arc<Object>>,
+    pods: Vec<PodView>,
+    now: Timestamp,
+    collisions: i64,
+    current: Revision,
+    update: Revision,
+    /// One update may take away from the counted pods of the current revision.
+    replaced: i64,
+    decision: Decision,
+}
+
+impl<'a> Sync<'a> {
+    pub fn new(
+        state: &'a State,
+        set: &'a Arc<Object>,
+        mut revisions: Vec<Arc<Object>>,
+        mut pods: Vec<PodView>,
+        now: Timestamp,
+    ) -> Option<Self> {
+        history::sort(&mut revisions);
+        pods.sort_by_key(|pod| identity::ordinal_of(set, pod));
+        let none = Revision { name: String::new(), template: Json::Null };
+        let collisions = int(set, &["status", "collisionCount"]);
+        let mut sync = Sync {
+            state,
+            set,
+            revisions,
+            pods,
+            now,
+            collisions,
+            current: none.clone(),
+            update: none,
+            replaced: 0,
+            decision: Decision::none(),
+        };
+        sync.find_revisions()?;
+        Some(sync)
+    }
+
+    fn spec(&self, path: &[&str]) -> &Json {
+        let mut at = dig(self.set.json(), &["spec"]);
+        for field in path {
+            at = dig(at, &[field]);
+        }
+        at
+    }
+
+    fn start(&self) -> i64 {
+        self.spec(&["ordinals", "start"]).as_i64().unwrap_or(0)
+    }
+
+    fn wanted(&self) -> i64 {
+        self.spec(&["replicas"]).as_i64().unwrap_or(1)
+    }
+
+    fn is_in_range(&self, ordinal: i64) -> bool {
+        (self.start()..self.start() + self.wanted()).contains(&ordinal)
+    }
+
+    fn min_ready(&self) -> i64 {
+        self.spec(&["minReadySeconds"]).as_i64().unwrap_or(0)
+    }
+
+    fn is_ordered(&self) -> bool {
+        self.spec(&["podManagementPolicy"]) != "Parallel"
+    }
+
+    fn is_rolling(&self) -> bool {
+        self.spec(&["updateStrategy", "type"]) != "OnDelete"
+    }
+
+    /// The revision of the template, made or renumbered if need be, and the one that pods are still at.
+    fn find_revisions(&mut self) -> Option<()> {
+        let next = self.revisions.last().map_or(1, |last| history::number(last) + 1);
+        let mut wanted = history::revision(self.set, HASH, next, Some(self.collisions));
+        let same: Vec<Arc<Object>> = self.revisions.iter().filter(|r| history::is_same(r, &wanted)).cloned().collect();
+        let last_is_same = self.revisions.last().is_some_and(|last| history::is_same(last, &wanted));
+        if let Some(kept) = same.last() {
+            if !last_is_same && !self.set.is_deleting() {
+                let mut renumbered = kept.as_ref().clone();
+                renumbered.json_mut()["revision"] = json!(next);
+                self.decision.update(renumbered);
+            }
+            self.update = Revision::of(kept);
+        } else if self.set.is_deleting() {
+            // Nothing is made any more; what there is is told.
+            self.update = Revision::of(self.revisions.last()?);
+        } else {
+            // A name that other content has taken is left to it.
+            loop {
+                let key = Key::new(CONTROLLER_REVISIONS.clone(), self.set.namespace(), wanted.name());
+                match self.state.get(&key) {
+                    Some(taken) if history::is_same(taken, &wanted) => break,
+                    Some(_) => {
+                        self.collisions += 1;
+                        wanted = history::revision(self.set, HASH, next, Some(self.collisions));
+                    }
+                    None => {
+                        self.decision.create(wanted.clone());
+                        break;
+                    }
+                }
+            }
+            self.update = Revision::of(&wanted);
+        }
+        let current = dig(self.set.json(), &["status", "currentRevision"]);
+        let kept = self.revisions.iter().find(|r| current == r.name());
+        self.current = kept.map_or_else(|| self.update.clone(), |r| Revision::of(r));
+        Some(())
+    }
+
+    pub fn run(mut self, creates: bool) -> Decision {
+        let mut replicas = Vec::new();
+        let mut condemned: Vec<PodView> = Vec::new();
+        for ordinal in self.start()..self.start() + self.wanted() {
+            let there = self.pods.iter().find(|pod| identity::ordinal_of(self.set, pod) == Some(ordinal));
+            replicas.push(there.cloned().map_or_else(|| Replica::Missing(self.new_pod(ordinal)), Replica::There));
+        }
+        for pod in self.pods.iter().rev() {
+            if identity::ordinal_of(self.set, pod).is_some_and(|ordinal| !self.is_in_range(ordinal)) {
+                condemned.push(pod.clone());
+            }
+        }
+        if !self.set.is_deleting() {
+            self.manage(&replicas, &condemned, creates);
+        }
+        self.write_status();
+        let waits = next_available_at(&self.pods, self.min_ready(), self.now);
+        if let Some(at) = waits {
+            self.decision.wake(at);
+        }
+        if !self.set.is_deleting() {
+            self.truncate_history();
+        }
+        self.decision
+    }
+
+    /// The pod of an ordinal, at the revision that it has to be at.
+    fn new_pod(&self, ordinal: i64) -> Object {
+        let partition = self.spec(&["updateStrategy", "rollingUpdate", "partition"]).as_i64();
+        let is_current = match partition {
+            Some(partition) => self.is_rolling() && ordinal < self.start() + partition,
+            None => {
+                self.is_rolling()
+                    && self.spec(&["updateStrategy", "rollingUpdate"]).is_null()
+                    && ordinal < self.start() + int(self.set, &["status", "currentReplicas"])
+            }
+        };
+        let revision = if is_current { &self.current } else { &self.update };
+        identity::pod(self.set, &revision.template, &revision.name, ordinal)
+    }
+
+    fn manage(&mut self, replicas: &[Replica], condemned: &[PodView], creates: bool) {
+        let ordered = self.is_ordered();
+        for (at, replica) in replicas.iter().enumerate() {
+            let next = self.tend(replica, self.start() + i64::try_from(at).unwrap_or(0), creates);
+            if ordered && next == Next::Wait {
+                return;
+            }
+        }
+        for pod in condemned {
+            self.correct_claims(pod);
+        }
+        let missing = replicas.iter().any(|replica| replica.there().is_none());
+        let first_unhealthy = replicas
+            .iter()
+            .filter_map(Replica::there)
+            .chain(condemned.iter().rev())
+            .find(|pod| !is_healthy(pod))
+            .filter(|_| !missing)
+            .map(|pod| pod.uid().to_owned());
+        for pod in condemned {
+            let next = self.condemn(pod, first_unhealthy.as_deref());
+            if ordered && next == Next::Wait {
+                return;
+            }
+        }
+        if self.is_rolling() {
+            self.replace_old(replicas);
+        }
+    }
+
+    /// Brings one pod to where it has to be, or says what has to be waited for.
+    fn tend(&mut self, replica: &Replica, ordinal: i64, creates: bool) -> Next {
+        let ordered = self.is_ordered();
+        let pod = match replica {
+            Replica::Missing(pod) => {
+                if creates {
+                    self.make(pod, ordinal);
+                }
+                return Next::Wait;
+            }
+            Replica::There(pod) => pod,
+        };
+        if pod.has_ended() {
+            if !pod.is_deleting() {
+                self.delete(pod);
+            }
+            return Next::Wait;
+        }
+        if pod.phase() == "Pending" && creates {
+            let _ = self.make_claims(pod, ordinal);
+        }
+        let waits = pod.is_deleting() || !is_ready(pod) || !pod.is_available(self.min_ready(), self.now);
+        if ordered && waits {
+            return Next::Wait;
+        }
+        self.correct(pod, ordinal);
+        Next::Go
+    }
+
+    fn claim(&self, name: &str) -> Option<&'a Arc<Object>> {
+        self.state.get(&Key::new(CLAIMS.clone(), self.set.namespace(), name))
+    }
+
+    fn make(&mut self, pod: &Object, ordinal: i64) {
+        let claims = identity::claims(self.set, ordinal);
+        let stale = |claim: &&(String, Object)| {
+            self.claim(claim.1.name()).is_some_and(|held| retention::is_stale(self.set, pod, held))
+        };
+        if claims.iter().any(|claim| stale(&claim)) || !self.make_claims(pod, ordinal) {
+            return;
+        }
+        self.decision.create(pod.clone());
+        self.tell("create", "Create", &format!("Pod {}", pod.name()), "successful");
+        for (_, claim) in claims {
+            let held = self.claim(claim.name()).map_or(&claim, AsRef::as_ref);
+            if let Some(references) = retention::correction(self.set, pod, held, false) {
+                let patch = json!({"metadata": {"ownerReferences": references}});
+                self.decision.patch(key_of(&CLAIMS, &claim), patch);
+            }
+        }
+    }
+
+    /// Makes the claims of a pod that are not there; `false` while one that is going away is in the way.
+    fn make_claims(&mut self, pod: &Object, ordinal: i64) -> bool {
+        let mut free = true;
+        for (_, claim) in identity::claims(self.set, ordinal) {
+            match self.claim(claim.name()) {
+                Some(held) => free &= !held.is_deleting(),
+                None => {
+                    let what = format!("Claim {} Pod {}", claim.name(), pod.name());
+                    self.decision.create(claim);
+                    self.tell("create", "Create", &what, "success");
+                }
+            }
+        }
+        free
+    }
+
+    /// Makes a pod that was taken in who it should be, and its claims whose they should be.
+    fn correct(&mut self, pod: &PodView, ordinal: i64) {
+        let patch = identity::correction(self.set, pod, ordinal);
+        let is_wrong = patch.is_some();
+        if let Some(patch) = patch {
+            self.decision.patch(key_of(&PODS, pod), patch);
+        }
+        if self.correct_claims(pod) || is_wrong {
+            self.tell("update", "Update", &format!("Pod {}", pod.name()), "successful");
+        }
+    }
+
+    /// Whether any claim was not whose it should be.
+    fn correct_claims(&mut self, pod: &PodView) -> bool {
+        let before = self.decision.writes.len();
+        let Some(ordinal) = identity::ordinal_of(self.set, pod) else { return false };
+        let is_scaled_away = !self.is_in_range(ordinal);
+        for (_, claim) in identity::claims(self.set, ordinal) {
+            let Some(held) = self.claim(claim.name()) else { continue };
+            if let Some(references) = retention::correction(self.set, pod, held, is_scaled_away) {
+                let references = if references.is_empty() { Json::Null } else { json!(references) };
+                let patch = json!({"metadata": {"uid": held.uid(), "ownerReferences": references}});
+                self.decision.patch(key_of(&CLAIMS, held), patch);
+            }
+        }
+        self.decision.writes.len() > before
+    }
+
+    /// Deletes a pod beyond the ordinals, where its turn has come.
+    fn condemn(&mut self, pod: &PodView, first_unhealthy: Option<&str>) -> Next {
+        if pod.is_deleting() {
+            return Next::Wait;
+        }
+        let is_up = is_ready(pod) && pod.is_available(self.min_ready(), self.now);
+        if self.is_ordered() && !is_up && first_unhealthy != Some(pod.uid()) {
+            return Next::Wait;
+        }
+        self.delete(pod);
+        Next::Wait
+    }
+
+    /// Deletes pods of other revisions, the highest ordinal first.
+    fn replace_old(&mut self, replicas: &[Replica]) {
+        let partition = self.spec(&["updateStrategy", "rollingUpdate", "partition"]).as_i64().unwrap_or(0);
+        let first = usize::try_from(partition).unwrap_or(0);
+        let most = self.spec(&["updateStrategy", "rollingUpdate", "maxUnavailable"]);
+        let most = scaled(most, self.wanted(), true).map_or(1, |most| most.max(1));
+        if most > 1 {
+            return self.replace_several(replicas, first, most);
+        }
+        for replica in replicas.iter().skip(first).rev() {
+            let Some(pod) = replica.there() else { return };
+            if revision_of(pod) != self.update.name && !pod.is_deleting() {
+                self.delete(pod);
+                self.replaced += 1;
+                return;
+            }
+            if !is_healthy(pod) {
+                return;
+            }
+        }
+    }
+
+    /// As many at once as `maxUnavailable` leaves.
+    fn replace_several(&mut self, replicas: &[Replica], first: usize, most: i64) {
+        let down = |replica: &&Replica| !replica.there().is_some_and(is_healthy);
+        let unavailable = i64::try_from(replicas.iter().filter(down).count()).unwrap_or(i64::MAX);
+        let mut left = most - unavailable;
+        for pod in replicas.iter().skip(first).rev().filter_map(Replica::there) {
+            if left <= 0 {
+                return;
+            }
+            if revision_of(pod) != self.update.name && !pod.is_deleting() {
+                self.delete(pod);
+                self.replaced += 1;
+                left -= 1;
+            }
+        }
+    }
+
+    fn delete(&mut self, pod: &PodView) {
+        self.decision.delete(key_of(&PODS, pod), pod);
+        self.tell("delete", "Delete", &format!("Pod {}", pod.name()), "successful");
+    }
+
+    fn tell(&mut self, verb: &str, title: &str, what: &str, how: &str) {
+        let message = format!("{verb} {what} in StatefulSet {} {how}", self.set.name());
+        self.decision.normal(COMPONENT, self.set, &format!("Successful{title}"), message);
+    }
+
+    fn write_status(&mut self) {
+        let mut status = self.status();
+        let counts = ["updatedReplicas", "readyReplicas", "replicas"];
+        if self.is_rolling() && counts.iter().all(|name| status[*name] == self.wanted()) {
+            status["currentReplicas"] = status["updatedReplicas"].clone();
+            status["currentRevision"] = status["updateRevision"].clone();
+        }
+        let counted = [
+            "replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas",
+            "currentRevision", "updateRevision",
+        ];
+        let before = dig(self.set.json(), &["status"]);
+        let plain = |tree: &Json, name: &str| match &tree[name] {
+            Json::Null if name.ends_with("Revision") => json!(""),
+            Json::Null => json!(0),
+            value => value.clone(),
+        };
+        let is_old = self.set.generation() > int(self.set, &["status", "observedGeneration"]);
+        if !is_old && counted.iter().all(|name| plain(before, name) == plain(&status, name)) {
+            return;
+        }
+        if let Some(fields) = status.as_object_mut() {
+            let kept = ["replicas", "availableReplicas", "collisionCount"];
+            fields.retain(|name, value| kept.contains(&name.as_str()) || (*value != 0 && *value != ""));
+        }
+        let mut set = self.set.as_ref().clone();
+        set.json_mut()["status"] = status;
+        self.decision.update_status(set);
+    }
+
+    fn status(&self) -> Json {
+        let live = || self.pods.iter().filter(|pod| !pod.phase().is_empty());
+        let at = |name: &str| live().filter(|pod| !pod.is_deleting() && revision_of(pod) == name).count() as i64;
+        json!({
+            "observedGeneration": self.set.generation(),
+            "replicas": live().count(),
+            "readyReplicas": live().filter(|pod| is_ready(pod)).count(),
+            "availableReplicas":
+                live().filter(|pod| is_ready(pod) && pod.is_available(self.min_ready(), self.now)).count(),
+            "currentReplicas": (at(&self.current.name) - self.replaced).max(0),
+            "updatedReplicas": at(&self.update.name),
+            "currentRevision": self.current.name,
+            "updateRevision": self.update.name,
+            "collisionCount": self.collisions,
+        })
+    }
+
+    /// Deletes revisions that nothing is at any more, over the limit, the oldest first.
+    fn truncate_history(&mut self) {
+        let Some(limit) = self.spec(&["revisionHistoryLimit"]).as_i64().and_then(|n| usize::try_from(n).ok()) else {
+            return;
+        };
+        let mut live: HashSet<&str> = self.pods.iter().map(|pod| revision_of(pod)).collect();
+        live.extend([self.current.name.as_str(), self.update.name.as_str()]);
+        let dead: Vec<Arc<Object>> = self.revisions.iter().filter(|r| !live.contains(r.name())).cloned().collect();
+        let surplus = dead.len().saturating_sub(limit);
+        for revision in dead.iter().take(surplus) {
+            self.decision.delete(key_of(&CONTROLLER_REVISIONS, revision), revision);
+        }
+    }
+}
