@@ -3,13 +3,16 @@
 //! Without Podman these tests say so and pass. `tests/matrix.sh` runs them on four of them.
 #![cfg(feature = "internals")]
 
+#[path = "support/image.rs"]
+mod image;
 #[path = "podman/node.rs"]
 mod node;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use node::{Node, exec, file, image_tar, program};
+use image::{image_tar, program};
+use node::{Node, exec, file};
 use wl::podman::{ConnectOptions, StartService, Surroundings};
 use wl::runtime::{
     Action, ContainerState, Hint, LinuxResources, Mount, MountSource, Outcome, PortMapping, Runtime, RuntimeErrorKind,

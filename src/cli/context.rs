@@ -122,6 +122,20 @@ impl Context {
         state_dir(self.flags.state_dir.as_deref(), &self.env, &self.cwd)
     }
 
+    /// One line of what is typed in.
+    pub fn read_line(&mut self) -> Result<String, CliError> {
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while line.last() != Some(&b'\n') && line.len() < 4096 {
+            match self.stdin.read(&mut byte) {
+                Ok(0) => break,
+                Ok(_) => line.push(byte[0]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(CliError::message(format!("stdin cannot be read: {error}"))),
+            }
+        }
+        Ok(String::from_utf8_lossy(&line).into_owned())
+    }
+
     /// Warns on stderr, each text once.
     pub fn warn(&mut self, text: &str) {
         if !self.told.iter().any(|t| t == text) {
@@ -176,8 +190,8 @@ impl Context {
     async fn find(&mut self, purpose: Purpose) -> Result<Client, CliError> {
         let connection = watch::connect(&self.state_dir(), &self.watch_flags, purpose).await;
         let connection = connection.map_err(|error| CliError::message(with_causes(&error)))?;
-        if connection.is_inside() && purpose == Purpose::Look {
-            self.err.line("No watch is running: this is what was last known, and nothing probes or restarts meanwhile.");
+        if let Some(note) = connection.note() {
+            self.err.line(note);
         }
         let client = connection.client.clone();
         self.connection = Some(connection);

@@ -1,8 +1,11 @@
 //! `wl doctor`: whether this machine can run pods, one line a check, with the way out.
 
 use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 
+use super::context::with_causes;
 use super::{CliError, CliResult, Context, Exit};
+use crate::engine::watch::{self, WatchError};
 use crate::podman::doctor::{Check, Verdict, examine};
 use crate::podman::{ConnectOptions, InstanceId, StartService, Surroundings};
 
@@ -28,6 +31,8 @@ impl Doctor {
             start_service: StartService::default(),
         })
         .await;
+        let mut checks = checks;
+        checks.extend(kept(&ctx.state_dir()).await);
         // Whatever is left of it is in the system's folder for such things.
         let _ = std::fs::remove_dir_all(&folder);
         if self.output == "json" {
@@ -37,6 +42,21 @@ impl Doctor {
         }
         let blocked = checks.iter().any(|c| c.verdict == Verdict::Blocks);
         Ok(if blocked { Exit::Failure } else { Exit::Success })
+    }
+}
+
+/// What is wrong between the store of a state directory and Podman.
+async fn kept(state_dir: &Path) -> Option<Check> {
+    let check = |verdict, message: String, help: &str| Check { name: "state", verdict, message, help: help.to_owned() };
+    match watch::unknown_pods(state_dir).await {
+        Ok(unknown) if unknown.is_empty() => {
+            let message = format!("{} and Podman know the same pods", state_dir.display());
+            state_dir.is_dir().then(|| check(Verdict::Ok, message, ""))
+        }
+        Ok(unknown) => Some(check(Verdict::Warning, unknown.join("; "), "or `wl restore` a backup that knows them")),
+        // Podman has a line of its own.
+        Err(WatchError::Podman(_)) => None,
+        Err(error) => Some(check(Verdict::Blocks, with_causes(&error), "`wl restore` reads a backup; `wl reset` begins anew")),
     }
 }
 

@@ -3,6 +3,7 @@
 mod api_resources;
 mod api_versions;
 mod apply;
+mod backup;
 mod complete;
 mod completion;
 mod context;
@@ -20,7 +21,9 @@ mod lint;
 mod logs;
 mod plan;
 pub mod print;
+mod reset;
 pub mod resources;
+mod restore;
 mod rollout;
 mod scale;
 mod terminal;
@@ -83,6 +86,7 @@ commands! {
     ApiResources(api_resources::ApiResources),
     ApiVersions(api_versions::ApiVersions),
     Apply(apply::Apply),
+    Backup(backup::Backup),
     Completion(completion::Completion),
     Delete(delete::Delete),
     Diff(diff::Diff),
@@ -91,6 +95,8 @@ commands! {
     Lint(lint::Lint),
     Logs(logs::Logs),
     Plan(plan::Plan),
+    Reset(reset::Reset),
+    Restore(restore::Restore),
     Rollout(rollout::Rollout),
     Scale(scale::Scale),
     Version(version::Version),

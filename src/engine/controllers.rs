@@ -16,6 +16,7 @@ use crate::controllers::{Context, Controller, EventNote, Write};
 use crate::registry::Request;
 use crate::state::{Change, State};
 use crate::store::{Store, SystemRandom};
+use crate::store::failpoint::{self, Point};
 
 /// How many decisions may be under way.
 const AT_ONCE: usize = 16;
@@ -169,7 +170,9 @@ async fn commit(
 
 async fn commit_batch(store: &Store, state: &State, batch: &[Write], agent: &str) -> Option<(Write, Status)> {
     let requests: Vec<Option<Request>> = batch.iter().map(|w| requests::of_write(state, w, agent)).collect();
+    failpoint::reach(Point::ControllerWrite);
     let answers = store.write_all(requests.iter().flatten().cloned().collect()).await;
+    failpoint::reach(Point::ControllerWrote);
     let mut answers = answers.into_iter();
     for (write, request) in batch.iter().zip(&requests) {
         let Some(request) = request else { continue };

@@ -7,7 +7,7 @@ pub mod clock;
 mod controllers;
 pub mod correlation;
 mod events;
-mod failpoint;
+mod look;
 mod node;
 mod node_object;
 mod pod;
@@ -18,5 +18,4 @@ mod run;
 mod scheduling;
 pub mod watch;
 
-pub use failpoint::reach as failpoint;
 pub use run::{Engine, EngineError, EngineOptions};

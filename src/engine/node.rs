@@ -10,13 +10,14 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::clock::{Clock, sleep_until};
-use super::events::Recorder;
+use super::events::{Extra, Recorder};
 use super::pod::{Bell, PodTask};
-use super::scheduling;
+use super::{look, scheduling};
 use crate::api::{GroupResource, Key, Object};
+use crate::controllers::{EventKind, EventNote};
 use crate::network::{PodIps, PodSubnet};
 use crate::node::{NodeConfig, Refusal, objects_used};
-use crate::runtime::{Hint, Machine, POD_ANNOTATION, Runtime, Sandbox};
+use crate::runtime::{Hint, Machine, Runtime, Sandbox};
 use crate::state::{Change, State};
 use crate::store::Store;
 
@@ -120,6 +121,8 @@ pub struct Agent<R: Runtime> {
     /// Objects that pods use → the pods' uids.
     users: HashMap<Key, HashSet<String>>,
     uses: BTreeMap<String, Vec<Key>>,
+    /// Pods of the runtime that no store knows, and that somebody was told of.
+    reported: HashSet<String>,
 }
 
 fn pods() -> GroupResource {
@@ -128,7 +131,14 @@ fn pods() -> GroupResource {
 
 impl<R: Runtime> Agent<R> {
     pub fn new(shared: Arc<Shared<R>>) -> Self {
-        Agent { shared, tasks: JoinSet::new(), bells: HashMap::new(), users: HashMap::new(), uses: BTreeMap::new() }
+        Agent {
+            shared,
+            tasks: JoinSet::new(),
+            bells: HashMap::new(),
+            users: HashMap::new(),
+            uses: BTreeMap::new(),
+            reported: HashSet::new(),
+        }
     }
 
     /// Runs until a pod's task fails, which no task should.
@@ -194,7 +204,7 @@ impl<R: Runtime> Agent<R> {
             for sandbox in sandboxes {
                 match self.bells.get(&sandbox.uid) {
                     Some(_) => {}
-                    None => self.unknown(&state, sandbox),
+                    None => self.unknown(&state, sandbox).await,
                 }
             }
         }
@@ -215,14 +225,23 @@ impl<R: Runtime> Agent<R> {
     }
 
     /// The runtime has a pod that the API does not: it was deleted, or the store is another one.
-    fn unknown(&mut self, state: &State, sandbox: Sandbox) {
-        let kept =
-            sandbox.annotations.get(POD_ANNOTATION).and_then(|text| serde_json::from_str(text).ok()).map(Object::new);
-        let Some(pod) = kept.filter(|p| p.uid() == sandbox.uid) else { return };
-        let known = pod.resource_version().parse::<u64>().is_ok_and(|revision| revision <= state.revision());
-        if known {
+    async fn unknown(&mut self, state: &State, sandbox: Sandbox) {
+        if !look::is_unknown(&sandbox, state, |revision| self.shared.store.has_been_at(revision)) {
             // This store has had it, and has it no more.
-            self.take_on(Arc::new(pod), Some(sandbox));
+            if let Some(pod) = look::pod_of(&sandbox) {
+                self.take_on(Arc::new(pod), Some(sandbox));
+            }
+        } else if self.reported.insert(sandbox.uid.clone()) {
+            let key = Key::new(GroupResource::new("", "nodes"), "", &self.shared.config().node_name);
+            let Some(node) = state.get(&key) else { return };
+            let note = EventNote {
+                regarding: scheduling::reference(node, ""),
+                kind: EventKind::Warning,
+                reason: "UnknownPod".into(),
+                message: look::unknown_text(&sandbox),
+                component: "kubelet",
+            };
+            self.shared.recorder.record_all(&[note], &Extra::default()).await;
         }
     }
 

@@ -72,7 +72,10 @@ pub async fn publish(
         "beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": machine.architecture,
     });
     if store.snapshot().get(&key).is_none() {
-        let tree = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}});
+        // With its status from the start, as a kubelet registers itself: a scheduler sees no node without room.
+        let status = status(machine, config, allocatable, None, clock);
+        let tree =
+            json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "status": status});
         store.write(requests::on_core(Verb::Create, "nodes", None, "", "", tree, "kubelet")).await?;
     }
     let Some(node) = store.snapshot().get(&key).cloned() else { return Ok(()) };

@@ -17,7 +17,7 @@ use super::clock::sleep_until;
 use super::events::Extra;
 use super::node::Shared;
 use super::probing::InsidePod;
-use super::{failpoint, probing, requests, scheduling};
+use super::{probing, requests, scheduling};
 use crate::api::{Json, Key, Object};
 use crate::controllers::{EventKind, EventNote};
 use crate::network::inside::Inside;
@@ -25,6 +25,7 @@ use crate::node::probe::{self, Answer, Due};
 use crate::node::{self, Context, NodeDecision, PodEvent, PodMemory, Refusal, Step, Then, TokenNeed, Tokens};
 use crate::probes::{Dial, Direct};
 use crate::registry::Verb;
+use crate::store::failpoint::{self, Point};
 use crate::runtime::{Action, Outcome, Runtime, RuntimeError, RuntimeErrorKind, Sandbox};
 
 const AGENT: &str = "kubelet";
@@ -199,7 +200,7 @@ impl<R: Runtime> PodTask<R> {
                     tree,
                     AGENT,
                 );
-                failpoint::reach("status");
+                failpoint::reach(Point::Status);
                 accepted = self.shared.store.write(request).await.is_ok();
             }
         }
@@ -241,10 +242,10 @@ impl<R: Runtime> PodTask<R> {
         Box::pin(async move {
             let action = step.action;
             let permit = if is_quiet(&action) { None } else { shared.permits.acquire().await.ok() };
-            let point = action_point(&action);
-            failpoint::reach(point.0);
+            let (before, after) = points(&action);
+            failpoint::reach(before);
             let result = shared.runtime.execute(&action).await;
-            failpoint::reach(point.1);
+            failpoint::reach(after);
             drop(permit);
             Finished::Step(Box::new(action), result)
         })
@@ -355,7 +356,7 @@ impl<R: Runtime> PodTask<R> {
     /// Removes the API's object. True: nothing is left of the pod.
     async fn finalize(&mut self, gone: bool) -> bool {
         if !gone {
-            failpoint::reach("finalize");
+            failpoint::reach(Point::Finalize);
             let state = self.shared.store.snapshot();
             if let Some(request) = requests::delete(&state, &self.key, Some(&self.uid), None, Some(0), AGENT)
                 && let Err(status) = self.shared.store.write(request).await
@@ -382,21 +383,22 @@ fn is_quiet(action: &Action) -> bool {
     matches!(action, Action::PullImage { .. } | Action::ExecSync { .. })
 }
 
-fn action_point(action: &Action) -> (&'static str, &'static str) {
+/// Where a test may make this process die: before and after an action.
+fn points(action: &Action) -> (Point, Point) {
     match action {
-        Action::PullImage { .. } => ("pull", "pulled"),
-        Action::InspectImage { .. } => ("inspect", "inspected"),
-        Action::RunSandbox(_) => ("sandbox", "sandboxed"),
-        Action::WriteVolume(_) => ("volume", "volumed"),
-        Action::CreateContainer(_) => ("create", "created"),
-        Action::StartContainer { .. } => ("start", "started"),
-        Action::SignalContainer { .. } => ("signal", "signalled"),
-        Action::RemoveContainer { .. } => ("remove", "removed"),
-        Action::ResumeContainer { .. } => ("resume", "resumed"),
-        Action::UpdateContainer { .. } => ("update", "updated"),
-        Action::ExecSync { .. } => ("exec", "executed"),
-        Action::StopSandbox { .. } => ("stop-sandbox", "stopped-sandbox"),
-        Action::RemoveSandbox { .. } => ("remove-sandbox", "removed-sandbox"),
+        Action::PullImage { .. } => (Point::Pull, Point::Pulled),
+        Action::InspectImage { .. } => (Point::Inspect, Point::Inspected),
+        Action::RunSandbox(_) => (Point::Sandbox, Point::SandboxMade),
+        Action::WriteVolume(_) => (Point::Volume, Point::VolumeWritten),
+        Action::CreateContainer(_) => (Point::Create, Point::Created),
+        Action::StartContainer { .. } => (Point::Start, Point::Started),
+        Action::SignalContainer { .. } => (Point::Signal, Point::Signalled),
+        Action::RemoveContainer { .. } => (Point::Remove, Point::Removed),
+        Action::ResumeContainer { .. } => (Point::Resume, Point::Resumed),
+        Action::UpdateContainer { .. } => (Point::Update, Point::Updated),
+        Action::ExecSync { .. } => (Point::Exec, Point::Executed),
+        Action::StopSandbox { .. } => (Point::SandboxStop, Point::SandboxStopped),
+        Action::RemoveSandbox { .. } => (Point::SandboxRemove, Point::SandboxRemoved),
     }
 }
 

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use crate::network::inside::Inside;
 use crate::node::probe::{Answer, Due};
 use crate::probes;
+use crate::store::failpoint::{self, Point};
 use crate::runtime::{Action, Outcome, Runtime, Sandbox};
 
 /// Output of a command that is kept (pkg/probe/exec: maxReadLength).
@@ -89,7 +90,10 @@ async fn network_or_command<R: Runtime>(
 async fn command<R: Runtime>(runtime: &R, uid: &str, due: &Due, command: Vec<String>, timeout: Duration) -> Answer {
     let line = command.join(" ");
     let action = Action::ExecSync { id: due.id.clone(), pod_uid: uid.to_owned(), command, timeout: Some(timeout) };
-    match runtime.execute(&action).await {
+    failpoint::reach(Point::Exec);
+    let answer = runtime.execute(&action).await;
+    failpoint::reach(Point::Executed);
+    match answer {
         Ok(Outcome::Exec { timed_out: true, .. }) => {
             Answer::Failure(format!("command timed out: \"{line}\" timed out after {}s", timeout.as_secs()))
         }

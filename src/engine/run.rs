@@ -110,7 +110,14 @@ impl<R: Runtime> Engine<R> {
             let loops = controllers::run(inbox, all, self.store.clone(), recorder.clone(), self.clock.clone());
             tasks.spawn(endless(loops));
             let scheduling =
-                scheduling::run(self.store.clone(), recorder.clone(), self.clock.clone(), node_name, scheduler);
+                scheduling::run(
+                self.store.clone(),
+                recorder.clone(),
+                self.clock.clone(),
+                node_name,
+                self.options.node,
+                scheduler,
+            );
             tasks.spawn(endless(scheduling));
         }
         if self.options.node {

@@ -16,6 +16,7 @@ use crate::registry::Verb;
 use crate::scheduler::{Verdict, schedule};
 use crate::state::State;
 use crate::store::Store;
+use crate::store::failpoint::{self, Point};
 
 const AGENT: &str = "default-scheduler";
 
@@ -43,8 +44,16 @@ pub fn reference(object: &Object, field_path: &str) -> Json {
     reference
 }
 
-/// Runs for ever; `woken` says that a pod or the node has changed.
-pub async fn run(store: Store, recorder: Arc<Recorder>, clock: Clock, node_name: String, woken: Arc<Notify>) {
+/// Runs for ever; `woken` says that a pod or the node has changed. `has_agent`: the node is about to be registered here,
+/// and waited for.
+pub async fn run(
+    store: Store,
+    recorder: Arc<Recorder>,
+    clock: Clock,
+    node_name: String,
+    has_agent: bool,
+    woken: Arc<Notify>,
+) {
     let mut told: HashMap<String, String> = HashMap::new();
     loop {
         let state = store.snapshot();
@@ -63,7 +72,8 @@ pub async fn run(store: Store, recorder: Arc<Recorder>, clock: Clock, node_name:
             )
         });
         told.retain(|uid, _| waiting.iter().any(|p| p.uid() == uid));
-        if !waiting.is_empty() {
+        let node = Key::new(GroupResource::new("", "nodes"), "", &node_name);
+        if !waiting.is_empty() && (!has_agent || state.get(&node).is_some()) {
             look(&store, &state, &recorder, &clock, &node_name, &waiting, &mut told).await;
         }
         woken.notified().await;
@@ -104,7 +114,9 @@ async fn look(
             }
         }
     }
+    failpoint::reach(Point::Bind);
     let answers = store.write_all(writes).await;
+    failpoint::reach(Point::Bound);
     if answers.iter().any(Result::is_err) {
         // What was refused (the pod has changed or gone) comes again with its change.
         told.clear();

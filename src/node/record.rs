@@ -32,6 +32,8 @@ impl PodMemory {
             (Action::RunSandbox(_), Ok(_)) => {
                 self.sandbox.retry_at = None;
                 self.sandbox.failures = 0;
+                // What failed in the sandbox before, because somebody took it away, need not fail in this one.
+                self.containers.values_mut().for_each(|container| container.retry_at = None);
             }
             (Action::RunSandbox(_), Err(error)) => {
                 events.push(PodEvent::warning("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"), ""));

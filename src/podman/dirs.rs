@@ -41,6 +41,11 @@ impl Dirs {
         Self { pods: state.join("pods"), memory }
     }
 
+    /// The folders that hold those of all pods.
+    pub fn roots(&self) -> impl Iterator<Item = &Path> {
+        [Some(self.pods.as_path()), self.memory.as_deref()].into_iter().flatten()
+    }
+
     /// The folder of the pod `uid`, which need not exist; refused if `uid` is no single segment of a path.
     pub fn pod(&self, uid: &str) -> Result<PodDir, RuntimeError> {
         let uid = segment(uid).ok_or_else(|| refused(format!("{uid:?} cannot be a pod's uid")))?;

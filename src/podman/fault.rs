@@ -53,8 +53,9 @@ impl Fault {
         Self { status: Some(status), message, unavailable: false, uncertain: false }
     }
 
+    /// What is asked for is not there: 404, or 500 where it went while the call was under way.
     pub fn is_not_found(&self) -> bool {
-        self.status == Some(404)
+        self.status == Some(404) || self.says(&["does not exist in database"])
     }
 
     /// A name that is taken: 409, or 500 with these words (4.3).
@@ -97,7 +98,7 @@ impl Fault {
             return RuntimeErrorKind::AddressInUse;
         }
         match self.status {
-            Some(404) => RuntimeErrorKind::NotFound,
+            _ if self.is_not_found() => RuntimeErrorKind::NotFound,
             _ if self.is_conflict() => RuntimeErrorKind::Exists,
             _ => RuntimeErrorKind::Refused,
         }
@@ -141,6 +142,8 @@ mod tests {
     fn refusals_have_the_kind_that_their_words_tell() {
         use RuntimeErrorKind::*;
         assert_eq!(kind(500, r#"{"cause":"image not known","message":"x: image not known","response":500}"#).0, ImageMissing);
+        let went = r#"{"message":"container ab does not exist in database: no such container","response":500}"#;
+        assert_eq!(kind(500, went).0, NotFound);
         assert_eq!(kind(404, r#"{"cause":"no such container","message":"no container","response":404}"#).0, NotFound);
         let busy = r#"{"Errs":["starting container abc: cannot listen on the TCP port: listen tcp4 :80: bind: address already in use"],"Id":"x"}"#;
         assert_eq!(kind(409, busy).0, AddressInUse);

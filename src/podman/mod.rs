@@ -25,6 +25,7 @@ mod naming;
 mod network;
 mod observe;
 mod readable;
+mod reset;
 mod sandbox;
 mod service;
 mod spec;

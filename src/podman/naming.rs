@@ -72,6 +72,11 @@ pub fn memory_volume(instance: &InstanceId, uid: &str, volume: &str) -> String {
     format!("wl-{}_{uid}_{volume}", instance.0)
 }
 
+/// Whether a volume is one in memory, which lives and ends with its pod.
+pub fn is_memory_volume(instance: &InstanceId, name: &str) -> bool {
+    name.starts_with(&format!("wl-{}_", instance.0))
+}
+
 fn short(uid: &str) -> &str {
     uid.char_indices().nth(8).map_or(uid, |(at, _)| &uid[..at])
 }

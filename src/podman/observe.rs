@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::container::Kept;
 use super::dirs::write_file;
+use super::fault::Fault;
 use super::index::Record;
 use super::inspect::{Inspected, Listed, listed_state};
 use super::{Inner, http, logs, naming, watch};
@@ -28,6 +29,8 @@ const FALLBACK_BYTES: usize = 2048;
 const FALLBACK_LINES: usize = 80;
 /// Lists may cost 0.3 % of the time.
 const LIST_SHARE: u32 = 333;
+/// So often a list that was cut short is asked for again.
+const LISTS_CUT_SHORT: usize = 5;
 const RELIST_BETWEEN: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
 
 impl Inner {
@@ -36,8 +39,16 @@ impl Inner {
         let began = Instant::now();
         let since = self.index().generation;
         let filter = serde_json::json!({"label": [format!("{}={}", naming::INSTANCE, self.instance.as_str())]}).to_string();
-        let call = self.http.get("/containers/json").query("all", "true").query("filters", filter);
-        let listed: Vec<Listed> = call.read().await?;
+        let call = || self.http.get("/containers/json").query("all", "true").query("filters", filter.clone());
+        let mut listed = call().read::<Vec<Listed>>().await;
+        for _ in 0..LISTS_CUT_SHORT {
+            // 4.3 gives up where a container goes while it makes the list.
+            if !listed.as_ref().is_err_and(Fault::is_not_found) {
+                break;
+            }
+            listed = call().read().await;
+        }
+        let listed = listed?;
         self.set_relist_pause(began.elapsed());
         let doubtful = self.merge_list(listed, since);
         self.inspect_many(doubtful).await?;

@@ -6,25 +6,13 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::lock::{Holder, Lock};
+use super::migrate::{self, VERSION, migrate};
 use super::writer::Journal;
 use crate::api::{GroupResource, Json, Key, Object, Status};
 use crate::state::{Change, State};
 
 /// The database's name in the state directory.
 pub(crate) const FILE: &str = "state.db";
-
-/// The version of the tables that this program writes.
-pub(crate) const VERSION: i64 = 1;
-
-/// Each step brings the tables from the version of its index to the next.
-const MIGRATIONS: &[&str] = &["
-    CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) WITHOUT ROWID, STRICT;
-    INSERT INTO meta VALUES ('revision', 0), ('epoch', 1);
-    CREATE TABLE objects (
-        api_group TEXT NOT NULL, resource TEXT NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,
-        tree BLOB NOT NULL, PRIMARY KEY (api_group, resource, namespace, name)
-    ) WITHOUT ROWID, STRICT;
-"];
 
 /// Why a store cannot be opened. Nothing is changed then.
 #[derive(Debug, thiserror::Error)]
@@ -52,14 +40,45 @@ pub enum OpenError {
     },
 }
 
+/// The names of the store's files in a state directory: the journal, and what was set aside of it.
+pub fn files(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| name.starts_with(FILE) || name.starts_with("state-") && name.ends_with(".db")).collect()
+}
+
 pub(crate) struct Sqlite {
     connection: Connection,
     _lock: Lock,
 }
 
+/// What was read of a store.
+#[derive(Default)]
+pub struct Loaded {
+    pub state: State,
+    pub(crate) lost: Lost,
+}
+
+impl Loaded {
+    /// As [`super::Store::has_been_at`].
+    pub fn has_been_at(&self, revision: u64) -> bool {
+        revision <= self.state.revision() && !self.lost.contains(revision)
+    }
+}
+
+/// The revisions that this store lost to restores: pods that were made under one of them are not its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lost(Vec<(u64, u64)>);
+
+impl Lost {
+    pub(crate) fn contains(&self, revision: u64) -> bool {
+        self.0.iter().any(|(kept, begun)| *kept < revision && revision <= *begun)
+    }
+}
+
 impl Sqlite {
     /// Takes the directory's lock, brings the tables up to date and loads all objects.
-    pub(crate) fn open(dir: &Path) -> Result<(Self, State), OpenError> {
+    pub(crate) fn open(dir: &Path) -> Result<(Self, Loaded), OpenError> {
         let io = |source| OpenError::Io { path: dir.to_owned(), source };
         make_private(dir).map_err(io)?;
         let lock = match Lock::take(dir).map_err(io)? {
@@ -67,10 +86,37 @@ impl Sqlite {
             Err(holder) => return Err(OpenError::Held { path: dir.to_owned(), holder }),
         };
         let path = dir.join(FILE);
+        if !path.exists() {
+            make(&path)?;
+        }
         let connection = connect(&path)?;
+        migrate::set_aside(&connection, &path)?;
         migrate(&connection, &path)?;
-        let state = load(&connection, &path)?;
-        Ok((Sqlite { connection, _lock: lock }, state))
+        let loaded = load(&connection, &path)?;
+        Ok((Sqlite { connection, _lock: lock }, loaded))
+    }
+
+    /// Reads a store as it is, for who only looks: nothing is made, changed or locked. `None`: there is none.
+    pub(crate) fn look(dir: &Path) -> Result<Option<Loaded>, OpenError> {
+        let path = dir.join(FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let connection = connect(&path)?;
+        if migrate::version(&connection, &path)? == VERSION {
+            return load(&connection, &path).map(Some);
+        }
+        let mut copy = Connection::open_in_memory().map_err(|e| judge(&path, e))?;
+        let copied = rusqlite::backup::Backup::new(&connection, &mut copy).and_then(|backup| backup.step(-1));
+        copied.map_err(|e| judge(&path, e))?;
+        migrate(&copy, &path)?;
+        load(&copy, &path).map(Some)
+    }
+
+    /// So many pages the file may have: what a full disk does, at will.
+    #[cfg(test)]
+    pub(crate) fn limit_pages(&self, pages: u32) {
+        self.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
     }
 
     fn keep(&mut self, changes: &[Change], revision: u64) -> rusqlite::Result<()> {
@@ -122,11 +168,11 @@ fn refusal(error: &rusqlite::Error) -> Status {
         Some(ErrorCode::DiskFull) => {
             Status::new(507, "InsufficientStorage", "the disk of the state directory is full: nothing was changed")
         }
-        _ => Status::internal(format!("the store could not keep the change: {error}")),
+        _ => Status::internal(format!("the store could not keep the change: {error}; nothing was changed")),
     }
 }
 
-fn make_private(dir: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private(dir: &Path) -> std::io::Result<()> {
     if !dir.is_dir() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     }
@@ -137,26 +183,49 @@ fn make_private(dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Makes an empty store, whole or not at all: an empty file is never taken for a new one.
+fn make(path: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let io = |source| OpenError::Io { path: path.to_owned(), source };
+    let new = path.with_extension("db.new");
+    // With these rights from the start; SQLite gives its WAL the same.
+    std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new).map_err(io)?;
+    let connection = Connection::open(&new).map_err(|e| judge(path, e))?;
+    migrate(&connection, path)?;
+    connection.close().map_err(|(_, error)| judge(path, error))?;
+    std::fs::File::open(&new).and_then(|file| file.sync_all()).map_err(io)?;
+    std::fs::rename(&new, path).map_err(io)
+}
+
+/// How long to wait for who copies the store, or looks at it.
+const BUSY: std::time::Duration = std::time::Duration::from_secs(10);
+
 fn connect(path: &Path) -> Result<Connection, OpenError> {
     let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
-    // Made beforehand, so that it never has other rights than these; SQLite gives its WAL the same.
-    use std::os::unix::fs::OpenOptionsExt;
-    let made = std::fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path);
-    made.map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+    if path.metadata().is_ok_and(|m| m.len() == 0) {
+        return Err(OpenError::Corrupt { path: path.to_owned(), why: "it is empty".into() });
+    }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
-    let set = |text: &str| connection.execute_batch(text).map_err(|e| judge(path, e));
-    set("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA locking_mode = EXCLUSIVE; PRAGMA foreign_keys = OFF;")?;
+    connection.busy_timeout(BUSY).map_err(sqlite)?;
+    let set = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;";
+    connection.execute_batch(set).map_err(|e| judge(path, e))?;
+    check(&connection, path)?;
+    Ok(connection)
+}
+
+/// Whether the file is whole.
+pub(crate) fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     let check: String =
         connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|e| judge(path, e))?;
     if check != "ok" {
         return Err(OpenError::Corrupt { path: path.to_owned(), why: check });
     }
-    Ok(connection)
+    Ok(())
 }
 
 /// Tells a damaged file from other troubles.
-fn judge(path: &Path, error: rusqlite::Error) -> OpenError {
+pub(crate) fn judge(path: &Path, error: rusqlite::Error) -> OpenError {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
@@ -166,21 +235,8 @@ fn judge(path: &Path, error: rusqlite::Error) -> OpenError {
     }
 }
 
-fn migrate(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let sqlite = |e| judge(path, e);
-    let found: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(sqlite)?;
-    if found > VERSION {
-        return Err(OpenError::Newer { path: path.to_owned(), found });
-    }
-    for (version, step) in (0_i64..).zip(MIGRATIONS).filter(|(version, _)| *version >= found) {
-        let step = format!("BEGIN IMMEDIATE; {step}; PRAGMA user_version = {}; COMMIT;", version + 1);
-        connection.execute_batch(&step).map_err(sqlite)?;
-    }
-    Ok(())
-}
-
 /// Reads all objects as they were last kept.
-pub(crate) fn load(connection: &Connection, path: &Path) -> Result<State, OpenError> {
+pub(crate) fn load(connection: &Connection, path: &Path) -> Result<Loaded, OpenError> {
     let sqlite = |e| judge(path, e);
     let corrupt = |why: String| OpenError::Corrupt { path: path.to_owned(), why };
     let mut state = State::new();
@@ -199,6 +255,11 @@ pub(crate) fn load(connection: &Connection, path: &Path) -> Result<State, OpenEr
         let key = Key::new(GroupResource::new(&group, &resource), &namespace, &name);
         state.load(key, Object::new(tree));
     }
-    state.set_revision(u64::try_from(revision).map_err(|e| corrupt(e.to_string()))?);
-    Ok(state)
+    let unsigned = |number: i64| u64::try_from(number).map_err(|e| corrupt(e.to_string()));
+    state.set_revision(unsigned(revision)?);
+    let mut query = connection.prepare("SELECT kept, begun FROM lost").map_err(sqlite)?;
+    let pairs = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(sqlite)?;
+    let pairs: Vec<(i64, i64)> = pairs.collect::<Result<_, _>>().map_err(sqlite)?;
+    let lost = pairs.into_iter().map(|(kept, begun)| Ok((unsigned(kept)?, unsigned(begun)?)));
+    Ok(Loaded { state, lost: Lost(lost.collect::<Result<_, OpenError>>()?) })
 }

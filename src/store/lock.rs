@@ -17,13 +17,13 @@ pub struct Holder {
 
 /// The lock; released when dropped, and by the kernel when the process ends, however it ends.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub struct Lock {
     _file: File,
 }
 
 impl Lock {
     /// Takes the lock. `Ok(Err(holder))`: another process has it.
-    pub(crate) fn take(dir: &Path) -> std::io::Result<Result<Lock, Option<Holder>>> {
+    pub fn take(dir: &Path) -> std::io::Result<Result<Lock, Option<Holder>>> {
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(dir.join(FILE))?;
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {

@@ -4,10 +4,13 @@
 //! snapshot and never wait. The revision history is bounded: who asks for more than it holds is told
 //! so ([`Gone`]) and lists anew.
 
+mod backup;
 mod expiry;
+pub mod failpoint;
 mod history;
 mod journal;
 mod lock;
+mod migrate;
 mod random;
 #[cfg(test)]
 mod tests;
@@ -22,12 +25,14 @@ use crate::api::{Random, Status};
 use crate::registry::{Answer, Request, Settings};
 use crate::state::State;
 
+pub use backup::{BackupError, Restored, backup, restore};
 pub use history::{Changes, Gone, HISTORY};
-pub use journal::OpenError;
-pub use lock::{Holder, holder};
+pub use journal::{Loaded, OpenError, files};
+pub use lock::{Holder, Lock, holder};
 pub use random::SystemRandom;
 
 use history::History;
+use journal::Lost;
 use writer::{Job, Writer};
 
 /// Tells the time; the engine gives its own, so that tests can run in virtual time.
@@ -47,6 +52,7 @@ pub struct Store {
     writes: Writes,
     settings: Arc<Settings>,
     clock: Clock,
+    lost: Arc<Lost>,
 }
 
 /// What readers see: the newest committed state, and how it came about.
@@ -74,7 +80,7 @@ impl Store {
         let settings = Arc::new(settings);
         let shared = Arc::new(Shared::new(state.clone()));
         let writer = Writer::new(state, shared.clone(), settings.clone(), clock.clone(), random, None);
-        Store { shared, writes: Writes::Inline(Arc::new(Mutex::new(writer))), settings, clock }
+        Store { shared, writes: Writes::Inline(Arc::new(Mutex::new(writer))), settings, clock, lost: Arc::default() }
     }
 
     /// Opens the store in a directory, made if it is missing, and becomes its one writer.
@@ -89,7 +95,19 @@ impl Store {
         clock: Clock,
         random: Box<dyn Random + Send>,
     ) -> Result<Store, OpenError> {
-        let (journal, state) = journal::Sqlite::open(dir)?;
+        let (journal, loaded) = journal::Sqlite::open(dir)?;
+        Store::of_journal(dir, settings, clock, random, journal, loaded)
+    }
+
+    fn of_journal(
+        dir: &std::path::Path,
+        settings: Settings,
+        clock: Clock,
+        random: Box<dyn Random + Send>,
+        journal: journal::Sqlite,
+        loaded: Loaded,
+    ) -> Result<Store, OpenError> {
+        let Loaded { state, lost } = loaded;
         let settings = Arc::new(settings);
         let shared = Arc::new(Shared::new(state.clone()));
         let writer = Writer::new(state, shared.clone(), settings.clone(), clock.clone(), random, Some(Box::new(journal)));
@@ -98,7 +116,7 @@ impl Store {
             .name("store".into())
             .spawn(move || writer.serve(&queue))
             .map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
-        Ok(Store { shared, writes: Writes::Thread(jobs), settings, clock })
+        Ok(Store { shared, writes: Writes::Thread(jobs), settings, clock, lost: Arc::new(lost) })
     }
 
     pub fn settings(&self) -> &Settings {
@@ -109,6 +127,27 @@ impl Store {
     pub async fn write(&self, request: Request) -> Result<Answer, Status> {
         let mut answers = self.write_all(vec![request]).await;
         answers.pop().unwrap_or_else(|| Err(stopped()))
+    }
+
+    /// What was last kept in a directory, for who only looks: nothing is made, changed or locked.
+    pub fn look(dir: &std::path::Path) -> Result<Loaded, OpenError> {
+        Ok(journal::Sqlite::look(dir)?.unwrap_or_default())
+    }
+
+    /// Whether this store has been at a revision, so that it knows what became of an object that it no longer has. What
+    /// was made after a backup that was restored, it does not know.
+    pub fn has_been_at(&self, revision: u64) -> bool {
+        revision <= self.shared.snapshot().revision() && !self.lost.contains(revision)
+    }
+
+    /// Ends the store: writes are refused from now on, and the directory is free when this returns.
+    pub async fn close(&self) {
+        if let Writes::Thread(queue) = &self.writes {
+            let (answer, answered) = oneshot::channel();
+            if queue.send(Job::Close { answer }).is_ok() {
+                let _ = answered.await;
+            }
+        }
     }
 
     /// Makes what every server holds from the start and this one does not yet.

@@ -5,6 +5,7 @@ use std::sync::{Arc, mpsc};
 use tokio::sync::oneshot;
 
 use super::expiry::Expiry;
+use super::failpoint::{self, Point};
 use super::{Clock, Shared};
 use crate::api::{Random, Status};
 use crate::registry::{self, Answer, Env, Request, Settings};
@@ -22,6 +23,7 @@ pub(crate) trait Journal: Send {
 pub(crate) enum Job {
     Write { requests: Vec<Request>, answer: oneshot::Sender<Answers> },
     Expire { answer: oneshot::Sender<()> },
+    Close { answer: oneshot::Sender<()> },
 }
 
 type Answers = Vec<Result<Answer, Status>>;
@@ -90,11 +92,13 @@ impl Writer {
         if changes.is_empty() {
             return Ok(());
         }
+        failpoint::reach(Point::StoreCommit);
         if let Some(journal) = &mut self.journal
             && let Err(refused) = journal.commit(&changes, self.state.revision()) {
                 self.state = self.shared.snapshot();
                 return Err(refused);
             }
+        failpoint::reach(Point::StoreCommitted);
         self.expiry.note(&changes, (self.clock)());
         self.shared.publish(&self.state, changes);
         Ok(())
@@ -105,7 +109,11 @@ impl Writer {
         while let Some(job) = self.next_job(queue) {
             let mut jobs = vec![job];
             jobs.extend(std::iter::from_fn(|| queue.try_recv().ok()).take(BATCH - 1));
-            self.serve_batch(jobs);
+            if let Some(closed) = self.serve_batch(jobs) {
+                drop(self);
+                let _ = closed.send(());
+                return;
+            }
         }
     }
 
@@ -122,7 +130,9 @@ impl Writer {
         }
     }
 
-    fn serve_batch(&mut self, jobs: Vec<Job>) {
+    /// Carries jobs out; the answer for who asked to end the store, if somebody did.
+    fn serve_batch(&mut self, jobs: Vec<Job>) -> Option<oneshot::Sender<()>> {
+        let mut closing = None;
         let mut changes = self.expired();
         let mut waiting = Vec::new();
         let mut after = Vec::new();
@@ -130,6 +140,7 @@ impl Writer {
             match job {
                 Job::Write { requests, answer } => waiting.push((self.run(&requests, &mut changes), answer)),
                 Job::Expire { answer } => after.push(answer),
+                Job::Close { answer } => closing = Some(answer),
             }
         }
         let committed = self.commit(changes);
@@ -144,6 +155,6 @@ impl Writer {
             // Who no longer waits does not need to know.
             let _ = answer.send(());
         }
+        closing
     }
-
 }

@@ -16,6 +16,7 @@ use crate::api::Json;
 use crate::client::{Ask, Client};
 use crate::engine::watch::WatchFlags;
 use crate::manifest::Problem;
+use crate::store::failpoint::{self, Point};
 
 /// Requests in flight.
 const IN_FLIGHT: usize = 8;
@@ -100,6 +101,7 @@ impl Apply {
             return Err(declare::fail(ctx, &problems, "nothing was applied"));
         }
         let format = self.print.format(&ctx.cwd, super::print::flags::Offer::Change)?;
+        failpoint::reach(Point::ApplyRehearsed);
         let settled = self.carry_out(ctx, &client, &targets, validate, format.is_none()).await?;
         if let Some(format) = format {
             let objects: Vec<Json> = settled.iter().map(|a| a.object.clone()).collect();
@@ -115,6 +117,7 @@ impl Apply {
             return Ok(Exit::Success);
         }
         ctx.out.flush();
+        failpoint::reach(Point::ApplySent);
         let mut report = Progress::new(ctx, self.progress);
         let outcome = until_settled(ctx, &client, &targets, self.timeout, &mut report).await?;
         Ok(verdict(ctx, &outcome))
@@ -220,7 +223,7 @@ impl Apply {
                     ctx.out.line(&format!("{} {}{suffix}", target.label(), applied.word));
                 }
                 done.push(applied);
-                crate::engine::failpoint("apply: between objects");
+                failpoint::reach(Point::ApplyBetweenObjects);
             }
         }
         Ok(done)

@@ -6,10 +6,16 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use super::keeping::podman_of;
+use super::streams::NodeStreams;
 use super::{Held, WatchError, WatchFlags, background, clock, socket};
-use crate::apiserver;
+use crate::apiserver::{self, Server};
 use crate::client::{Client, Transport};
-use crate::store::OpenError;
+use crate::engine::EngineError;
+use crate::engine::look;
+use crate::podman::Podman;
+use crate::state::State;
+use crate::store::{OpenError, Store, SystemRandom};
 
 /// How long a command waits for another one that holds the state directory.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,6 +37,9 @@ pub enum Purpose {
 pub struct Connection {
     pub client: Client,
     inside: Option<Inside>,
+    /// Podman, where this process only looks.
+    looked_with: Option<Arc<Podman>>,
+    note: Option<String>,
 }
 
 struct Inside {
@@ -39,13 +48,16 @@ struct Inside {
 }
 
 impl Connection {
-    /// Whether the engine runs in this process and ends with it.
-    pub fn is_inside(&self) -> bool {
-        self.inside.is_some()
+    /// What a user should know of what is shown.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
     /// Ends what runs in this process; pods go on running.
     pub async fn close(self) -> Result<(), WatchError> {
+        if let Some(podman) = self.looked_with {
+            podman.close().await;
+        }
         let Some(inside) = self.inside else { return Ok(()) };
         let _ = inside.stop.send(true);
         inside.running.await.unwrap_or(Ok(()))
@@ -57,13 +69,17 @@ pub async fn connect(state_dir: &Path, flags: &WatchFlags, purpose: Purpose) -> 
     let begun = tokio::time::Instant::now();
     loop {
         if tokio::net::UnixStream::connect(socket(state_dir)).await.is_ok() {
-            return Ok(Connection { client: Client::unix(socket(state_dir)), inside: None });
+            let client = Client::unix(socket(state_dir));
+            return Ok(Connection { client, inside: None, looked_with: None, note: None });
         }
         if purpose == Purpose::Change {
             background::start(state_dir, flags).await?;
             continue;
         }
-        match inside(state_dir, flags, purpose).await {
+        if purpose == Purpose::Look {
+            return looking(state_dir, flags).await;
+        }
+        match inside(state_dir, flags).await {
             Err(WatchError::Store(OpenError::Held { .. })) if begun.elapsed() < PATIENCE => {
                 // Its holder is about to serve, or to end.
                 clock::sleep(Duration::from_millis(50)).await;
@@ -73,20 +89,44 @@ pub async fn connect(state_dir: &Path, flags: &WatchFlags, purpose: Purpose) -> 
     }
 }
 
-/// Holds the state directory in this process. Who only looks gets the API server alone.
-async fn inside(state_dir: &Path, flags: &WatchFlags, purpose: Purpose) -> Result<Connection, WatchError> {
-    let mut flags = flags.clone();
-    if purpose == Purpose::Look {
-        flags.no_node = true;
-        flags.no_controllers = true;
+/// Serves what was last kept, with the states of pods that Podman shows now. Nothing is written, and nothing goes on.
+async fn looking(state_dir: &Path, flags: &WatchFlags) -> Result<Connection, WatchError> {
+    let mut state = Store::look(state_dir)?.state;
+    let mut note = "No watch is running: nothing probes or restarts meanwhile.".to_owned();
+    let mut podman = None;
+    if look::has_pods(&state) {
+        match seen(state_dir, &state, flags).await {
+            Ok((seen, found)) => (state, podman) = (seen, Some(found)),
+            Err(error) => {
+                note = format!("No watch is running, and Podman cannot be looked at ({error}): this is what was last known.");
+            }
+        }
     }
-    let held = Held::take(state_dir, &flags).await?;
-    // The first request may come before the engine has begun.
-    held.bootstrap().await?;
-    let server = held.server();
-    let (stop, told) = tokio::sync::watch::channel(false);
-    let running = tokio::spawn(held.run(told));
-    let client = Client::new(Arc::new(move || {
+    let store = Store::in_memory_with(flags.settings(), state, clock::system(), Box::new(SystemRandom::new()));
+    store.bootstrap().await.map_err(EngineError::Bootstrap)?;
+    let mut server = Server::new(store).with_controllers(false);
+    if let Some(podman) = &podman {
+        server = server.with_streams(Arc::new(NodeStreams::new(podman.clone())));
+    }
+    Ok(Connection { client: client_of(server), inside: None, looked_with: podman, note: Some(note) })
+}
+
+/// The state as it is, by Podman.
+async fn seen(state_dir: &Path, state: &State, flags: &WatchFlags) -> Result<(State, Arc<Podman>), String> {
+    let config = flags.node_config().map_err(|e| e.to_string())?;
+    let podman = podman_of(state_dir).await.map_err(|e| e.to_string())?.ok_or("it never had pods of this directory")?;
+    match look::look(state.clone(), &podman, &clock::system(), &config).await {
+        Ok(seen) => Ok((seen, Arc::new(podman))),
+        Err(error) => {
+            podman.close().await;
+            Err(error.to_string())
+        }
+    }
+}
+
+/// A client of a server in this process.
+fn client_of(server: Server) -> Client {
+    Client::new(Arc::new(move || {
         let server = server.clone();
         Box::pin(async move {
             let (near, far) = tokio::io::duplex(PIPE);
@@ -96,6 +136,16 @@ async fn inside(state_dir: &Path, flags: &WatchFlags, purpose: Purpose) -> Resul
             });
             Ok(Box::new(near) as Box<dyn Transport>)
         })
-    }));
-    Ok(Connection { client, inside: Some(Inside { stop, running }) })
+    }))
+}
+
+/// Holds the state directory in this process, and runs the engine.
+async fn inside(state_dir: &Path, flags: &WatchFlags) -> Result<Connection, WatchError> {
+    let held = Held::take(state_dir, flags).await?;
+    // The first request may come before the engine has begun.
+    held.bootstrap().await?;
+    let client = client_of(held.server());
+    let (stop, told) = tokio::sync::watch::channel(false);
+    let running = tokio::spawn(held.run(told));
+    Ok(Connection { client, inside: Some(Inside { stop, running }), looked_with: None, note: None })
 }

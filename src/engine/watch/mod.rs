@@ -4,6 +4,8 @@ mod background;
 mod connection;
 mod flags;
 mod instance;
+mod keeping;
+mod reset;
 mod status;
 mod streams;
 
@@ -16,6 +18,8 @@ use tokio::task::JoinSet;
 pub use background::{start, stop};
 pub use connection::{Connection, Purpose, connect};
 pub use flags::{FlagError, WatchFlags, socket};
+pub use keeping::{backup, restore, unknown_pods};
+pub use reset::{Made, ResetOptions, made, reset};
 pub use status::{PodmanStatus, WatchStatus, status};
 
 use super::clock;
@@ -25,12 +29,15 @@ use crate::controllers;
 use crate::network::{self, Cidr, CidrError, PodSubnet};
 use crate::podman::{ConnectError, ConnectOptions, Podman, StartService, Surroundings};
 use crate::runtime::simulated::Simulated;
-use crate::runtime::RuntimeError;
-use crate::store::{OpenError, Store};
+use crate::runtime::{RuntimeError, RuntimeErrorKind};
+use crate::store::{BackupError, OpenError, Store};
 use streams::NodeStreams;
 
 /// How long a watch waits for a command that holds the state directory.
 const HANDOVER: Duration = Duration::from_secs(60);
+
+/// So many ranges are tried for the pods' network: others may take the one that was free.
+const NETWORK_TRIES: usize = 8;
 
 /// Why there is no watch.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +58,10 @@ pub enum WatchError {
     },
     #[error("the pods' network could not be made: {0}")]
     Network(RuntimeError),
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    #[error("Podman did not do it: {0}")]
+    Runtime(RuntimeError),
     #[error("no network for the pods: {0}")]
     Subnet(#[from] CidrError),
     #[error("a watch runs already: process {pid}")]
@@ -124,7 +135,7 @@ impl Held {
             let (server, stop) = (self.server(), stop.clone());
             tasks.spawn(async move { apiserver::listen(server, &path, stopped(stop)).await.map_err(io_error(&path)) });
         }
-        let podman = self.podman.clone();
+        let (podman, store) = (self.podman.clone(), self.store.clone());
         tasks.spawn(self.engine(stop));
         let mut result = Ok(());
         while let Some(ended) = tasks.join_next().await {
@@ -135,6 +146,7 @@ impl Held {
                 result = ended;
             }
         }
+        store.close().await;
         if let Some(podman) = podman {
             podman.close().await;
         }
@@ -182,6 +194,23 @@ async fn network(podman: &Podman, flags: &WatchFlags) -> Result<PodSubnet, Watch
         return Ok(PodSubnet::new(cidr)?);
     }
     let wanted = flags.pod_cidr.as_ref().map(|text| text.parse::<Cidr>()).transpose()?;
+    let mut tries = 1;
+    loop {
+        match make_network(podman, wanted).await {
+            // Another one that begins just now was quicker: there are more ranges.
+            Err(WatchError::Network(error)) if wanted.is_none() && tries < NETWORK_TRIES => {
+                tries += 1;
+                if error.kind == RuntimeErrorKind::Unavailable {
+                    return Err(WatchError::Network(error));
+                }
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Makes the pods' network, in the range that is wanted or a free one.
+async fn make_network(podman: &Podman, wanted: Option<Cidr>) -> Result<PodSubnet, WatchError> {
     let mut taken = network::routes();
     let networks = podman.networks().await.map_err(WatchError::Network)?;
     taken.extend(networks.iter().flat_map(|n| &n.subnets).filter_map(|s| s.parse::<Cidr>().ok()));

@@ -1,0 +1,11 @@
+//! The `wl` command on real Podman, from manifest to pod: the main job, bad luck, and what is kept.
+//!
+//! Each test has its own state directory, and so its own pods and network. Without Podman these tests say so and pass.
+//! `tests/matrix.sh` runs them on four Podmans.
+#![cfg(feature = "internals")]
+
+#[path = "../support/image.rs"]
+mod image;
+mod main_job;
+mod watching;
+mod world;
