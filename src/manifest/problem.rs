@@ -3,9 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
-use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+use miette::{Diagnostic, LabeledSpan, MietteError, MietteSpanContents, NamedSource, SourceCode, SourceSpan, SpanContents};
 
 use super::tree::Span;
+
+/// Lines that are longer are shown in part: a value of a megabyte says no more than its beginning.
+const LONG_LINE: usize = 500;
+/// What is shown of a long line before and behind the place, and of the place itself.
+const AROUND: usize = 60;
 
 /// An input's name and text, shared by all that points into it.
 #[derive(Clone)]
@@ -44,6 +49,47 @@ impl Source {
         let before = &text[..at];
         let line_start = before.rfind('\n').map_or(0, |i| i + 1);
         (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    }
+}
+
+impl Source {
+    /// The nearest place, not after `at`, where a character begins.
+    fn boundary(&self, at: usize) -> usize {
+        let mut at = at.min(self.text().len());
+        while !self.text().is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    }
+}
+
+impl SourceCode for Source {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        lines_before: usize,
+        lines_after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let whole = self.text.read_span(span, lines_before, lines_after)?;
+        if whole.data().split(|b| *b == b'\n').all(|line| line.len() <= LONG_LINE) {
+            return Ok(whole);
+        }
+        let text = self.text();
+        let at = self.boundary(span.offset());
+        let line_start = text[..at].rfind('\n').map_or(0, |i| i + 1);
+        let line_end = text[at..].find('\n').map_or(text.len(), |i| at + i);
+        let start = self.boundary(at.saturating_sub(AROUND)).max(line_start);
+        let end = self.boundary(at.saturating_add(span.len().min(AROUND)).saturating_add(AROUND)).min(line_end);
+        let (line, column) = self.position(start);
+        let part = MietteSpanContents::new_named(
+            self.name().to_owned(),
+            &text.as_bytes()[start..end],
+            (start, end - start).into(),
+            line - 1,
+            column - 1,
+            1,
+        );
+        Ok(Box::new(part.with_language("yaml")))
     }
 }
 
@@ -102,7 +148,7 @@ impl Diagnostic for Problem {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        if self.labels.is_empty() { None } else { Some(self.source.text.as_ref()) }
+        if self.labels.is_empty() { None } else { Some(&self.source) }
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
@@ -111,7 +157,8 @@ impl Diagnostic for Problem {
         }
         Some(Box::new(self.labels.iter().map(|(span, text)| {
             let text = (!text.is_empty()).then(|| text.clone());
-            LabeledSpan::new(text, span.start, span.len())
+            let end = self.source.boundary(span.start.saturating_add(span.len().min(AROUND)));
+            LabeledSpan::new(text, span.start, end.saturating_sub(span.start))
         })))
     }
 }

@@ -152,10 +152,13 @@ impl Settings {
             return Ok(None);
         }
         let file = self.state_dir.join("containers.conf");
-        let text = format!("[containers]\ndefault_ulimits = [{limits}]\n[engine]\nexit_command_delay = 2\n");
-        super::dirs::write_file(&file, text.as_bytes(), 0o600)?;
-        // 4.3 knows no overriding: there it stands for the others.
+        let mut text = format!("[containers]\ndefault_ulimits = [{limits}]\n[engine]\nexit_command_delay = 2\n");
+        // 4.3 knows no overriding: there it stands for the others, and must name the networks that there are.
         let overrides = self.version_knows_override();
+        if let Some(backend) = network_backend().filter(|_| !overrides) {
+            text.push_str(&format!("[network]\nnetwork_backend = {backend}\n"));
+        }
+        super::dirs::write_file(&file, text.as_bytes(), 0o600)?;
         Ok(Some((if overrides { "CONTAINERS_CONF_OVERRIDE" } else { "CONTAINERS_CONF" }, file)))
     }
 
@@ -171,6 +174,16 @@ impl Settings {
         let errors = text.lines().rev().find(|line| line.starts_with("Error:"));
         errors.unwrap_or_default().chars().filter(|c| !c.is_control()).take(500).collect()
     }
+}
+
+/// What the machine's configuration names as the network backend, the most important file first (containers.conf(5)).
+fn network_backend() -> Option<String> {
+    let files = ["/etc/containers/containers.conf", "/usr/share/containers/containers.conf"];
+    let value = |text: String| {
+        let pairs = text.lines().filter_map(|line| line.split_once('='));
+        pairs.filter(|(key, _)| key.trim() == "network_backend").map(|(_, value)| value.trim().to_owned()).last()
+    };
+    files.iter().find_map(|file| value(std::fs::read_to_string(file).ok()?))
 }
 
 /// As `default_ulimits` has them; `None` where Podman may raise what it likes.

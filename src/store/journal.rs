@@ -102,7 +102,12 @@ impl Sqlite {
         if !path.exists() {
             return Ok(None);
         }
-        let connection = connect(&path)?;
+        // Closed well, it is one file, which can be read where nothing can be written (a full disk).
+        let is_whole = path.with_extension("db-wal").metadata().map_or(true, |log| log.len() == 0);
+        let connection = match connect(&path) {
+            Err(OpenError::Sqlite { .. } | OpenError::Io { .. }) if is_whole => open_unchanging(&path)?,
+            other => other?,
+        };
         if migrate::version(&connection, &path)? == VERSION {
             return load(&connection, &path).map(Some);
         }
@@ -210,6 +215,18 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     connection.busy_timeout(BUSY).map_err(sqlite)?;
     let set = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;";
     connection.execute_batch(set).map_err(|e| judge(path, e))?;
+    check(&connection, path)?;
+    Ok(connection)
+}
+
+/// Opens a file that nobody writes to.
+fn open_unchanging(path: &Path) -> Result<Connection, OpenError> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-_.~".contains(byte);
+    let name = path.as_os_str().as_encoded_bytes();
+    let name: String = name.iter().map(|b| if plain(b) { char::from(*b).to_string() } else { format!("%{b:02x}") }).collect();
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(format!("file:{name}?immutable=1"), flags);
+    let connection = connection.map_err(|e| judge(path, e))?;
     check(&connection, path)?;
     Ok(connection)
 }

@@ -4,6 +4,9 @@
 //! `tests/matrix.sh` runs them on four Podmans.
 #![cfg(feature = "internals")]
 
+mod bad_input;
+mod bad_luck;
+mod failpoints;
 #[path = "../support/image.rs"]
 mod image;
 mod main_job;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::report::Progress as Report;
 use super::settle::{self, Progress, progress};
-use super::trouble::{Trouble, troubles};
+use super::trouble::{Trouble, before_begin, troubles};
 use crate::api::{Json, Object};
 use crate::cli::declare::Target;
 use crate::cli::{CliError, Context};
@@ -20,6 +20,8 @@ use crate::client::{Ask, Client, Found, WatchEvent};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The same for a pod that does not fit: others may be about to leave.
 const ROOM_PATIENCE: Duration = Duration::from_secs(10);
+/// So long an object must stay as wanted: a container that ends as soon as it has begun was available for a moment.
+const STAYS: Duration = Duration::from_millis(500);
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -60,17 +62,30 @@ pub async fn until_settled(
     let end = (!timeout.is_zero()).then(|| Instant::now() + timeout);
     let mut waiting: BTreeSet<usize> = (0..targets.len()).collect();
     let mut outcome = Outcome::default();
+    // Since when what was not as wanted is so.
+    let mut settled_at: HashMap<usize, Instant> = HashMap::new();
+    let mut first = true;
     loop {
+        let mut soon = TICK;
         for index in waiting.clone() {
             let target = targets[index];
             let (sentence, ended) = match following.judge(target) {
-                Progress::Settled(sentence) => (sentence, Some(Ended::Settled)),
+                Progress::Settled(sentence) => {
+                    let since = settled_at.entry(index).or_insert_with(Instant::now).elapsed();
+                    let stays = first || !following.may_end_at_once(target) || since >= STAYS;
+                    if !stays {
+                        soon = soon.min(STAYS.saturating_sub(since));
+                        continue;
+                    }
+                    (sentence, Some(Ended::Settled))
+                }
                 Progress::Failed(sentence) => (sentence.clone(), Some(Ended::Failed(sentence))),
                 Progress::Waiting(sentence) => match following.lasting_trouble(target) {
                     Some(why) => (sentence, Some(Ended::Failed(why))),
                     None => (sentence, None),
                 },
             };
+            settled_at.remove(&index);
             let over = end.is_some_and(|end| Instant::now() >= end);
             let ended = ended.or_else(|| over.then(|| Ended::TimedOut(sentence.clone())));
             if !sentence.is_empty() || ended.is_some() {
@@ -80,7 +95,8 @@ pub async fn until_settled(
                 waiting.remove(&index);
                 let ended = match ended {
                     Ended::Failed(why) => Ended::Failed(following.explain(client, target, why).await),
-                    other => other,
+                    Ended::TimedOut(missing) => Ended::TimedOut(following.with_trouble(target, missing)),
+                    Ended::Settled => Ended::Settled,
                 };
                 outcome.job_failed |= target.found.kind == "Job" && matches!(ended, Ended::Failed(_));
                 outcome.ended.push((target.label(), ended));
@@ -90,11 +106,15 @@ pub async fn until_settled(
             report.finish(ctx);
             return Ok(outcome);
         }
-        following.next(TICK).await?;
+        first = false;
+        following.next(soon).await?;
     }
 }
 
 type Place = (String, String, String);
+
+/// How the warnings of pods are kept among what is followed.
+const EVENTS: &str = "warnings";
 
 /// The objects as last seen.
 struct Following {
@@ -119,10 +139,16 @@ impl Following {
         }
         let (send, updates) = mpsc::channel(256);
         let mut tasks = JoinSet::new();
+        for target in targets.iter().filter(|t| t.found.namespaced) {
+            if let Some(lookup) = discovery.lookup("events") {
+                wanted.insert((EVENTS.into(), target.namespace.clone()), lookup.found);
+            }
+        }
         for ((qualified, namespace), found) in wanted {
             let (client, send) = (client.clone(), send.clone());
+            let fields = if qualified == EVENTS { "type=Warning,involvedObject.kind=Pod" } else { "" };
             tasks.spawn(async move {
-                if let Err(error) = follow(&client, &found, &qualified, &namespace, &send).await {
+                if let Err(error) = follow(&client, &found, &qualified, &namespace, fields, &send).await {
                     let _ = send.send(Err(error)).await;
                 }
             });
@@ -193,8 +219,7 @@ impl Following {
         if target.found.kind == "Job" {
             return None;
         }
-        let found: Vec<(String, Trouble)> =
-            self.pods(target).into_iter().flat_map(|p| troubles(p.json()).into_iter().map(|t| (p.name().to_owned(), t))).collect();
+        let found = self.troubles(target);
         let now = Instant::now();
         let mut given_up = None;
         let mut current = BTreeSet::new();
@@ -204,13 +229,41 @@ impl Following {
             current.insert(key);
             let patience = if trouble.container.is_empty() { ROOM_PATIENCE } else { PATIENCE };
             if now.duration_since(since) >= patience && given_up.is_none() {
-                let container = if trouble.container.is_empty() { String::new() } else { format!(", container {}", trouble.container) };
-                given_up = Some(format!("pod {pod}{container}: {}", trouble.what));
+                given_up = Some(told(&pod, &trouble));
             }
         }
         let names: BTreeSet<String> = self.pods(target).iter().map(|p| p.name().to_owned()).collect();
         self.since.retain(|key, _| !names.contains(&key.0) || current.contains(key));
         given_up
+    }
+
+    /// What keeps the pods of a target, by pod.
+    fn troubles(&self, target: &Target) -> Vec<(String, Trouble)> {
+        let events = self.seen.iter().filter(|((kind, namespace, _), _)| kind == EVENTS && *namespace == target.namespace);
+        let events: Vec<&Json> = events.map(|(_, event)| event.json()).collect();
+        let of_pod = |pod: &Object| {
+            let mut found = troubles(pod.json());
+            found.extend(before_begin(pod.json(), &events));
+            found.into_iter().map(|trouble| (pod.name().to_owned(), trouble)).collect::<Vec<_>>()
+        };
+        self.pods(target).into_iter().flat_map(of_pod).collect()
+    }
+
+    /// What is missing, with the first trouble that there is.
+    fn with_trouble(&self, target: &Target, missing: String) -> String {
+        match self.troubles(target).into_iter().next() {
+            Some((pod, trouble)) => format!("{missing}\n  {}", told(&pod, &trouble)),
+            None => missing,
+        }
+    }
+
+    /// Whether a pod of the target has a container that nothing but its own end tells from one that works.
+    fn may_end_at_once(&self, target: &Target) -> bool {
+        let unprobed = |pod: &&Object| {
+            let containers = pod.at("/spec/containers").and_then(Json::as_array);
+            containers.into_iter().flatten().any(|c| c.get("readinessProbe").is_none())
+        };
+        target.found.kind != "Job" && self.pods(target).iter().any(unprobed)
     }
 
     /// Adds what the pod's events and the dead container's log say.
@@ -235,6 +288,11 @@ impl Following {
         }
         text
     }
+}
+
+fn told(pod: &str, trouble: &Trouble) -> String {
+    let container = if trouble.container.is_empty() { String::new() } else { format!(", container {}", trouble.container) };
+    format!("pod {pod}{container}: {}", trouble.what)
 }
 
 /// The newest `Unhealthy` event's message.
@@ -271,9 +329,11 @@ async fn follow(
     found: &Found,
     qualified: &str,
     namespace: &str,
+    fields: &'static str,
     send: &mpsc::Sender<Result<(Place, Option<Object>), CliError>>,
 ) -> Result<(), CliError> {
     let path = found.path(namespace, "");
+    let selected = |ask: Ask| if fields.is_empty() { ask } else { ask.query("fieldSelector", fields) };
     let place = |object: &Object| (qualified.to_owned(), namespace.to_owned(), object.name().to_owned());
     let whole = |mut object: Object| {
         let json = object.json_mut();
@@ -284,7 +344,7 @@ async fn follow(
         object
     };
     loop {
-        let list = client.get(&path).await?;
+        let list = client.send(selected(Ask::get(path.clone()))).await?.json()?;
         for item in list.get("items").and_then(Json::as_array).into_iter().flatten() {
             let object = whole(Object::new(item.clone()));
             if send.send(Ok((place(&object), Some(object)))).await.is_err() {
@@ -293,7 +353,7 @@ async fn follow(
         }
         let revision = list.pointer("/metadata/resourceVersion").and_then(Json::as_str).unwrap_or("").to_owned();
         let ask = Ask::get(path.clone()).query("watch", "true").query("resourceVersion", revision);
-        let mut watch = client.watch(ask).await?;
+        let mut watch = client.watch(selected(ask)).await?;
         while let Some(event) = watch.next().await? {
             let (object, gone) = match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),

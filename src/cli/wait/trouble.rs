@@ -24,8 +24,14 @@ const LASTING: &[&str] =
 /// Crashes after which a loop is called one.
 const CRASHES: i64 = 2;
 
-/// Failed pulls are told at once, but given up only when the back-off has begun.
+/// Failed pulls are told at once, but given up only when the back-off has begun, or when there is no such image.
 const PULLING: &[&str] = &["ErrImagePull", "ImagePullBackOff"];
+
+/// How Podman and registries say that there is no such image.
+const NO_SUCH_IMAGE: &[&str] = &["manifest unknown", "not found", "image not known", "name unknown", "does not exist", "no such image", "is not on this machine"];
+
+/// What of a pod's events tells why none of its containers is there.
+const EVENTS: &[&str] = &["FailedCreatePodSandBox", "FailedMount"];
 
 fn text<'j>(tree: &'j Json, pointer: &str) -> &'j str {
     tree.pointer(pointer).and_then(Json::as_str).unwrap_or("")
@@ -57,6 +63,27 @@ pub fn troubles(pod: &Json) -> Vec<Trouble> {
     found
 }
 
+/// What the newest warning says of a pod that has not begun: a port that is taken, a volume that cannot be had.
+pub fn before_begin(pod: &Json, events: &[&Json]) -> Option<Trouble> {
+    let has_begun = |status: &Json| {
+        ["running", "terminated"].iter().any(|state| status.pointer(&format!("/state/{state}")).is_some())
+    };
+    if text(pod, "/status/phase") != "Pending" || statuses(pod).any(has_begun) {
+        return None;
+    }
+    let uid = text(pod, "/metadata/uid");
+    let of_pod = events.iter().filter(|e| text(e, "/involvedObject/uid") == uid && EVENTS.contains(&text(e, "/reason")));
+    let newest = of_pod.max_by_key(|e| text(e, "/lastTimestamp"))?;
+    let message = text(newest, "/message");
+    Some(Trouble {
+        container: String::new(),
+        what: format!("{}: {message}", text(newest, "/reason")),
+        lasting: message.contains("address already in use"),
+        restarts: 0,
+        has_previous: false,
+    })
+}
+
 fn container(status: &Json) -> Option<Trouble> {
     let reason = text(status, "/state/waiting/reason");
     let restarts = status.pointer("/restartCount").and_then(Json::as_i64).unwrap_or(0);
@@ -71,7 +98,10 @@ fn container(status: &Json) -> Option<Trouble> {
             let exit = last.map(exit_sentence).unwrap_or_default();
             (format!("CrashLoopBackOff: {exit}; {message}"), restarts >= CRASHES)
         }
-        reason if PULLING.contains(&reason) => (format!("{reason}: {message}"), reason == "ImagePullBackOff"),
+        reason if PULLING.contains(&reason) => {
+            let lasting = reason == "ImagePullBackOff" || NO_SUCH_IMAGE.iter().any(|words| message.contains(words));
+            (format!("{reason}: {message}"), lasting)
+        }
         reason => (format!("{reason}: {message}"), LASTING.contains(&reason)),
     };
     Some(Trouble {
@@ -150,6 +180,28 @@ mod tests {
     fn a_container_that_is_being_made_is_no_trouble() {
         let status = json!({"name": "web", "restartCount": 0, "state": {"waiting": {"reason": "ContainerCreating"}}});
         assert!(troubles(&pod(status)).is_empty());
+    }
+
+    #[test]
+    fn an_image_that_is_nowhere_is_lasting_at_once_and_a_silent_registry_is_not() {
+        let status = |message: &str| {
+            pod(json!({"name": "web", "restartCount": 0, "state": {"waiting": {"reason": "ErrImagePull", "message": message}}}))
+        };
+        assert!(troubles(&status("reading manifest: manifest unknown"))[0].lasting);
+        assert!(!troubles(&status("dial tcp: i/o timeout"))[0].lasting);
+    }
+
+    #[test]
+    fn a_port_that_is_taken_keeps_a_pod_from_beginning() {
+        let event = |uid: &str, at: &str, message: &str| {
+            json!({"involvedObject": {"uid": uid}, "reason": "FailedCreatePodSandBox", "lastTimestamp": at, "message": message})
+        };
+        let (old, new) = (event("u", "2026-01-01T00:00:00Z", "busy"), event("u", "2026-01-01T00:00:01Z", "bind: address already in use"));
+        let other = event("v", "2026-01-01T00:00:02Z", "other");
+        let pod = |phase: &str| json!({"metadata": {"uid": "u"}, "status": {"phase": phase}});
+        let found = before_begin(&pod("Pending"), &[&old, &new, &other]).unwrap();
+        assert_eq!((found.what.as_str(), found.lasting), ("FailedCreatePodSandBox: bind: address already in use", true));
+        assert!(before_begin(&pod("Running"), &[&new]).is_none());
     }
 
     #[test]

@@ -158,7 +158,7 @@ fn remove_state(state_dir: &Path) -> Result<(), WatchError> {
         remove(&run)?;
     }
     // The id last but one: with it a reset that was cut short can be begun again. The lock goes last.
-    let mut names: Vec<String> = ["api.sock", "watch.json", "watch.log", "podman-service.log", "pods", "run"].map(String::from).into();
+    let mut names: Vec<String> = ["api.sock", "watch.json", "watch.log", "podman-service.log", "containers.conf", "pods", "run"].map(String::from).into();
     names.extend(store::files(state_dir));
     names.extend(["instance".to_owned(), "lock".to_owned()]);
     for name in names {
