@@ -32,7 +32,9 @@ pub fn are_hybrid() -> bool {
 
 /// The v2 mounts that stand in the way.
 fn v2_beside_v1(mountinfo: &str, has_controllers: impl Fn(&Path) -> bool) -> Vec<PathBuf> {
-    let mounts = parse(mountinfo);
+    // Only there do OCI runtimes look; a whole other machine may be mounted elsewhere.
+    let mut mounts = parse(mountinfo);
+    mounts.retain(|mount| mount.path.starts_with("/sys/fs/cgroup"));
     if !mounts.iter().any(|m| m.kind == "cgroup") {
         return Vec::new();
     }

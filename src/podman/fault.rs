@@ -55,7 +55,7 @@ impl Fault {
 
     /// What is asked for is not there: 404, or 500 where it went while the call was under way.
     pub fn is_not_found(&self) -> bool {
-        self.status == Some(404) || self.says(&["does not exist in database"])
+        self.status == Some(404) || self.says(&["no such container", "no such pod"])
     }
 
     /// A name that is taken: 409, or 500 with these words (4.3).

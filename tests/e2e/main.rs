@@ -9,6 +9,7 @@ mod bad_luck;
 mod failpoints;
 #[path = "../support/image.rs"]
 mod image;
+mod keeping;
 mod main_job;
 mod watching;
 mod world;

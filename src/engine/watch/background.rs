@@ -25,6 +25,11 @@ pub async fn start(state_dir: &Path, flags: &WatchFlags) -> Result<WatchStatus, 
     if answers(state_dir).await && status(state_dir).running {
         return Ok(status(state_dir));
     }
+    launch(state_dir, flags.arguments()).await
+}
+
+/// Starts a watch with these arguments and waits until its API answers.
+pub(super) async fn launch(state_dir: &Path, flags: Vec<OsString>) -> Result<WatchStatus, WatchError> {
     std::fs::create_dir_all(state_dir).map_err(io_error(state_dir))?;
     let path = log(state_dir);
     let grown = path.metadata().is_ok_and(|m| m.len() > MAX_LOG);
@@ -32,7 +37,7 @@ pub async fn start(state_dir: &Path, flags: &WatchFlags) -> Result<WatchStatus, 
     let file = file.map_err(io_error(&path))?;
     let program = std::env::current_exe().map_err(io_error(Path::new("/proc/self/exe")))?;
     let mut arguments: Vec<OsString> = vec!["watch".into()];
-    arguments.extend(flags.arguments());
+    arguments.extend(flags);
     let second = file.try_clone().map_err(io_error(&path))?;
     let child = Command::new(&program)
         .args(arguments)
@@ -85,9 +90,14 @@ pub async fn stop(state_dir: &Path) -> Result<u32, WatchError> {
     Ok(pid)
 }
 
+/// Whether this process was started to go on in the background.
+pub(super) fn is_detached() -> bool {
+    std::env::var_os(DETACHED).is_some()
+}
+
 /// A watch that was started in the background gets a session of its own: no terminal ends it.
 pub(super) fn leave_terminal() {
-    if std::env::var_os(DETACHED).is_some() {
+    if is_detached() {
         // It fails only where the process leads a session already.
         let _ = rustix::process::setsid();
     }

@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 
 use super::keeping::podman_of;
 use super::streams::NodeStreams;
+use super::upgrade::{self, Standing};
 use super::{Held, WatchError, WatchFlags, background, clock, socket};
 use crate::apiserver::{self, Server};
 use crate::client::{Client, Transport};
@@ -69,8 +70,16 @@ pub async fn connect(state_dir: &Path, flags: &WatchFlags, purpose: Purpose) -> 
     let begun = tokio::time::Instant::now();
     loop {
         if tokio::net::UnixStream::connect(socket(state_dir)).await.is_ok() {
+            let note = match purpose {
+                Purpose::Look => None,
+                Purpose::Change | Purpose::ChangeInside => match upgrade::settle(state_dir).await? {
+                    Standing::Fine => None,
+                    Standing::Replaced => continue,
+                    Standing::Older(note) => Some(note),
+                },
+            };
             let client = Client::unix(socket(state_dir));
-            return Ok(Connection { client, inside: None, looked_with: None, note: None });
+            return Ok(Connection { client, inside: None, looked_with: None, note });
         }
         if purpose == Purpose::Change {
             background::start(state_dir, flags).await?;

@@ -8,6 +8,7 @@ mod keeping;
 mod reset;
 mod status;
 mod streams;
+mod upgrade;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -70,6 +71,8 @@ pub enum WatchError {
     NotRunning { state_dir: PathBuf },
     #[error("the watch did not come up; the end of {} is:\n{tail}", log.display())]
     NotUp { log: PathBuf, tail: String },
+    #[error("the watch is wl {theirs}, which is newer than this one ({own}): use that one to change something")]
+    NewerWatch { theirs: String, own: String },
     #[error("process {pid} does not end")]
     DoesNotEnd { pid: u32 },
 }
@@ -117,6 +120,11 @@ impl Held {
             Some(podman) => server.with_streams(Arc::new(NodeStreams::new(podman.clone()))),
             None => server,
         }
+    }
+
+    /// The flags that it was made with, as text.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        self.flags.arguments().into_iter().map(|flag| flag.to_string_lossy().into_owned()).collect()
     }
 
     pub(crate) fn podman_status(&self) -> Option<PodmanStatus> {

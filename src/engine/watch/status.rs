@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Held, WatchError, io_error, socket};
+use super::{Held, WatchError, background, io_error, socket, upgrade};
 use crate::store;
 
 const FILE: &str = "watch.json";
@@ -22,6 +22,12 @@ pub struct WatchStatus {
     pub state_directory: PathBuf,
     pub log: PathBuf,
     pub podman: Option<PodmanStatus>,
+    /// Whether it goes on by itself, or belongs to whoever started it.
+    #[serde(default)]
+    pub background: bool,
+    /// What it was started with.
+    #[serde(default)]
+    pub arguments: Vec<String>,
 }
 
 /// The Podman behind a watch.
@@ -58,11 +64,13 @@ pub(super) fn write(state_dir: &Path, held: &Held) -> Result<(), WatchError> {
     let status = WatchStatus {
         running: true,
         pid: Some(std::process::id()),
-        version: Some(env!("CARGO_PKG_VERSION").into()),
+        version: Some(upgrade::own()),
         socket: socket(state_dir),
         state_directory: state_dir.to_owned(),
         log: log(state_dir),
         podman: held.podman_status(),
+        background: background::is_detached(),
+        arguments: held.arguments(),
     };
     let path = state_dir.join(FILE);
     let made = path.with_extension("new");
