@@ -181,7 +181,7 @@ fn network_backend() -> Option<String> {
     let files = ["/etc/containers/containers.conf", "/usr/share/containers/containers.conf"];
     let value = |text: String| {
         let pairs = text.lines().filter_map(|line| line.split_once('='));
-        pairs.filter(|(key, _)| key.trim() == "network_backend").map(|(_, value)| value.trim().to_owned()).last()
+        pairs.filter(|(key, _)| key.trim() == "network_backend").map(|(_, value)| value.trim().to_owned()).next_back()
     };
     files.iter().find_map(|file| value(std::fs::read_to_string(file).ok()?))
 }

@@ -1,7 +1,9 @@
 //! Manifests that are too large, too many, too deep, or not what they seem.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::world::World;
 

@@ -1,7 +1,7 @@
 //! What goes wrong around `wl`: Podman's service, images, ports, disks, other commands, the pods themselves.
 
 use std::path::Path;
-use std::time::Instant;
+use tokio::time::Instant;
 
 use wl::podman::{ConnectOptions, InstanceId, Podman, StartService, Surroundings};
 

@@ -276,7 +276,7 @@ async fn rounds(name: &str, from: usize, of: usize) {
     world.wl(&["apply", "-f", &file]).await.ends(0);
     let mut rounds = Rounds { world, generation: 0 };
     for point in Point::ALL.iter().skip(from).step_by(of) {
-        let begun = std::time::Instant::now();
+        let begun = tokio::time::Instant::now();
         rounds.round(*point).await;
         println!("{point}: {:.1} s", begun.elapsed().as_secs_f32());
     }

@@ -129,7 +129,7 @@ async fn a_reset_asks_first_and_takes_away_what_it_made_and_nothing_else() {
     assert_eq!(world.sandboxes().await, vec![]);
     let left: Vec<PathBuf> =
         std::fs::read_dir(world.state()).expect("a folder").map(|e| e.expect("an entry").path()).collect();
-    assert_eq!(left, [own.clone()]);
+    assert_eq!(left, std::slice::from_ref(&own));
     assert_eq!(ids(&other.sandboxes().await), of_other, "another's pods go on");
     std::fs::remove_file(own).expect("removed");
     world.end().await;

@@ -68,7 +68,7 @@ async fn the_main_job() {
     let Some(world) = World::new("main").await else { return };
     let file = world.file("web.yaml", &manifest(IMAGES[0]));
     world.wl(&["plan", "-f", &file]).await.ends(2).says(&["deployment/web", "3 to add"]);
-    assert_eq!(world.path("state").join("state.db").exists(), false, "a plan writes nothing");
+    assert!(!world.state().exists(), "a plan writes nothing");
     world.wl(&["apply", "-f", &file]).await.ends(0).says(&["deployment.apps/web created", "configmap/page created"]);
     let pods = world.json(&["get", "pods"]).await;
     assert_eq!((ready(&pods), images(&pods)), (3, BTreeSet::from([IMAGES[0]])));

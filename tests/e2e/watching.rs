@@ -1,6 +1,8 @@
 //! The watch: started, asked, stopped, left out; and what becomes of pods that somebody takes away.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use wl::runtime::{Action, ContainerState};
 
