@@ -3,6 +3,8 @@
 # usage: tests/setup.sh demo|test
 set -euo pipefail
 want=${1:-test}
+# An ordinary user's path may lack the folders of the system's tools.
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 
 missing=()
 have() { command -v "$1" >/dev/null 2>&1; }
