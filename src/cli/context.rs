@@ -5,12 +5,18 @@ use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::{CliError, GlobalFlags, Output};
-use crate::client::Client;
+use crate::client::{Ask, Client};
+use crate::engine::clock;
 use crate::engine::watch::{self, Connection, Purpose, WatchFlags};
+
+/// So often a server that went away is looked for again, with this between two tries.
+const RECONNECTS: u32 = 50;
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Reads the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -69,7 +75,7 @@ impl World {
             stdin_is_terminal: io::stdin().is_terminal(),
             stdout: Output::new(Box::new(io::BufWriter::new(io::stdout())), io::stdout().is_terminal()),
             stderr: Output::new(Box::new(io::stderr()), io::stderr().is_terminal()),
-            clock: crate::engine::clock::system(),
+            clock: clock::system(),
             server: Server::Found,
         }
     }
@@ -168,6 +174,25 @@ impl Context {
             Server::Given(client) => Some(client.clone()),
             Server::Found => None,
         }
+    }
+
+    /// A client after the server has gone away: a watch is started again where there was one. `why`: what was seen of it.
+    pub async fn reconnect(&mut self, why: &str) -> Result<Client, CliError> {
+        let Some(connection) = self.connection.take() else { return Err(CliError::Lost(why.to_owned())) };
+        self.err.line(&format!("{why}; once more, with a new watch"));
+        // What it still says of its end is what is known already.
+        let _ = connection.close().await;
+        for _ in 0..RECONNECTS {
+            self.server = Server::Found;
+            let client = self.client_to_change().await?;
+            // A process that is about to end may still take connections.
+            if client.send(Ask::get("/livez")).await.is_ok() {
+                return Ok(client);
+            }
+            self.connection = None;
+            clock::sleep(RECONNECT_PAUSE).await;
+        }
+        Err(CliError::Lost(why.to_owned()))
     }
 
     async fn client_for(&mut self, purpose: Purpose) -> Result<Client, CliError> {

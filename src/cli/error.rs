@@ -10,6 +10,8 @@ use crate::client::ClientError;
 pub enum CliError {
     /// `wl`'s own words; printed behind `error: `.
     Message(String),
+    /// The server went away; printed as a message.
+    Lost(String),
     /// The server's refusal.
     Status(Box<Status>),
     /// Wrong arguments; printed with the way to the command's help.
@@ -46,6 +48,7 @@ impl CliError {
         match self {
             CliError::Status(status) => Some(status),
             CliError::Message(_)
+            | CliError::Lost(_)
             | CliError::Usage(_)
             | CliError::Verbatim(_)
             | CliError::Many(_)
@@ -87,7 +90,7 @@ impl CliError {
     fn line(&self) -> String {
         match self {
             CliError::Message(message) if message.starts_with("error: ") => message.clone(),
-            CliError::Message(message) | CliError::Usage(message) => format!("error: {message}"),
+            CliError::Message(message) | CliError::Lost(message) | CliError::Usage(message) => format!("error: {message}"),
             CliError::Verbatim(text) => text.clone(),
             CliError::Status(status) if status.reason == "Unauthorized" => {
                 format!("error: You must be logged in to the server ({})", status.message)
@@ -102,7 +105,7 @@ impl CliError {
     /// As one of several: there kubectl gives its own words no prefix.
     fn part(&self) -> String {
         match self {
-            CliError::Message(message) => message.clone(),
+            CliError::Message(message) | CliError::Lost(message) => message.clone(),
             other => other.line(),
         }
     }
@@ -110,7 +113,7 @@ impl CliError {
     /// The text alone, without any prefix.
     pub fn text(&self) -> String {
         match self {
-            CliError::Message(text) | CliError::Usage(text) | CliError::Verbatim(text) => text.clone(),
+            CliError::Message(text) | CliError::Lost(text) | CliError::Usage(text) | CliError::Verbatim(text) => text.clone(),
             CliError::Status(status) => status.message.clone(),
             CliError::Many(errors) => errors.iter().map(CliError::text).collect::<Vec<_>>().join(", "),
             CliError::Silent(_) => String::new(),
@@ -161,6 +164,7 @@ impl From<ClientError> for CliError {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Status { status, .. } => CliError::Status(status),
+            lost @ (ClientError::Connect(_) | ClientError::Broken(_)) => CliError::Lost(lost.to_string()),
             other => CliError::Message(other.to_string()),
         }
     }

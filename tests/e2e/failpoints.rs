@@ -143,8 +143,8 @@ impl Rounds {
             Way::Roll => {
                 let file = self.world.file("web.yaml", &manifest(self.generation));
                 let pid = self.doomed(point).await;
-                // Its server may die under it: what it says then is not the matter here.
-                self.world.wl(&["apply", "--wait=false", "-f", &file]).await;
+                // The watch dies under the command, which goes on with another one.
+                self.world.wl(&["apply", "-f", &file]).await.ends(0);
                 self.until_dead(point, pid).await;
             }
             Way::Delete => {

@@ -96,13 +96,30 @@ impl Apply {
         if let Some(id) = &self.plan {
             self.check_plan(ctx, &client, &targets, id, &problems).await?;
         }
-        problems.extend(self.rehearse(&client, &targets, validate).await?);
+        if !problems.is_empty() {
+            // What the server would say of the other documents is told with them.
+            problems.extend(self.rehearse(&client, &targets, validate).await?);
+            return Err(declare::fail(ctx, &problems, "nothing was applied"));
+        }
+        match self.attempt(ctx, &client, &targets, validate).await {
+            Err(CliError::Lost(why)) if !self.is_dry() => {
+                // The watch has ended under this command, however: everything it did is kept, so it is begun again.
+                let client = ctx.reconnect(&why).await?;
+                self.attempt(ctx, &client, &targets, validate).await
+            }
+            other => other,
+        }
+    }
+
+    /// Asks, sends and waits. What has been done before is done at once.
+    async fn attempt(&self, ctx: &mut Context, client: &Client, targets: &[Target], validate: Validate) -> CliResult {
+        let problems = self.rehearse(client, targets, validate).await?;
         if !problems.is_empty() {
             return Err(declare::fail(ctx, &problems, "nothing was applied"));
         }
         let format = self.print.format(&ctx.cwd, super::print::flags::Offer::Change)?;
         failpoint::reach(Point::ApplyRehearsed);
-        let settled = self.carry_out(ctx, &client, &targets, validate, format.is_none()).await?;
+        let settled = self.carry_out(ctx, client, targets, validate, format.is_none()).await?;
         if let Some(format) = format {
             let objects: Vec<Json> = settled.iter().map(|a| a.object.clone()).collect();
             let tree = match objects.as_slice() {
@@ -113,13 +130,13 @@ impl Apply {
             ctx.out.text(&text);
             result?;
         }
-        if self.is_dry() || !self.wait || !runs_controllers(&client).await {
+        if self.is_dry() || !self.wait || !runs_controllers(client).await {
             return Ok(Exit::Success);
         }
         ctx.out.flush();
         failpoint::reach(Point::ApplySent);
         let mut report = Progress::new(ctx, self.progress);
-        let outcome = until_settled(ctx, &client, &targets, self.timeout, &mut report).await?;
+        let outcome = until_settled(ctx, client, targets, self.timeout, &mut report).await?;
         Ok(verdict(ctx, &outcome))
     }
 
@@ -234,6 +251,9 @@ impl Apply {
             && let Some(text) = error.status().filter(|s| s.reason == "Conflict").map(server_side::conflict_text) {
                 return CliError::Verbatim(text);
             }
+        if matches!(error, CliError::Lost(_)) {
+            return error;
+        }
         if done > 0 {
             ctx.err.line(&format!("{done} of {all} objects were applied before this one was refused:"));
         }
