@@ -118,6 +118,27 @@ impl Probes {
     }
 }
 
+/// Takes over what the API says of attempts that run since before this agent: a new agent changes no status by itself.
+/// Source: KEP-4781, restarting the kubelet changes no readiness.
+pub fn resume(pod: &Pod, sandbox: Option<&Sandbox>, memory: &mut PodMemory) {
+    let Some(status) = &pod.status else { return };
+    let statuses = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
+    for told in statuses {
+        let Some(newest) = observed::latest(sandbox, &told.name) else { continue };
+        let same = told.container_id.as_ref().and_then(|id| id.split_once("://")).is_some_and(|(_, id)| id == newest.id);
+        if !same || !matches!(newest.state, ContainerState::Running { .. }) {
+            continue;
+        }
+        let probes = &mut memory.container(&told.name).probes;
+        probes.renew(&newest.id);
+        for (kind, yes) in [(Kind::Startup, told.started == Some(true)), (Kind::Readiness, told.ready)] {
+            if yes {
+                probes.counts[kind as usize].verdict = Some(true);
+            }
+        }
+    }
+}
+
 /// One probe to ask now.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Due {

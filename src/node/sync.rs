@@ -11,6 +11,7 @@ use super::memory::{Cause, Ending, Lost, Shown};
 use super::observed::{self, Seen};
 use super::phase::{self, Phase};
 use super::plan::{self, Plan};
+use super::probe;
 use super::start::{Next, Start};
 use super::status::{self, Outline, View};
 use super::{Context, NodeDecision, PodEvent, PodMemory, Step, Then, backoff, ending, sandbox, volumes};
@@ -28,6 +29,9 @@ pub fn sync_pod(
     memory: &mut PodMemory,
     context: &Context<'_>,
 ) -> NodeDecision {
+    if memory.admitted_at.is_none() {
+        probe::resume(pod, observed, memory);
+    }
     memory.admitted_at.get_or_insert(context.now);
     let mut look = Look { pod, observed, memory, context, events: Vec::new(), steps: Vec::new(), wake_at: None };
     let decision = look.decide(gone);

@@ -4,10 +4,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use wl::runtime::{Action, ContainerState, Sandbox, VolumeContent, VolumeKind};
 
-use crate::world::{IMAGES, Run, World, deployment};
+use crate::world::{IMAGES, Run, World, deployment, probed};
 
 fn ids(sandboxes: &[Sandbox]) -> Vec<String> {
     let running = |s: &Sandbox| {
@@ -84,7 +85,7 @@ async fn raw(world: &World, path: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_only_looks_sees_what_is_and_changes_nothing() {
     let Some(world) = World::new("look").await else { return };
-    let file = world.file("web.yaml", &deployment("web", 1, IMAGES[0]));
+    let file = world.file("web.yaml", &probed("web", 1, IMAGES[0]));
     world.wl(&["apply", "-f", &file]).await.ends(0);
     world.wl(&["watch", "stop"]).await.ends(0);
     let files = || {
@@ -167,6 +168,16 @@ async fn a_damaged_store_is_refused_until_a_backup_takes_its_place() {
     world.end().await;
 }
 
+/// Since when which pod is ready.
+fn ready_since(pods: &Value) -> Vec<(Value, Value)> {
+    let since = |pod: &Value| {
+        let conditions = pod["status"]["conditions"].as_array().expect("conditions");
+        let ready = conditions.iter().find(|c| c["type"] == "Ready" && c["status"] == "True").expect("a ready pod");
+        (pod["metadata"]["name"].clone(), ready["lastTransitionTime"].clone())
+    };
+    pods["items"].as_array().expect("a list").iter().map(since).collect()
+}
+
 /// The other build of an upgrade: a real one where `WL_TEST_OTHER` names it (it must be older), else this one under
 /// another version.
 struct Old(Option<PathBuf>);
@@ -193,17 +204,18 @@ impl Old {
 async fn a_newer_wl_takes_over_from_an_older_one_and_no_pod_notices() {
     let Some(world) = World::new("upgrade").await else { return };
     let old = Old::find();
-    let file = world.file("web.yaml", &(deployment("web", 2, IMAGES[0]) + "---\n" + &map("page", "one")));
+    let file = world.file("web.yaml", &(probed("web", 2, IMAGES[0]) + "---\n" + &map("page", "one")));
     old.wl(&world, &["watch", "--background", "--node-name=first"]).await.ends(0);
     old.wl(&world, &["apply", "-f", &file]).await.ends(0);
     let before = world.wl(&["watch", "status", "-o", "json"]).await.ends(0).json();
     let pods = ids(&world.sandboxes().await);
     assert_eq!(pods.len(), 2);
+    let since = ready_since(&world.json(&["get", "pods"]).await);
     // Who only looks leaves the older one where it is.
     world.wl(&["get", "pods"]).await.ends(0);
     assert_eq!(world.wl(&["watch", "status", "-o", "json"]).await.json()["pid"], before["pid"]);
 
-    world.file("web.yaml", &(deployment("web", 2, IMAGES[0]) + "---\n" + &map("page", "two")));
+    world.file("web.yaml", &(probed("web", 2, IMAGES[0]) + "---\n" + &map("page", "two")));
     world
         .wl(&["apply", "-f", &file])
         .await
@@ -212,6 +224,7 @@ async fn a_newer_wl_takes_over_from_an_older_one_and_no_pod_notices() {
     let after = world.wl(&["watch", "status", "-o", "json"]).await.ends(0).json();
     assert!(after["pid"] != before["pid"] && after["version"] != before["version"], "{before} {after}");
     assert_eq!(ids(&world.sandboxes().await), pods, "no container was restarted");
+    assert_eq!(ready_since(&world.json(&["get", "pods"]).await), since, "every pod was ready all the time");
     let nodes = world.json(&["get", "nodes"]).await;
     assert_eq!(nodes["items"].as_array().map(Vec::len), Some(1), "the new one has the old one's flags: {nodes:#}");
 

@@ -207,6 +207,12 @@ async fn connect(state_dir: &Path, instance: &str) -> Result<Podman, ConnectErro
     .await
 }
 
+/// The same with a readiness probe.
+pub fn probed(name: &str, replicas: u32, image: &str) -> String {
+    deployment(name, replicas, image)
+        + "        readinessProbe: {exec: {command: [\"/program\", \"exit:0\"]}, periodSeconds: 1}\n"
+}
+
 /// A Deployment of pods with one container that runs until it is told to end.
 pub fn deployment(name: &str, replicas: u32, image: &str) -> String {
     let text = r#"
