@@ -13,6 +13,7 @@ macro_rules! points {
 
         impl Point {
             /// All there are, in the order in which they are reached.
+            #[cfg(feature = "internals")]
             pub const ALL: &[Point] = &[$(Point::$variant,)*];
 
             /// What `WL_FAILPOINT` calls it.

@@ -52,6 +52,7 @@ impl History {
         self.newest.send_replace(last);
     }
 
+    #[cfg(test)]
     pub(crate) fn compact(&self) {
         let mut kept = self.kept();
         while !kept.changes.is_empty() {

@@ -26,9 +26,9 @@ use crate::registry::{Answer, Request, Settings};
 use crate::state::State;
 
 pub use backup::{BackupError, Restored, backup, restore};
-pub use history::{Changes, Gone, HISTORY};
+pub use history::{Changes, Gone};
 pub use journal::{Loaded, OpenError, files};
-pub use lock::{Holder, Lock, holder};
+pub use lock::{Lock, holder};
 pub use random::SystemRandom;
 
 use history::History;
@@ -69,13 +69,14 @@ enum Writes {
 }
 
 impl Store {
-    /// A store that forgets everything when it is dropped. Its writes run inside [`Store::write`], so
-    /// that paused time stays paused.
+    /// A store that forgets everything when it is dropped, with the machine's clock and random numbers.
+    #[cfg(feature = "internals")]
     pub fn in_memory(settings: Settings) -> Store {
         Store::in_memory_with(settings, State::new(), system_clock(), Box::new(SystemRandom::new()))
     }
 
-    /// The same with a first state, a clock and random numbers from outside.
+    /// A store that forgets everything when it is dropped. Its writes run inside [`Store::write`], so
+    /// that paused time stays paused.
     pub fn in_memory_with(settings: Settings, state: State, clock: Clock, random: Box<dyn Random + Send>) -> Store {
         let settings = Arc::new(settings);
         let shared = Arc::new(Shared::new(state.clone()));
@@ -117,10 +118,6 @@ impl Store {
             .spawn(move || writer.serve(&queue))
             .map_err(|source| OpenError::Io { path: dir.to_owned(), source })?;
         Ok(Store { shared, writes: Writes::Thread(jobs), settings, clock, lost: Arc::new(lost) })
-    }
-
-    pub fn settings(&self) -> &Settings {
-        &self.settings
     }
 
     /// Carries one write out and answers once it is safe on disk.
@@ -213,13 +210,9 @@ impl Store {
     }
 
     /// Forgets the history up to now: older resource versions are gone.
+    #[cfg(test)]
     pub fn compact(&self) {
         self.shared.history.compact();
-    }
-
-    /// The oldest revision from which a watch may still start.
-    pub fn oldest_revision(&self) -> u64 {
-        self.shared.history.oldest()
     }
 
     /// Drops the Events that are older than an hour.

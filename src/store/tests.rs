@@ -5,6 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::json;
 
+use super::history::HISTORY;
+use super::lock::Holder;
 use super::*;
 use crate::api::schema::Schema;
 use crate::api::{GroupResource, Json, Key};
@@ -12,6 +14,10 @@ use crate::registry::{Body, Options, Verb};
 
 fn settings() -> Settings {
     Settings { admission: Vec::new(), ..Settings::default() }
+}
+
+fn in_memory() -> Store {
+    Store::in_memory_with(settings(), State::new(), system_clock(), Box::new(SystemRandom::new()))
 }
 
 fn request(verb: Verb, name: &str, tree: Option<Json>) -> Request {
@@ -39,7 +45,7 @@ fn value(store: &Store, name: &str) -> Option<String> {
 
 #[tokio::test]
 async fn what_is_created_is_there_with_what_the_server_says_of_it() {
-    let store = Store::in_memory(settings());
+    let store = in_memory();
     let answer = store.write(create("x", "1")).await.unwrap();
     assert_eq!(answer.code, 201);
     assert_eq!(answer.body["metadata"]["resourceVersion"], "1");
@@ -114,7 +120,7 @@ async fn a_damaged_file_is_refused_and_left_as_it_is() {
 
 #[tokio::test]
 async fn a_watch_sees_every_change_in_order_and_is_told_when_it_lags() {
-    let store = Store::in_memory(settings());
+    let store = in_memory();
     let mut changes = store.watch(0).unwrap();
     store.write(create("a", "1")).await.unwrap();
     store.write(create("b", "1")).await.unwrap();
@@ -132,7 +138,7 @@ async fn a_watch_sees_every_change_in_order_and_is_told_when_it_lags() {
 
 #[tokio::test]
 async fn a_dry_run_changes_nothing() {
-    let store = Store::in_memory(settings());
+    let store = in_memory();
     let mut dry = create("x", "1");
     dry.options.dry_run = true;
     let answer = store.write(dry).await.unwrap();
@@ -143,7 +149,7 @@ async fn a_dry_run_changes_nothing() {
 
 #[tokio::test]
 async fn bytes_are_read_by_their_media_type() {
-    let store = Store::in_memory(settings());
+    let store = in_memory();
     let mut sent = create("x", "1");
     let bytes = Bytes::from_static(b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: why}\n");
     sent.body = Body::Text { media_type: "application/yaml".into(), bytes };
