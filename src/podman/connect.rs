@@ -107,7 +107,7 @@ impl Podman {
     /// Finds a Podman that answers, or starts its service.
     pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
         let folders = Folders::make(&options)?;
-        let (socket, version, service) = find(&options, &folders).await?;
+        let Found { socket, version, service, spare } = find(&options, &folders).await?;
         let (rootless, local_pids) = peer(&socket).unwrap_or((options.surroundings.uid != 0, false));
         let inner = Arc::new(Inner {
             http: Http::new(&socket),
@@ -126,6 +126,7 @@ impl Podman {
             first_pod: tokio::sync::Mutex::default(),
             relist_pause: Mutex::new(Duration::from_secs(60)),
             service: tokio::sync::Mutex::new(service),
+            spare,
             events: Mutex::default(),
         });
         let task = tokio::spawn(events::run(Arc::downgrade(&inner)));
@@ -167,20 +168,39 @@ fn make_private(path: &Path) -> Result<(), ConnectError> {
     make().map_err(|source| ConnectError::Folder { path: path.to_owned(), source })
 }
 
-async fn find(options: &ConnectOptions, folders: &Folders) -> Result<(PathBuf, Version, Option<Service>), ConnectError> {
+/// A Podman that answers.
+struct Found {
+    socket: PathBuf,
+    version: Version,
+    service: Option<Service>,
+    /// Where another process of this instance started the service: how to start one in its place when it ends.
+    spare: Option<service::Settings>,
+}
+
+async fn find(options: &ConnectOptions, folders: &Folders) -> Result<Found, ConnectError> {
     if let Some(host) = &options.surroundings.container_host {
         let socket = locate::socket_of(host)?;
         let version = greet(&socket).await?;
-        return Ok((socket, version, None));
+        return Ok(Found { socket, version, service: None, spare: None });
     }
     let own = folders.run.join("podman.sock");
+    let settings = options.surroundings.find_podman().map(|program| service::Settings {
+        program,
+        path: locate::search_path(options.surroundings.path.as_deref().unwrap_or_default()),
+        uid: options.surroundings.uid,
+        socket: own.clone(),
+        state_dir: options.state_dir.clone(),
+    });
     let mut refusal = None;
     for socket in std::iter::once(own.clone()).chain(locate::usual_sockets(&options.surroundings)) {
         if !socket.exists() || options.start_service == StartService::Always {
             continue;
         }
         match greet(&socket).await {
-            Ok(version) => return Ok((socket, version, None)),
+            Ok(version) => {
+                let spare = settings.filter(|_| socket == own && options.start_service != StartService::Never);
+                return Ok(Found { socket, version, service: None, spare });
+            }
             Err(ConnectError::TooOld { version }) => return Err(ConnectError::TooOld { version }),
             Err(other) => refusal = Some(other),
         }
@@ -188,16 +208,9 @@ async fn find(options: &ConnectOptions, folders: &Folders) -> Result<(PathBuf, V
     if options.start_service == StartService::Never {
         return Err(refusal.unwrap_or(ConnectError::NotRunning));
     }
-    let service = Service::start(service::Settings {
-        program: options.surroundings.find_podman().ok_or(ConnectError::NotInstalled)?,
-        path: locate::search_path(options.surroundings.path.as_deref().unwrap_or_default()),
-        uid: options.surroundings.uid,
-        socket: own.clone(),
-        state_dir: options.state_dir.clone(),
-    })
-    .await?;
+    let service = Service::start(settings.ok_or(ConnectError::NotInstalled)?).await?;
     let version = greet(&own).await?;
-    Ok((own, version, Some(service)))
+    Ok(Found { socket: own, version, service: Some(service), spare: None })
 }
 
 /// Asks who answers at `socket`.

@@ -79,10 +79,17 @@ struct Inner {
     relist_pause: Mutex<Duration>,
     /// The service, if it is ours.
     service: tokio::sync::Mutex<Option<service::Service>>,
+    /// How to start one where the service is that of another process of this instance, and has ended with it.
+    spare: Option<service::Settings>,
     events: Mutex<Option<tokio::task::AbortHandle>>,
 }
 
 impl Podman {
+    /// Whose pods these are.
+    pub fn instance(&self) -> &str {
+        self.inner.instance.as_str()
+    }
+
     pub fn version(&self) -> Version {
         self.inner.version
     }
@@ -188,9 +195,13 @@ impl Inner {
     async fn revive_service(&self) {
         self.http.forget_connections();
         let mut service = self.service.lock().await;
-        if let Some(service) = service.as_mut() {
+        match (service.as_mut(), &self.spare) {
             // If it does not come up, the next round tries again.
-            let _ = service.revive().await;
+            (Some(service), _) => drop(service.revive().await),
+            (None, Some(settings)) if connect::greet(&settings.socket).await.is_err() => {
+                *service = service::Service::start(settings.clone()).await.ok();
+            }
+            (None, _) => {}
         }
     }
 }

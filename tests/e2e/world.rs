@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::process::Command;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 use wl::podman::{ConnectError, ConnectOptions, InstanceId, Podman, StartService, Surroundings};
-use wl::runtime::{Action, ContainerState, Runtime, Sandbox, SandboxState};
+use wl::runtime::{Action, ContainerState, Runtime, RuntimeErrorKind, Sandbox, SandboxState};
 
 use crate::image::{image_tar, program};
 
@@ -55,7 +55,7 @@ impl Run {
 pub struct World {
     dir: tempfile::TempDir,
     /// Reaches the same pods as the watch; found when it is first needed.
-    hand: OnceCell<Podman>,
+    hand: Mutex<Option<Podman>>,
 }
 
 impl World {
@@ -64,7 +64,7 @@ impl World {
         // Below the home: `/tmp` may be another one for Podman.
         let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
         let dir = tempfile::Builder::new().prefix(&format!("wl-e2e-{name}-")).tempdir_in(home).expect("a folder");
-        let world = World { dir, hand: OnceCell::new() };
+        let world = World { dir, hand: Mutex::default() };
         static IMPORTED: OnceCell<bool> = OnceCell::const_new();
         let there = IMPORTED.get_or_init(|| async { world.import().await }).await;
         there.then_some(world)
@@ -133,17 +133,32 @@ impl World {
     }
 
     /// Podman as somebody beside the watch sees it.
-    pub async fn hand(&self) -> &Podman {
-        let connect = || async {
-            let id = std::fs::read_to_string(self.state().join("instance")).expect("the state directory has an id");
-            connect(&self.dir.path().join("hand"), id.trim()).await.expect("connected")
+    pub async fn hand(&self) -> Podman {
+        let mut hand = self.hand.lock().await;
+        if let Some(found) = hand.as_ref() {
+            if tokio::net::UnixStream::connect(found.socket()).await.is_ok() {
+                return found.clone();
+            }
+        }
+        // The service may be the watch's own, and end with it.
+        let instance = match hand.as_ref() {
+            Some(old) => old.instance().to_owned(),
+            None => std::fs::read_to_string(self.state().join("instance")).expect("the state directory has an id"),
         };
-        self.hand.get_or_init(connect).await
+        let found = connect(&self.dir.path().join("hand"), instance.trim()).await.expect("connected");
+        hand.insert(found).clone()
     }
 
     /// What Podman has of this state directory.
     pub async fn sandboxes(&self) -> Vec<Sandbox> {
-        self.hand().await.observe().await.expect("a list")
+        loop {
+            match self.hand().await.observe().await {
+                Err(error) if error.kind == RuntimeErrorKind::Unavailable => {
+                    tokio::time::sleep(Duration::from_millis(100)).await
+                }
+                other => return other.expect("a list"),
+            }
+        }
     }
 
     /// Names of the pods whose containers all run.
@@ -171,15 +186,19 @@ impl World {
     }
 
     /// Takes everything away, by `wl` itself, and sees that nothing is left.
-    pub async fn end(mut self) {
+    pub async fn end(self) {
         self.wl(&["reset", "--yes", "--now", "--volumes"]).await.ends(0);
-        if let Some(hand) = self.hand.get() {
-            assert_eq!(hand.observe().await, Ok(vec![]), "nothing is left in Podman");
-            assert_eq!(hand.own_network().await, Ok(None));
-            assert_eq!(hand.volumes().await, Ok(vec![]));
+        if self.hand.lock().await.is_some() {
+            // A service that ended with the watch may still answer for a moment.
+            let nothing = || async {
+                let hand = self.hand().await;
+                let left = (hand.observe().await, hand.own_network().await, hand.volumes().await);
+                left == (Ok(vec![]), Ok(None), Ok(vec![]))
+            };
+            self.eventually("nothing is left in Podman", nothing).await;
         }
         assert!(!self.state().exists(), "{:?}", std::fs::read_dir(self.state()).map(Iterator::collect::<Vec<_>>));
-        if let Some(hand) = self.hand.take() {
+        if let Some(hand) = self.hand.lock().await.take() {
             hand.close().await;
         }
     }
