@@ -6,6 +6,7 @@
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::process::{Child, ChildStdin, Command};
@@ -126,14 +127,30 @@ impl Settings {
         self.state_dir.join("podman-service.log")
     }
 
+    /// A socket that no other service had, with the usual name as a link to it: a service removes its socket when it ends,
+    /// which may be after the next one has begun.
+    fn own_socket(&self) -> std::io::Result<PathBuf> {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let own = self.socket.with_file_name(format!("podman-{}-{number}.sock", std::process::id()));
+        for left in [Some(own.clone()), std::fs::read_link(&self.socket).ok()].into_iter().flatten() {
+            // Of a former service that did not end well.
+            let _ = std::fs::remove_file(left);
+        }
+        let link = own.with_extension("link");
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(&own, &link)?;
+        std::fs::rename(&link, &self.socket)?;
+        Ok(own)
+    }
+
     fn command(&self) -> std::io::Result<Command> {
-        // Of a former service that did not end well.
-        let _ = std::fs::remove_file(&self.socket);
+        let own = self.own_socket()?;
         let log = self.log();
         let is_large = std::fs::metadata(&log).is_ok_and(|m| m.len() > LARGEST_LOG);
         let log = std::fs::File::options().create(true).append(!is_large).truncate(is_large).write(true).mode(0o600).open(log)?;
         let mut command = Command::new("/bin/sh");
-        command.arg("-c").arg(KEEPER).arg("wl-podman-service").arg(&self.program).arg(&self.socket);
+        command.arg("-c").arg(KEEPER).arg("wl-podman-service").arg(&self.program).arg(&own);
         command.env("PATH", &self.path).env_remove("CONTAINER_HOST").env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1");
         if let Some((name, file)) = self.own_configuration()? {
             command.env(name, file);

@@ -21,6 +21,7 @@ async fn service(world: &World) -> Podman {
 
 /// Kills the processes that serve at a socket, which only this test uses.
 fn kill_service(socket: &Path) {
+    let socket = std::fs::canonicalize(socket).expect("a socket");
     let wanted = format!("unix://{}", socket.display());
     let mut killed = 0;
     for entry in std::fs::read_dir("/proc").expect("a list of processes").flatten() {
