@@ -135,10 +135,10 @@ impl World {
     /// Podman as somebody beside the watch sees it.
     pub async fn hand(&self) -> Podman {
         let mut hand = self.hand.lock().await;
-        if let Some(found) = hand.as_ref() {
-            if tokio::net::UnixStream::connect(found.socket()).await.is_ok() {
-                return found.clone();
-            }
+        if let Some(found) = hand.as_ref()
+            && tokio::net::UnixStream::connect(found.socket()).await.is_ok()
+        {
+            return found.clone();
         }
         // The service may be the watch's own, and end with it.
         let instance = match hand.as_ref() {
