@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::dirs::Dirs;
+use super::door::{self, Door};
 use super::http::Http;
 use super::locate::{self, Surroundings};
-use super::service::{self, Service};
+use super::service;
 use super::{Inner, InstanceId, Podman, events};
 
 /// The oldest Podman that is known to do what `wl` asks of it (Debian 12's).
@@ -107,11 +108,11 @@ impl Podman {
     /// Finds a Podman that answers, or starts its service.
     pub async fn connect(options: ConnectOptions) -> Result<Self, ConnectError> {
         let folders = Folders::make(&options)?;
-        let Found { socket, version, service, spare } = find(&options, &folders).await?;
+        let (door, version) = find(&options, &folders).await?;
+        let socket = door.socket();
         let (rootless, local_pids) = peer(&socket).unwrap_or((options.surroundings.uid != 0, false));
         let inner = Arc::new(Inner {
-            http: Http::new(&socket),
-            api: podman_api::Podman::unix(&socket),
+            http: Http::new(door),
             instance: options.instance,
             version,
             rootless,
@@ -125,8 +126,6 @@ impl Podman {
             has_pause_image: AtomicBool::new(false),
             first_pod: tokio::sync::Mutex::default(),
             relist_pause: Mutex::new(Duration::from_secs(60)),
-            service: tokio::sync::Mutex::new(service),
-            spare,
             events: Mutex::default(),
         });
         let task = tokio::spawn(events::run(Arc::downgrade(&inner)));
@@ -157,7 +156,7 @@ impl Folders {
 }
 
 /// A folder that is this user's alone.
-fn make_private(path: &Path) -> Result<(), ConnectError> {
+pub fn make_private(path: &Path) -> Result<(), ConnectError> {
     let make = || {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         match std::fs::metadata(path)?.uid() == rustix::process::geteuid().as_raw() {
@@ -168,49 +167,41 @@ fn make_private(path: &Path) -> Result<(), ConnectError> {
     make().map_err(|source| ConnectError::Folder { path: path.to_owned(), source })
 }
 
-/// A Podman that answers.
-struct Found {
-    socket: PathBuf,
-    version: Version,
-    service: Option<Service>,
-    /// Where another process of this instance started the service: how to start one in its place when it ends.
-    spare: Option<service::Settings>,
-}
-
-async fn find(options: &ConnectOptions, folders: &Folders) -> Result<Found, ConnectError> {
+async fn find(options: &ConnectOptions, folders: &Folders) -> Result<(Door, Version), ConnectError> {
     if let Some(host) = &options.surroundings.container_host {
         let socket = locate::socket_of(host)?;
         let version = greet(&socket).await?;
-        return Ok(Found { socket, version, service: None, spare: None });
+        return Ok((Door::fixed(&socket), version));
     }
-    let own = folders.run.join("podman.sock");
     let settings = options.surroundings.find_podman().map(|program| service::Settings {
         program,
         path: locate::search_path(options.surroundings.path.as_deref().unwrap_or_default()),
         uid: options.surroundings.uid,
-        socket: own.clone(),
+        run_dir: folders.run.clone(),
         state_dir: options.state_dir.clone(),
     });
+    let starts = options.start_service != StartService::Never;
     let mut refusal = None;
-    for socket in std::iter::once(own.clone()).chain(locate::usual_sockets(&options.surroundings)) {
-        if !socket.exists() || options.start_service == StartService::Always {
-            continue;
+    if options.start_service != StartService::Always {
+        if let Some(settings) = &settings
+            && let Some((socket, version)) = door::another(settings, None).await?
+        {
+            return Ok((Door::beside(socket, starts.then(|| settings.clone())), version));
         }
-        match greet(&socket).await {
-            Ok(version) => {
-                let spare = settings.filter(|_| socket == own && options.start_service != StartService::Never);
-                return Ok(Found { socket, version, service: None, spare });
+        for socket in locate::usual_sockets(&options.surroundings).into_iter().filter(|s| s.exists()) {
+            match greet(&socket).await {
+                Ok(version) => return Ok((Door::fixed(&socket), version)),
+                Err(ConnectError::TooOld { version }) => return Err(ConnectError::TooOld { version }),
+                Err(other) => refusal = Some(other),
             }
-            Err(ConnectError::TooOld { version }) => return Err(ConnectError::TooOld { version }),
-            Err(other) => refusal = Some(other),
         }
     }
-    if options.start_service == StartService::Never {
+    if !starts {
         return Err(refusal.unwrap_or(ConnectError::NotRunning));
     }
-    let service = Service::start(settings.ok_or(ConnectError::NotInstalled)?).await?;
-    let version = greet(&own).await?;
-    Ok(Found { socket: own, version, service: Some(service), spare: None })
+    let door = Door::new(settings.ok_or(ConnectError::NotInstalled)?).await?;
+    let version = greet(&door.socket()).await?;
+    Ok((door, version))
 }
 
 /// Asks who answers at `socket`.
@@ -222,7 +213,7 @@ pub async fn greet(socket: &Path) -> Result<Version, ConnectError> {
             _ => ConnectError::NoAnswer { socket, why: e.to_string() },
         });
     }
-    let answer = Http::new(socket).get("/_ping").deadline(GREETING).answer().await;
+    let answer = Http::new(Door::fixed(socket)).get("/_ping").deadline(GREETING).answer().await;
     let answer = answer.map_err(|fault| ConnectError::NoAnswer { socket: socket.to_owned(), why: fault.message })?;
     // `/version` takes a third of a second on 4.3.
     let version = answer.headers.get("libpod-api-version").and_then(|v| Version::parse(v.to_str().ok()?));

@@ -54,7 +54,7 @@ pub async fn run(inner: Weak<Inner>) {
             }
             Err(()) => {
                 first = false;
-                strong.revive_service().await;
+                strong.http.forget_connections();
                 drop(strong);
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);

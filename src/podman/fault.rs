@@ -112,7 +112,7 @@ impl From<Fault> for RuntimeError {
 }
 
 /// Nobody answers at `socket`.
-pub fn unavailable(socket: &Path, why: &impl Display) -> Fault {
+pub fn unavailable(socket: &Path, why: &(impl Display + ?Sized)) -> Fault {
     let message = format!("Podman's service does not answer at {}: {why}", socket.display());
     Fault { status: None, message, unavailable: true, uncertain: true }
 }

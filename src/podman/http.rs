@@ -1,5 +1,6 @@
 //! One pooled HTTP/1.1 client over Podman's unix socket: bounded bodies, a deadline on every call, streams.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,8 +13,8 @@ use hyper::header::HeaderMap;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
 
+use super::door::Door;
 use super::fault::{self, Fault};
 
 /// The prefix of every path: read alike by 4.x and by 5.1 and later.
@@ -25,14 +26,14 @@ const IDLE_CONNECTIONS: usize = 16;
 /// A call without a deadline of its own; the slowest (removing a pod) takes a few seconds on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A client of one socket. Clones share the connections.
+/// A client of one Podman. Clones share the connections.
 #[derive(Clone)]
 pub struct Http {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    socket: PathBuf,
+    door: Door,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
 }
 
@@ -63,13 +64,13 @@ pub struct Lines {
 }
 
 impl Http {
-    /// A client of `socket`; connects with the first call.
-    pub fn new(socket: &Path) -> Self {
-        Self { inner: Arc::new(Inner { socket: socket.to_owned(), idle: Mutex::default() }) }
+    /// A client of who answers at `door`; connects with the first call.
+    pub fn new(door: Door) -> Self {
+        Self { inner: Arc::new(Inner { door, idle: Mutex::default() }) }
     }
 
-    pub fn socket(&self) -> &Path {
-        &self.inner.socket
+    pub fn door(&self) -> &Door {
+        &self.inner.door
     }
 
     /// A call of libpod's `path`, which is the caller's: parts from outside go through [`encode`] first.
@@ -105,7 +106,16 @@ impl Http {
         self.inner.idle().clear();
     }
 
+    /// What only asks is asked again where the service ended meanwhile.
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<(Response<Incoming>, SendRequest<Full<Bytes>>), Fault> {
+        let again = (request.method() == Method::GET).then(|| request.clone());
+        match (self.send_once(request).await, again) {
+            (Err(fault), Some(request)) if fault.uncertain => self.send_once(request).await,
+            (done, _) => done,
+        }
+    }
+
+    async fn send_once(&self, request: Request<Full<Bytes>>) -> Result<(Response<Incoming>, SendRequest<Full<Bytes>>), Fault> {
         let mut request = request;
         while let Some(mut connection) = self.inner.take_idle() {
             match connection.try_send_request(request).await {
@@ -113,23 +123,24 @@ impl Http {
                 Err(mut failed) => match failed.take_message() {
                     // The other side had closed it before anything was sent.
                     Some(unsent) => request = unsent,
-                    None => return Err(fault::unavailable(self.socket(), &failed.into_error())),
+                    None => return Err(fault::unavailable(&self.door().socket(), &failed.into_error())),
                 },
             }
         }
-        let mut connection = self.connect().await?;
-        let response = connection.send_request(request).await.map_err(|e| fault::unavailable(self.socket(), &e))?;
+        let (socket, mut connection) = self.connect().await?;
+        let response = connection.send_request(request).await.map_err(|e| fault::unavailable(&socket, &e))?;
         Ok((response, connection))
     }
 
-    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Fault> {
-        let stream = UnixStream::connect(self.socket()).await.map_err(|e| fault::unavailable(self.socket(), &e))?;
+    async fn connect(&self) -> Result<(PathBuf, SendRequest<Full<Bytes>>), Fault> {
+        let unsent = |socket: &Path, e: &dyn Display| Fault { uncertain: false, ..fault::unavailable(socket, e) };
+        let (socket, stream) = self.door().knock().await.map_err(|e| unsent(&self.door().socket(), &e))?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
             .await
-            .map_err(|e| fault::unavailable(self.socket(), &e))?;
+            .map_err(|e| unsent(&socket, &e))?;
         // Ends by itself when the sender is dropped or the service goes.
         tokio::spawn(connection.with_upgrades());
-        Ok(sender)
+        Ok((socket, sender))
     }
 }
 

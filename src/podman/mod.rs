@@ -8,6 +8,7 @@ mod container;
 mod cgroups;
 mod dirs;
 pub mod doctor;
+mod door;
 mod events;
 mod exec;
 mod fault;
@@ -62,7 +63,6 @@ pub struct Podman {
 /// What all parts share.
 struct Inner {
     http: http::Http,
-    api: podman_api::Podman,
     instance: InstanceId,
     version: Version,
     rootless: bool,
@@ -77,10 +77,6 @@ struct Inner {
     has_pause_image: AtomicBool,
     first_pod: tokio::sync::Mutex<()>,
     relist_pause: Mutex<Duration>,
-    /// The service, if it is ours.
-    service: tokio::sync::Mutex<Option<service::Service>>,
-    /// How to start one where the service is that of another process of this instance, and has ended with it.
-    spare: Option<service::Settings>,
     events: Mutex<Option<tokio::task::AbortHandle>>,
 }
 
@@ -100,13 +96,13 @@ impl Podman {
     }
 
     /// The socket that is spoken to.
-    pub fn socket(&self) -> &std::path::Path {
-        self.inner.http.socket()
+    pub fn socket(&self) -> PathBuf {
+        self.inner.http.door().socket()
     }
 
     /// Whether this process started the service (and ends it).
     pub async fn owns_service(&self) -> bool {
-        self.inner.service.lock().await.is_some()
+        self.inner.http.door().is_own().await
     }
 
     /// What Podman says while it fetches images, from now on.
@@ -121,10 +117,7 @@ impl Podman {
 
     /// Ends the service, if it is ours; containers live on.
     pub async fn close(&self) {
-        let service = self.inner.service.lock().await.take();
-        if let Some(service) = service {
-            service.end().await;
-        }
+        self.inner.http.door().close().await;
     }
 }
 
@@ -191,18 +184,14 @@ impl Inner {
         self.hints.all();
     }
 
-    /// Starts our own service again where it has ended.
-    async fn revive_service(&self) {
-        self.http.forget_connections();
-        let mut service = self.service.lock().await;
-        match (service.as_mut(), &self.spare) {
-            // If it does not come up, the next round tries again.
-            (Some(service), _) => drop(service.revive().await),
-            (None, Some(settings)) if connect::greet(&settings.socket).await.is_err() => {
-                *service = service::Service::start(settings.clone()).await.ok();
-            }
-            (None, _) => {}
-        }
+    /// The calls that `podman-api` makes.
+    async fn api(&self) -> podman_api::Podman {
+        let socket = match self.http.door().knock().await {
+            Ok((socket, _)) => socket,
+            // The call says so.
+            Err(_) => self.http.door().socket(),
+        };
+        podman_api::Podman::unix(socket)
     }
 }
 

@@ -95,7 +95,7 @@ impl Podman {
 
 impl Inner {
     async fn networks(&self) -> Result<Vec<NetworkInfo>, RuntimeError> {
-        let networks = self.api.networks();
+        let networks = self.api().await.networks();
         let options = podman_api::opts::NetworkListOpts::default();
         let listed = tokio::time::timeout(API_DEADLINE, networks.list(&options)).await;
         let unavailable = |why: String| RuntimeError::new(RuntimeErrorKind::Unavailable, format!("Podman does not list its networks: {why}"));

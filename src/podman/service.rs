@@ -4,7 +4,7 @@
 //! service. Containers live on, and the next service finds them.
 
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -12,15 +12,16 @@ use std::time::Duration;
 use tokio::process::{Child, ChildStdin, Command};
 
 use super::cgroups;
-use super::connect::{ConnectError, greet};
+use super::connect::{ConnectError, greet, make_private};
 
-/// Podman has two processes where it made its user namespace just now: both must be told.
+/// Nobody shall find a service that ends. Podman has two processes where it made its user namespace just now: both must be told.
 const KEEPER: &str = r#"
 exec 3<&0 </dev/null
 "$1" system service --time 0 "unix://$2" 3<&- &
 service=$!
 trap '' TERM INT HUP
 read -r _ <&3
+rm -f "$2"
 for pid in $service $(cat "/proc/$service/task/"*/children 2>/dev/null); do
   case "$(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)" in
     *" system service --time 0 unix://$2 ") kill -TERM "$pid" ;;
@@ -28,6 +29,8 @@ for pid in $service $(cat "/proc/$service/task/"*/children 2>/dev/null); do
 done
 wait "$service"
 "#;
+/// How the sockets of services are called, in the instance's folder: so, then the process that started it and a number.
+const SOCKET_PREFIX: &str = "service-";
 const PATIENCE: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
@@ -43,13 +46,15 @@ pub struct Settings {
     pub program: PathBuf,
     pub path: String,
     pub uid: u32,
-    pub socket: PathBuf,
+    /// The folder of the sockets.
+    pub run_dir: PathBuf,
     pub state_dir: PathBuf,
 }
 
 /// A running service of our own.
 pub struct Service {
     settings: Settings,
+    socket: PathBuf,
     keeper: Child,
     /// Closing it ends the service.
     lifeline: Option<ChildStdin>,
@@ -58,6 +63,18 @@ pub struct Service {
 impl Service {
     /// Starts it and waits until it answers.
     pub async fn start(settings: Settings) -> Result<Self, ConnectError> {
+        let socket = settings.new_socket();
+        Self::start_at(settings, socket).await
+    }
+
+    /// Where it answers.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    async fn start_at(settings: Settings, socket: PathBuf) -> Result<Self, ConnectError> {
+        // A reset takes the folder away.
+        make_private(&settings.run_dir)?;
         let failed = |why: String| ConnectError::ServiceFailed { why, log: settings.log() };
         if settings.uid != 0 && cgroups::are_hybrid() {
             return Err(ConnectError::HybridCgroups);
@@ -66,13 +83,13 @@ impl Service {
             0 if cgroups::are_hybrid() => Some(cgroups::lock().await.map_err(|e| failed(e.to_string()))?),
             _ => None,
         };
-        let mut command = settings.command().map_err(|e| failed(e.to_string()))?;
+        let mut command = settings.command(&socket).map_err(|e| failed(e.to_string()))?;
         if lock.is_some() {
             cgroups::hide_v2(&mut command).map_err(|e| failed(format!("cannot hide cgroup v2: {e}")))?;
         }
         let mut keeper = command.spawn().map_err(|e| failed(e.to_string()))?;
         let lifeline = keeper.stdin.take();
-        let mut service = Self { settings, keeper, lifeline };
+        let mut service = Self { settings, socket, keeper, lifeline };
         service.wait_until_it_answers().await?;
         Ok(service)
     }
@@ -81,7 +98,7 @@ impl Service {
         let mut pause = FIRST_PAUSE;
         let answers = async {
             loop {
-                if greet(&self.settings.socket).await.is_ok_and(|_| true) {
+                if greet(&self.socket).await.is_ok_and(|_| true) {
                     return;
                 }
                 tokio::time::sleep(pause).await;
@@ -89,7 +106,7 @@ impl Service {
             }
         };
         let ended = self.keeper.wait();
-        let too_old = || async { matches!(greet(&self.settings.socket).await, Err(ConnectError::TooOld { .. })) };
+        let too_old = || async { matches!(greet(&self.socket).await, Err(ConnectError::TooOld { .. })) };
         let why = tokio::select! {
             () = answers => return Ok(()),
             _ = ended => "it ended at once".to_owned(),
@@ -103,22 +120,25 @@ impl Service {
         Err(ConnectError::ServiceFailed { why: if said.is_empty() { why } else { said }, log: self.settings.log() })
     }
 
-    /// Starts it again if it does not answer.
-    pub async fn revive(&mut self) -> Result<(), ConnectError> {
-        if greet(&self.settings.socket).await.is_ok() {
-            return Ok(());
-        }
-        let old = std::mem::replace(self, Self::start(self.settings.clone()).await?);
-        drop(old);
+    /// Starts it again after it fell silent, at the same socket.
+    pub async fn again(&mut self) -> Result<(), ConnectError> {
+        // One that ends takes its socket with it.
+        self.let_go().await;
+        *self = Self::start_at(self.settings.clone(), self.socket.clone()).await?;
         Ok(())
+    }
+
+    async fn let_go(&mut self) {
+        // Nobody shall find it any more.
+        let _ = std::fs::remove_file(&self.socket);
+        drop(self.lifeline.take());
+        // It is ending; if it takes longer, it does so alone.
+        let _ = tokio::time::timeout(END_PATIENCE, self.keeper.wait()).await;
     }
 
     /// Ends it and waits for that.
     pub async fn end(mut self) {
-        drop(self.lifeline.take());
-        // It is ending; if it takes longer, it does so alone.
-        let _ = tokio::time::timeout(END_PATIENCE, self.keeper.wait()).await;
-        let _ = std::fs::remove_file(&self.settings.socket);
+        self.let_go().await;
     }
 }
 
@@ -127,30 +147,31 @@ impl Settings {
         self.state_dir.join("podman-service.log")
     }
 
-    /// A socket that no other service had, with the usual name as a link to it: a service removes its socket when it ends,
-    /// which may be after the next one has begun.
-    fn own_socket(&self) -> std::io::Result<PathBuf> {
+    /// A socket that no other service had: one that ends removes its socket, which may be after the next one has begun.
+    fn new_socket(&self) -> PathBuf {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let own = self.socket.with_file_name(format!("podman-{}-{number}.sock", std::process::id()));
-        for left in [Some(own.clone()), std::fs::read_link(&self.socket).ok()].into_iter().flatten() {
-            // Of a former service that did not end well.
-            let _ = std::fs::remove_file(left);
-        }
-        let link = own.with_extension("link");
-        let _ = std::fs::remove_file(&link);
-        std::os::unix::fs::symlink(&own, &link)?;
-        std::fs::rename(&link, &self.socket)?;
-        Ok(own)
+        self.run_dir.join(format!("{SOCKET_PREFIX}{}-{number}.sock", std::process::id()))
     }
 
-    fn command(&self) -> std::io::Result<Command> {
-        let own = self.own_socket()?;
+    /// The sockets of this instance's services, the newest first.
+    pub fn sockets(&self) -> Vec<PathBuf> {
+        let is_one = |name: &str| name.starts_with(SOCKET_PREFIX) && name.ends_with(".sock");
+        let entries = std::fs::read_dir(&self.run_dir).into_iter().flatten().flatten();
+        let named = entries.filter(|e| e.file_name().to_str().is_some_and(is_one));
+        let mut all: Vec<_> = named.map(|e| (e.metadata().and_then(|m| m.modified()).ok(), e.path())).collect();
+        all.sort();
+        all.into_iter().rev().map(|(_, path)| path).collect()
+    }
+
+    fn command(&self, socket: &Path) -> std::io::Result<Command> {
+        // Of an earlier process with this number.
+        let _ = std::fs::remove_file(socket);
         let log = self.log();
         let is_large = std::fs::metadata(&log).is_ok_and(|m| m.len() > LARGEST_LOG);
         let log = std::fs::File::options().create(true).append(!is_large).truncate(is_large).write(true).mode(0o600).open(log)?;
         let mut command = Command::new("/bin/sh");
-        command.arg("-c").arg(KEEPER).arg("wl-podman-service").arg(&self.program).arg(&own);
+        command.arg("-c").arg(KEEPER).arg("wl-podman-service").arg(&self.program).arg(socket);
         command.env("PATH", &self.path).env_remove("CONTAINER_HOST").env("PODMAN_IGNORE_CGROUPSV1_WARNING", "1");
         if let Some((name, file)) = self.own_configuration()? {
             command.env(name, file);

@@ -116,11 +116,18 @@ struct Rounds {
 impl Rounds {
     /// Runs `wl watch` so that it dies at the point; its process, if it came up at all.
     async fn doomed(&self, point: Point) -> Option<u32> {
-        self.world.wl(&["watch", "stop"]).await;
-        let mut start = self.world.command(&["watch", "--background"]);
-        start.env("WL_FAILPOINT", point.name());
-        self.world.run(start).await;
-        wl::store::holder(&self.world.state()).map(|holder| holder.pid)
+        loop {
+            self.world.wl(&["watch", "stop"]).await;
+            let mut start = self.world.command(&["watch", "--background"]);
+            start.env("WL_FAILPOINT", point.name());
+            self.world.run(start).await;
+            let pid = wl::store::holder(&self.world.state())?.pid;
+            // One that an earlier command started may have been quicker: it would not die.
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            if environment.split(|b| *b == 0).any(|variable| variable.starts_with(b"WL_FAILPOINT=")) {
+                return Some(pid);
+            }
+        }
     }
 
     async fn until_dead(&self, point: Point, pid: Option<u32>) {
@@ -225,7 +232,7 @@ impl Rounds {
 
     /// `podman pause`, without that command: the runtime's door has no such action. False: it cannot be done here.
     async fn pause(&self, id: &str) -> bool {
-        let socket = self.world.hand().await.socket().to_owned();
+        let socket = self.world.hand().await.socket();
         let mut stream = tokio::net::UnixStream::connect(socket).await.expect("connected");
         let request = format!(
             "POST /v4.0.0/libpod/containers/{id}/pause HTTP/1.1\r\nHost: d\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"

@@ -107,7 +107,9 @@ async fn who_only_looks_sees_what_is_and_changes_nothing() {
     let seen = world.wl(&["get", "pods"]).await.ends(0);
     assert!(seen.out.contains("0/1") && !seen.out.contains("Running"), "{}", seen.out);
     world.wl(&["plan", "-f", &file]).await.ends(0);
-    assert!(files() == before, "nothing was written");
+    let after = files();
+    assert_eq!(after.0, before.0, "no file came or went");
+    assert!(after.1 == before.1, "nothing was written");
     world.end().await;
 }
 

@@ -123,6 +123,7 @@ async fn the_main_job() {
 /// Sees, all the while that something runs, that the promises of its strategy are kept.
 async fn watch_while<T>(world: &World, running: impl Future<Output = T>) -> T {
     tokio::pin!(running);
+    let mut few = 0;
     loop {
         let look = async {
             tokio::time::sleep(Duration::from_millis(30)).await;
@@ -131,7 +132,9 @@ async fn watch_while<T>(world: &World, running: impl Future<Output = T>) -> T {
         tokio::select! {
             ended = &mut running => return ended,
             alive = look => {
-                assert!((2..=4).contains(&alive), "{alive} pods run");
+                // A list of Podman's is no snapshot: while it is read, one pod begins and another ends.
+                few = if (2..=4).contains(&alive) { 0 } else { few + 1 };
+                assert!(few < 2, "{alive} pods run");
                 let pods = world.json(&["get", "pods"]).await;
                 let ready = ready(&pods);
                 assert!((2..=4).contains(&ready), "{ready} pods are ready: {pods:#}");

@@ -135,16 +135,10 @@ impl World {
     /// Podman as somebody beside the watch sees it.
     pub async fn hand(&self) -> Podman {
         let mut hand = self.hand.lock().await;
-        if let Some(found) = hand.as_ref()
-            && tokio::net::UnixStream::connect(found.socket()).await.is_ok()
-        {
+        if let Some(found) = hand.as_ref() {
             return found.clone();
         }
-        // The service may be the watch's own, and end with it.
-        let instance = match hand.as_ref() {
-            Some(old) => old.instance().to_owned(),
-            None => std::fs::read_to_string(self.state().join("instance")).expect("the state directory has an id"),
-        };
+        let instance = std::fs::read_to_string(self.state().join("instance")).expect("the state directory has an id");
         let found = connect(&self.dir.path().join("hand"), instance.trim()).await.expect("connected");
         hand.insert(found).clone()
     }
@@ -175,27 +169,33 @@ impl World {
     }
 
     /// Looks until it is so.
-    pub async fn eventually<F: Future<Output = bool>>(&self, what: &str, mut is_so: impl FnMut() -> F) {
-        let wait = async {
-            while !is_so().await {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let waited = tokio::time::timeout(PATIENCE, wait).await;
+    pub async fn eventually<F: Future<Output = bool>>(&self, what: &str, is_so: impl FnMut() -> F) {
+        let waited = tokio::time::timeout(PATIENCE, self.until(is_so)).await;
         waited.unwrap_or_else(|_| panic!("never: {what}\n{}", self.told()));
+    }
+
+    async fn until<F: Future<Output = bool>>(&self, mut is_so: impl FnMut() -> F) {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Takes everything away, by `wl` itself, and sees that nothing is left.
     pub async fn end(self) {
         self.wl(&["reset", "--yes", "--now", "--volumes"]).await.ends(0);
         if self.hand.lock().await.is_some() {
-            // A service that ended with the watch may still answer for a moment.
+            let seen = Mutex::new(String::new());
             let nothing = || async {
                 let hand = self.hand().await;
                 let left = (hand.observe().await, hand.own_network().await, hand.volumes().await);
-                left == (Ok(vec![]), Ok(None), Ok(vec![]))
+                let is_nothing = left == (Ok(vec![]), Ok(None), Ok(vec![]));
+                if !is_nothing {
+                    *seen.lock().await = format!("{left:?}");
+                }
+                is_nothing
             };
-            self.eventually("nothing is left in Podman", nothing).await;
+            let waited = tokio::time::timeout(PATIENCE, self.until(nothing)).await;
+            waited.unwrap_or_else(|_| panic!("left in Podman: {seen:?}"));
         }
         assert!(!self.state().exists(), "{:?}", std::fs::read_dir(self.state()).map(Iterator::collect::<Vec<_>>));
         if let Some(hand) = self.hand.lock().await.take() {

@@ -54,7 +54,8 @@ pub(super) async fn launch(state_dir: &Path, flags: Vec<OsString>) -> Result<Wat
         if status(state_dir).running && answers(state_dir).await {
             return Ok(status(state_dir));
         }
-        if child.try_wait().ok().flatten().is_some() {
+        // Where another command's watch was quicker, that one is waited for.
+        if child.try_wait().ok().flatten().is_some() && !status(state_dir).running {
             break;
         }
         clock::sleep(Duration::from_millis(20)).await;

@@ -143,7 +143,7 @@ impl Held {
             let (server, stop) = (self.server(), stop.clone());
             tasks.spawn(async move { apiserver::listen(server, &path, stopped(stop)).await.map_err(io_error(&path)) });
         }
-        let (podman, store) = (self.podman.clone(), self.store.clone());
+        let (podman, store, state_dir) = (self.podman.clone(), self.store.clone(), self.state_dir.clone());
         tasks.spawn(self.engine(stop));
         let mut result = Ok(());
         while let Some(ended) = tasks.join_next().await {
@@ -154,6 +154,8 @@ impl Held {
                 result = ended;
             }
         }
+        // Before another one can hold the directory, and write its own.
+        status::remove(&state_dir);
         store.close().await;
         if let Some(podman) = podman {
             podman.close().await;
@@ -257,15 +259,13 @@ pub async fn run(state_dir: &Path, flags: &WatchFlags, stop: impl Future<Output 
     let (tell, told) = tokio::sync::watch::channel(false);
     let running = held.run(told);
     tokio::pin!(running);
-    let result = tokio::select! {
+    tokio::select! {
         result = &mut running => result,
         () = &mut stop => {
             let _ = tell.send(true);
             running.await
         }
-    };
-    status::remove(state_dir);
-    result
+    }
 }
 
 /// Waits until this process is asked to end (SIGTERM, SIGINT, SIGHUP).

@@ -145,7 +145,7 @@ async fn add_named(inner: &Arc<Inner>, name: String, mount: &Mount, resolved: &m
         return Ok(());
     }
     // 4.3 would ignore the path and mount the whole volume: a folder of it is bound instead.
-    let inspected = tokio::time::timeout(super::API_DEADLINE, inner.api.volumes().get(&name).inspect()).await;
+    let inspected = tokio::time::timeout(super::API_DEADLINE, inner.api().await.volumes().get(&name).inspect()).await;
     let mountpoint = match inspected {
         Ok(Ok(volume)) => volume.mountpoint,
         Ok(Err(error)) => return Err(volume_error(format!("volume {name:?}: {error}"))),
@@ -194,7 +194,7 @@ async fn make_memory_volume(inner: &Arc<Inner>, name: &str, size_limit: Option<u
 
 /// A volume of the user's: made where missing, never removed by `wl`'s node.
 async fn make_named_volume(inner: &Arc<Inner>, name: &str) -> Result<(), RuntimeError> {
-    let exists = tokio::time::timeout(super::API_DEADLINE, inner.api.volumes().get(name).exists()).await;
+    let exists = tokio::time::timeout(super::API_DEADLINE, inner.api().await.volumes().get(name).exists()).await;
     if matches!(exists, Ok(Ok(true))) {
         return Ok(());
     }
