@@ -1,6 +1,7 @@
 //! What Kubernetes' objects are: kinds, defaults, validation, quantities, selectors. No I/O, no clock.
 
 pub mod cron;
+pub mod custom;
 pub mod decode;
 pub mod defaults;
 pub mod go_time;

@@ -61,6 +61,12 @@ pub struct Resource {
     pub subresources: Vec<Json>,
     #[serde(default)]
     pub columns: Vec<Column>,
+    /// Whether a CustomResourceDefinition makes it.
+    #[serde(default)]
+    pub custom: bool,
+    /// Fields of a custom resource that may be selected, as `spec.color`.
+    #[serde(default)]
+    pub selectable: Vec<String>,
 }
 
 use super::Json;
@@ -76,6 +82,9 @@ pub struct Column {
     /// 0: always; 1: only with `-o wide`.
     #[serde(default)]
     pub priority: i64,
+    /// Where a custom resource's value is.
+    #[serde(default, rename = "jsonPath")]
+    pub json_path: String,
 }
 
 impl Resource {

@@ -81,6 +81,12 @@ fn warning(text: &str) -> String {
     format!("299 - \"{quoted}\"")
 }
 
+/// The connection ends with this answer: what else comes on it is not read.
+pub(crate) fn closing(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert("connection", HeaderValue::from_static("close"));
+    response
+}
+
 /// A refusal as an answer.
 pub(crate) fn status(status: &Status, media: Media) -> Response<Body> {
     let mut reply = Reply::tree(status.code, media, &tidy(status.json()));

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use serde_json::json;
 
 use crate::api::schema::Schema;
-use crate::api::{GroupResource, Json, Key, Object, Resource};
+use crate::api::{Json, Key, Object, Resource};
+use crate::registry::custom::definitions;
 use crate::state::State;
 
 type Index = HashMap<(&'static str, &'static str, &'static str), Arc<Resource>>;
@@ -48,10 +49,6 @@ pub fn all(state: &State) -> Vec<Arc<Resource>> {
     found
 }
 
-fn definitions() -> GroupResource {
-    GroupResource::new("apiextensions.k8s.io", "customresourcedefinitions")
-}
-
 /// The resources that a CustomResourceDefinition makes, one for each served version.
 fn custom(definition: &Object) -> Vec<Resource> {
     let versions = definition.at("/spec/versions").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
@@ -61,6 +58,9 @@ fn custom(definition: &Object) -> Vec<Resource> {
 
 fn custom_version(definition: &Object, version: &Json) -> Option<Resource> {
     let texts = |at: &str| -> Json { definition.at(at).cloned().unwrap_or_else(|| json!([])) };
+    if !is_established(definition) {
+        return None;
+    }
     let kind = definition.str_at("/spec/names/kind")?;
     let group = definition.str_at("/spec/group")?;
     let name = version.get("name")?.as_str()?;
@@ -70,15 +70,19 @@ fn custom_version(definition: &Object, version: &Json) -> Option<Resource> {
     if sub.is_some_and(|s| s.get("status").is_some()) {
         subresources.push(json!({"name": "status", "kind": kind, "group": group, "version": name, "verbs": verbs}));
     }
-    if sub.is_some_and(|s| s.get("scale").is_some()) {
-        let scale = json!({"name": "scale", "kind": "Scale", "group": "autoscaling", "version": "v1", "verbs": verbs});
+    if let Some(paths) = sub.and_then(|s| s.get("scale")) {
+        let mut scale = paths.clone();
+        for (name, value) in [("name", "scale"), ("kind", "Scale"), ("group", "autoscaling"), ("version", "v1")] {
+            scale[name] = value.into();
+        }
+        scale["verbs"] = json!(verbs);
         subresources.push(scale);
     }
     let mut columns = vec![json!({"name": "Name", "type": "string", "format": "name"})];
     let printed = version.get("additionalPrinterColumns").and_then(Json::as_array);
     columns.extend(printed.into_iter().flatten().cloned());
     if printed.is_none() {
-        columns.push(json!({"name": "Age", "type": "date"}));
+        columns.push(json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}));
     }
     serde_json::from_value(json!({
         "group": group, "version": name, "resource": definition.str_at("/spec/names/plural")?, "kind": kind,
@@ -86,9 +90,23 @@ fn custom_version(definition: &Object, version: &Json) -> Option<Resource> {
         "singular": definition.str_at("/spec/names/singular").map_or_else(|| kind.to_lowercase(), str::to_owned),
         "shortNames": texts("/spec/names/shortNames"), "categories": texts("/spec/names/categories"),
         "verbs": ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"],
-        "subresources": subresources, "columns": columns,
+        "subresources": subresources, "columns": columns, "custom": true, "selectable": selectable(version),
     }))
     .ok()
+}
+
+/// Whether the definition's names have been free: it serves nothing before.
+fn is_established(definition: &Object) -> bool {
+    let conditions = definition.at("/status/conditions").and_then(Json::as_array);
+    let refuses = |c: &Json| c.get("type") == Some(&json!("Established")) && c.get("status") == Some(&json!("False"));
+    !conditions.is_some_and(|conditions| conditions.iter().any(refuses))
+}
+
+/// The paths of fields that may be selected, without the first dot.
+fn selectable(version: &Json) -> Vec<&str> {
+    let fields = version.get("selectableFields").and_then(Json::as_array);
+    let paths = fields.into_iter().flatten().filter_map(|field| field.get("jsonPath")?.as_str());
+    paths.map(|path| path.trim_start_matches('.')).collect()
 }
 
 /// A subresource of a resource, as the schema describes it.

@@ -17,7 +17,8 @@ use crate::api::{Json, JsonMap, Resource, Status};
 pub(crate) fn answer(server: &Server, call: &Call, what: &Discovery) -> Result<Reply, Status> {
     let groups = matches!(what, Discovery::Api | Discovery::Apis);
     let accepted = negotiate::accept(&call.headers, if groups { Endpoint::Groups } else { Endpoint::Plain })?;
-    let resources = catalog::all(&server.store.snapshot());
+    let state = server.store.snapshot();
+    let resources = catalog::all(&state);
     if accepted.what == As::Discovery {
         let core = matches!(what, Discovery::Api);
         let media = format!("{};g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", accepted.media.name());
@@ -35,7 +36,7 @@ pub(crate) fn answer(server: &Server, call: &Call, what: &Discovery) -> Result<R
         }
         Discovery::Group(name) => group(&resources, name, true),
         Discovery::Version { group, version } => version_list(&resources, group, version)?,
-        Discovery::OpenApi(path) => return super::openapi::answer(call, &resources, path, accepted.media),
+        Discovery::OpenApi(path) => return super::openapi::answer(&state, &resources, path, accepted.media),
     };
     Ok(Reply::tree(200, accepted.media, &tree))
 }
@@ -193,7 +194,7 @@ fn aggregated_resource(resource: &Resource) -> Json {
 }
 
 fn paths(resources: &[Arc<Resource>]) -> Vec<String> {
-    let mut paths: Vec<String> = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]
+    let mut paths: Vec<String> = ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
         .map(str::to_owned)
         .to_vec();
     for group in names(resources) {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -13,6 +14,9 @@ use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 
 use super::Server;
+
+/// How long nobody is let in after a connection could not be accepted.
+const RETRY_ACCEPT: Duration = Duration::from_millis(50);
 
 /// Serves one connection until either side ends it.
 pub async fn serve<I>(server: Server, io: I) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
@@ -37,7 +41,11 @@ pub async fn listen(server: Server, path: &Path, stop: impl Future<Output = ()>)
         tokio::select! {
             () = &mut stop => break,
             accepted = listener.accept() => {
-                let (stream, _) = accepted?;
+                let Ok((stream, _)) = accepted else {
+                    // No more files may be open, for one: later there are.
+                    tokio::time::sleep(RETRY_ACCEPT).await;
+                    continue;
+                };
                 let server = server.clone();
                 connections.spawn(async move {
                     // A connection that breaks is its client's affair.

@@ -3,6 +3,7 @@
 //! Reads work on a snapshot and write answers straight from the kept trees; writes go through the
 //! store to [`crate::registry`]. What needs the running node (logs, exec) comes through [`PodStreams`].
 
+mod access;
 mod answer;
 mod catalog;
 mod discovery;
@@ -20,9 +21,10 @@ mod watch;
 mod write;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response};
 
@@ -38,6 +40,9 @@ use route::Route;
 
 /// The largest body that is read (k8s.io/apiserver: MaxRequestBodyBytes).
 const MAX_BODY: usize = 3 * 1024 * 1024;
+
+/// How long a body may take to come (kube-apiserver's `--request-timeout`).
+const BODY_WITHIN: Duration = Duration::from_secs(60);
 
 /// One API server; clones share it.
 #[derive(Clone)]
@@ -55,11 +60,13 @@ pub(crate) struct Call {
     pub query: query::Query,
     pub headers: hyper::HeaderMap,
     pub body: Bytes,
+    /// Who asks.
+    pub user: Arc<User>,
 }
 
 impl Server {
     pub fn new(store: Store) -> Self {
-        let user = User { name: "kubernetes-admin".into(), groups: vec!["system:masters".into(), "system:authenticated".into()] };
+        let user = User { name: "kubernetes-admin".into(), groups: vec!["system:masters".into(), "system:authenticated".into()], ..User::default() };
         Server { store, streams: None, user: Arc::new(user), controllers: false }
     }
 
@@ -84,18 +91,27 @@ impl Server {
         let (head, body) = request.into_parts();
         let accept = negotiate::errors_as(&head.headers);
         let is_head = head.method == Method::HEAD;
-        let body = match Limited::new(body, MAX_BODY).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(_) => return answer::status(&too_large(), accept),
+        let body = match tokio::time::timeout(BODY_WITHIN, Limited::new(body, MAX_BODY).collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => return answer::status(&too_large(), accept),
+            Ok(Err(error)) => {
+                let why = format!("the body of the request could not be read: {error}");
+                return answer::closing(answer::status(&Status::bad_request(why), accept));
+            }
+            Err(_) => return answer::closing(answer::status(&too_slow(), accept)),
         };
-        let call = Call {
+        let mut call = Call {
+            user: self.user.clone(),
             method: head.method,
             path: head.uri.path().to_owned(),
             query: query::Query::parse(head.uri.query().unwrap_or("")),
             headers: head.headers,
             body,
         };
-        let reply = self.answer(&call).await;
+        let reply = match access::check(self, &mut call) {
+            Ok(()) => self.answer(&call).await,
+            Err(status) => Err(status),
+        };
         let mut response = match reply {
             Ok(reply) => reply.into_response(),
             Err(status) => answer::status(&status, accept),
@@ -150,8 +166,15 @@ fn only_get(call: &Call) -> Result<(), Status> {
     if call.method == Method::GET { Ok(()) } else { Err(route::method_not_allowed()) }
 }
 
+fn too_slow() -> Status {
+    Status::new(408, "Timeout", "the body of the request did not arrive in time")
+}
+
 /// 413, as k8s.io/apiserver/pkg/endpoints/handlers/rest.go: limitedReadBody.
 fn too_large() -> Status {
     let message = format!("Request entity too large: limit is {MAX_BODY}");
     Status::new(413, "RequestEntityTooLarge", message)
 }
+
+#[cfg(test)]
+mod tests;

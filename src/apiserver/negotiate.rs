@@ -45,7 +45,7 @@ pub enum As {
     /// `Table` of `meta.k8s.io` in this version.
     Table(String),
     /// `PartialObjectMetadata` or its list, in this version.
-    Metadata(String),
+    Metadata { of_list: bool, version: String },
     /// `APIGroupDiscoveryList`.
     Discovery,
 }
@@ -133,7 +133,7 @@ fn take(clause: &Clause, endpoint: Endpoint) -> Option<Accepted> {
         (None, _) => As::Object,
         (Some("Table"), Endpoint::Object | Endpoint::List) if meta => As::Table(version.to_owned()),
         (Some("PartialObjectMetadata" | "PartialObjectMetadataList"), Endpoint::Object | Endpoint::List) if meta => {
-            As::Metadata(version.to_owned())
+            As::Metadata { of_list: kind == Some("PartialObjectMetadataList"), version: version.to_owned() }
         }
         (Some("APIGroupDiscoveryList"), Endpoint::Groups) if group == "apidiscovery.k8s.io" && version == "v2" => {
             As::Discovery

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::answer::Reply;
@@ -15,8 +13,10 @@ use super::route::Target;
 use super::shape::{Include, List, Shape};
 use super::{Call, Server};
 use crate::api::validation::field::{self, Path};
-use crate::api::{Cause, GroupResource, Json, Key, Object, Status, status::quote};
-use crate::registry::{conversion, list::Selection, list, text};
+use crate::api::{Cause, GroupResource, Key, Object, Resource, Status, status::quote};
+use crate::registry::list::{self, Selection};
+use crate::registry::paging::{self, Continue, Page};
+use crate::registry::{body, conversion};
 use crate::state::State;
 
 /// How long a read waits for a revision that is not there yet (cacher: blockTimeout).
@@ -37,8 +37,25 @@ pub(crate) async fn get(server: &Server, call: &Call, target: &Target) -> Result
         let scale = crate::registry::scale::of(&target.resource, object)?;
         return Ok(Reply::tree(200, accepted.media, &scale));
     }
+    fits(&accepted.what, &target.resource, false)?;
     let shape = Shape { resource: target.resource.clone(), what: accepted.what, include, now: server.store.now() };
     Ok(Reply::tree(200, accepted.media, &*shape.object(object, true)))
+}
+
+/// Refuses the metadata of a list where there is one object, and the other way round
+/// (k8s.io/apiserver/pkg/endpoints/handlers/response.go: doTransformObject).
+pub(crate) fn fits(what: &As, resource: &Resource, is_list: bool) -> Result<(), Status> {
+    let As::Metadata { of_list, .. } = what else { return Ok(()) };
+    if *of_list == is_list {
+        return Ok(());
+    }
+    let kind = format!("*{}.{}", body::internal_package(conversion::internal_group(resource)), resource.kind);
+    let message = if is_list {
+        format!("you requested PartialObjectMetadata, but the requested object is a list ({kind}List)")
+    } else {
+        format!("you requested PartialObjectMetadataList, but the requested object is not a list ({kind})")
+    };
+    Err(Status::new(406, "NotAcceptable", message))
 }
 
 pub(crate) fn include(what: &As, call: &Call) -> Result<Include, Status> {
@@ -169,87 +186,30 @@ impl ListOptions {
     }
 }
 
-/// Where a continued list goes on.
-struct Continue {
-    /// -1: from whatever is there now.
-    revision: i64,
-    start: String,
-}
-
-impl Continue {
-    fn parse(token: &str) -> Result<Self, Status> {
-        let bad = |why: String| Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
-        let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|e| bad(base64_error(&e)))?;
-        let tree = text::read_json(&bytes).map_err(bad)?.tree;
-        let part = |key: &str| tree.get(key);
-        let version = part("v").and_then(Json::as_str).unwrap_or("");
-        if version != "meta.k8s.io/v1" {
-            let why = format!("server does not recognize this encoded version {}", quote(version));
-            return Err(bad(why));
-        }
-        let revision = part("rv").and_then(Json::as_i64).unwrap_or(0);
-        if revision == 0 {
-            return Err(bad("incorrect encoded start resourceVersion (version meta.k8s.io/v1)".into()));
-        }
-        let start = part("start").and_then(Json::as_str).unwrap_or("");
-        if start.is_empty() {
-            return Err(bad("encoded start key empty (version meta.k8s.io/v1)".into()));
-        }
-        if start.split('/').any(|segment| segment == "..") {
-            return Err(bad(start.to_owned()));
-        }
-        Ok(Continue { revision, start: start.to_owned() })
-    }
-
-    fn show(&self) -> String {
-        let tree = json!({"v": "meta.k8s.io/v1", "rv": self.revision, "start": self.start});
-        URL_SAFE_NO_PAD.encode(tree.to_string())
-    }
-}
-
-fn base64_error(error: &base64::DecodeError) -> String {
-    let at = match error {
-        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
-        base64::DecodeError::InvalidLength(at) => *at,
-        base64::DecodeError::InvalidPadding => 0,
-    };
-    format!("illegal base64 data at input byte {at}")
-}
-
-/// An object's place in a list, as etcd's keys order it.
-fn place(object: &Object, namespaced: bool) -> String {
-    if namespaced { format!("{}/{}", object.namespace(), object.name()) } else { object.name().to_owned() }
-}
-
 pub(crate) async fn list(server: &Server, call: &Call, target: &Target) -> Result<Reply, Status> {
     let accepted = negotiate::accept(&call.headers, Endpoint::List)?;
     let include = include(&accepted.what, call)?;
     let options = ListOptions::parse(target, &call.query, false)?;
-    let (state, start) = match state_for(server, &options).await? {
-        Found::State(state, start) => (*state, start),
-        Found::Expired(start) => return Ok(expired_token(&start, accepted.media)),
+    let (state, from) = match state_for(server, &options).await? {
+        Found::State(state, from) => (*state, from),
+        Found::Expired(from) => return Ok(expired_token(from, accepted.media)),
     };
+    fits(&accepted.what, &target.resource, true)?;
     let kept_as = conversion::kept_as(&target.resource);
     let mut objects = sorted(&state, &kept_as, target);
-    if let Some(start) = &start {
-        // The key in a token ends with NUL: the first one after that name.
-        let start = start.trim_end_matches('\0');
-        objects.retain(|object| place(object, target.all_namespaces).as_str() > start);
+    if let Some(from) = &from {
+        objects.retain(|object| from.is_before(&paging::place(object, target.all_namespaces)));
     }
-    let matching = objects.into_iter().filter(|object| options.selection.matches(object));
     let from_cache = options.token.is_none() && options.version.as_deref() == Some("0");
-    let limit = if options.limit == 0 || from_cache { usize::MAX } else { options.limit };
-    let mut found: Vec<&Arc<Object>> = matching.collect();
+    let page = Page {
+        limit: if from_cache { 0 } else { options.limit },
+        revision: state.revision(),
+        all_namespaces: target.all_namespaces,
+        selects: !options.selection.is_empty(),
+    };
+    let mut found: Vec<&Arc<Object>> = objects.into_iter().filter(|o| options.selection.matches(o)).collect();
     let mut metadata = json!({"resourceVersion": state.revision().to_string()});
-    if found.len() > limit {
-        let revision = i64::try_from(state.revision()).unwrap_or(i64::MAX);
-        let next = Continue { revision, start: format!("{}\0", place(found[limit - 1], target.all_namespaces)) };
-        metadata["continue"] = next.show().into();
-        if options.selection.is_empty() {
-            metadata["remainingItemCount"] = (found.len() - limit).into();
-        }
-        found.truncate(limit);
-    }
+    paging::cut(&mut found, &page, &mut metadata);
     let shape = Shape { resource: target.resource.clone(), what: accepted.what, include, now: server.store.now() };
     Ok(Reply::tree(200, accepted.media, &List { shape: &shape, metadata, objects: &found }))
 }
@@ -270,9 +230,9 @@ fn sorted<'a>(state: &'a State, kept_as: &'a GroupResource, target: &'a Target) 
 }
 
 enum Found {
-    State(Box<State>, Option<String>),
+    State(Box<State>, Option<Continue>),
     /// The token's revision is no longer known; where it would have gone on.
-    Expired(String),
+    Expired(Continue),
 }
 
 /// The state that a list is of.
@@ -284,11 +244,11 @@ async fn state_for(server: &Server, options: &ListOptions) -> Result<Found, Stat
         }
         let from = Continue::parse(token)?;
         let Ok(revision) = u64::try_from(from.revision) else {
-            return Ok(Found::State(Box::new(server.store.snapshot()), Some(from.start)));
+            return Ok(Found::State(Box::new(server.store.snapshot()), Some(from)));
         };
         return Ok(match server.store.at(revision) {
-            Ok(state) => Found::State(Box::new(state), Some(from.start)),
-            Err(_) => Found::Expired(from.start),
+            Ok(state) => Found::State(Box::new(state), Some(from)),
+            Err(_) => Found::Expired(from),
         });
     }
     let Some(version) = options.version.as_deref() else {
@@ -308,13 +268,13 @@ async fn state_for(server: &Server, options: &ListOptions) -> Result<Found, Stat
 }
 
 /// 410, with a token to go on without consistency (storage/etcd3/errors.go: handleCompactedErrorForPaging).
-fn expired_token(start: &str, media: negotiate::Media) -> Reply {
+fn expired_token(from: Continue, media: negotiate::Media) -> Reply {
     let message = "The provided continue parameter is too old to display a consistent list result. You can start a \
         new list without the continue parameter, or use the continue token in this response to retrieve the \
         remainder of the results. Continuing with the provided token results in an inconsistent list - objects that \
         were created, modified, or deleted between the time the first chunk was returned and now may show up in the \
         list.";
-    let next = Continue { revision: -1, start: start.to_owned() }.show();
+    let next = Continue { revision: -1, ..from }.show();
     let body = json!({
         "kind": "Status", "apiVersion": "v1", "metadata": {"continue": next}, "status": "Failure",
         "message": message, "reason": "Expired", "code": 410,

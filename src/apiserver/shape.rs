@@ -78,9 +78,13 @@ impl Serialize for List<'_> {
                 out.serialize_entry("apiVersion", &format!("meta.k8s.io/{version}"))?;
                 out.serialize_entry("metadata", &self.metadata)?;
                 out.serialize_entry("columnDefinitions", &table::columns(resource))?;
-                out.serialize_entry("rows", &Rows(self))?;
+                if self.objects.is_empty() && table::is_plain(resource) {
+                    out.serialize_entry("rows", &Json::Null)?;
+                } else {
+                    out.serialize_entry("rows", &Rows(self))?;
+                }
             }
-            As::Metadata(version) => {
+            As::Metadata { version, .. } => {
                 out.serialize_entry("kind", "PartialObjectMetadataList")?;
                 out.serialize_entry("apiVersion", &format!("meta.k8s.io/{version}"))?;
                 out.serialize_entry("metadata", &self.metadata)?;
@@ -139,8 +143,23 @@ fn row(shape: &Shape, object: &Object, version: &str) -> Json {
 }
 
 fn partial(object: &Object, version: &str) -> Json {
-    let metadata = object.at("/metadata").cloned().unwrap_or_else(|| json!({}));
+    let mut metadata = object.at("/metadata").cloned().unwrap_or_else(|| json!({}));
+    without_fields_of_old(&mut metadata);
     json!({"kind": "PartialObjectMetadata", "apiVersion": format!("meta.k8s.io/{version}"), "metadata": metadata})
+}
+
+/// Annotations that stand for fields of the kind inside a kube-apiserver and so are no metadata there.
+/// Source: pkg/apis/apps/v1/conversion.go.
+const FIELDS_OF_OLD: &[&str] = &["deprecated.daemonset.template.generation", "deprecated.deployment.rollback.revision"];
+
+fn without_fields_of_old(metadata: &mut Json) {
+    let Some(annotations) = metadata.get_mut("annotations").and_then(Json::as_object_mut) else { return };
+    annotations.retain(|name, _| !FIELDS_OF_OLD.contains(&name.as_str()));
+    if annotations.is_empty()
+        && let Some(metadata) = metadata.as_object_mut()
+    {
+        metadata.remove("annotations");
+    }
 }
 
 impl Shape {
@@ -148,7 +167,7 @@ impl Shape {
     pub(crate) fn object<'a>(&self, object: &'a Object, with_columns: bool) -> Cow<'a, Json> {
         match &self.what {
             As::Object | As::Discovery => conversion::shown(&self.resource, object.json()),
-            As::Metadata(version) => Cow::Owned(partial(object, version)),
+            As::Metadata { version, .. } => Cow::Owned(partial(object, version)),
             As::Table(version) => {
                 let version_of_object = object.resource_version();
                 let columns = if with_columns { json!(table::columns(&self.resource)) } else { Json::Null };

@@ -154,7 +154,7 @@ fn log_options(query: &Query, name: &str) -> Result<LogOptions, Status> {
     match (options.since_seconds, options.since_time) {
         (Some(_), Some(_)) => {
             let why = "at most one of `sinceTime` or `sinceSeconds` may be specified";
-            errors.push(field::forbidden(&Path::root(), why));
+            errors.push(field::forbidden(&Path::new("[]"), why));
         }
         (Some(seconds), None) if seconds < 1 => {
             errors.push(field::invalid(&Path::new("sinceSeconds"), seconds, "must be greater than 0"));

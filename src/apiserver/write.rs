@@ -16,7 +16,7 @@ use crate::registry::{self, Body, FieldValidation, Options, Request, Verb};
 pub(crate) async fn write(server: &Server, call: &Call, target: &Target, verb: Verb) -> Result<Reply, Status> {
     let accepted = negotiate::accept(&call.headers, Endpoint::Object)?;
     let include = read::include(&accepted.what, call)?;
-    let options = options(server, call, verb)?;
+    let options = options(call, verb)?;
     let request = Request {
         verb,
         resource: target.resource.clone(),
@@ -27,6 +27,9 @@ pub(crate) async fn write(server: &Server, call: &Call, target: &Target, verb: V
         options,
     };
     let answer = server.store.write(request).await?;
+    if verb != Verb::DeleteCollection {
+        read::fits(&accepted.what, &target.resource, false)?;
+    }
     let is_object = answer.body.get("kind").and_then(Json::as_str) == Some(&target.resource.kind);
     let reply = if accepted.what == As::Object || !is_object {
         Reply::tree(answer.code, accepted.media, &answer.body)
@@ -71,7 +74,7 @@ fn delete_options(query: &Query) -> Result<Option<Json>, Status> {
 }
 
 /// The query of a write, checked as Kubernetes checks `CreateOptions` and its like.
-fn options(server: &Server, call: &Call, verb: Verb) -> Result<Options, Status> {
+fn options(call: &Call, verb: Verb) -> Result<Options, Status> {
     let query = &call.query;
     let deletes = matches!(verb, Verb::Delete | Verb::DeleteCollection);
     let dry_run = query.all("dryRun");
@@ -82,8 +85,9 @@ fn options(server: &Server, call: &Call, verb: Verb) -> Result<Options, Status> 
         label_selector: query.text("labelSelector").map(str::to_owned),
         field_selector: query.text("fieldSelector").map(str::to_owned),
         limit: query.number("limit")?,
+        token: query.text("continue").map(str::to_owned),
         user_agent: header(call, &USER_AGENT).to_owned(),
-        user: (*server.user).clone(),
+        user: (*call.user).clone(),
         ..Options::default()
     };
     if deletes {
@@ -128,6 +132,14 @@ fn patch_errors(options: &Options, is_apply: bool) -> Vec<Cause> {
     Vec::new()
 }
 
+/// Go's unicode.IsPrint: letters, marks, numbers, punctuation, symbols and the blank.
+fn is_print(c: char) -> bool {
+    let formats = matches!(c, '\u{ad}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{180e}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        | '\u{fff9}'..='\u{fffb}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{10ffff}');
+    !(formats || c.is_control() || (c.is_whitespace() && c != ' '))
+}
+
 /// ValidateFieldManager.
 fn manager_errors(manager: &str) -> Vec<Cause> {
     const MAX: usize = 128;
@@ -136,8 +148,8 @@ fn manager_errors(manager: &str) -> Vec<Cause> {
     if manager.len() > MAX {
         errors.push(field::too_long(&path, 128));
     }
-    for (at, c) in manager.char_indices().filter(|(_, c)| c.is_control()) {
-        let why = format!("should only contain printable characters, found {:?} at position {at}", c.to_string());
+    for (at, c) in manager.char_indices().filter(|(_, c)| !is_print(*c)) {
+        let why = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
         errors.push(field::invalid(&path, manager, &why));
     }
     errors

@@ -103,15 +103,17 @@ fn intent(target: &Target) -> Intent {
         short_names: Vec::new(),
         categories: Vec::new(),
         verbs: found.verbs.clone(),
-        subresources: Vec::new(),
+        subresources: found.subresources.iter().map(|name| serde_json::json!({"name": name})).collect(),
         columns: Vec::new(),
+        custom: true,
+        selectable: Vec::new(),
     });
     let options = Options {
         field_manager: Some("wl".into()),
         field_validation: FieldValidation::Strict,
         force: Some(true),
         user_agent: "wl".into(),
-        user: User { name: "wl".into(), groups: vec!["system:masters".into()] },
+        user: User { name: "wl".into(), groups: vec!["system:masters".into()], ..User::default() },
         ..Options::default()
     };
     let request = Request {

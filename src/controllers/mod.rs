@@ -5,6 +5,7 @@
 //! empty decision. Time comes in as `now`; what has to happen later goes out as `wake_at`.
 
 mod accounts;
+mod aggregation;
 mod conditions;
 mod cronjob;
 mod daemonset;
@@ -134,6 +135,7 @@ pub fn of_the_manager() -> Vec<Box<dyn Controller>> {
         Box::new(volumes::ClaimProtection),
         Box::new(volumes::VolumeProtection),
         Box::new(garbage::GarbageCollector),
+        Box::new(aggregation::Aggregation),
     ]
 }
 

@@ -14,7 +14,7 @@ use crate::state::State;
 /// Who writes: a part of the engine, with all rights.
 fn options(agent: &str) -> Options {
     let user =
-        User { name: format!("system:{agent}"), groups: vec!["system:masters".into(), "system:authenticated".into()] };
+        User { name: format!("system:{agent}"), groups: vec!["system:masters".into(), "system:authenticated".into()], ..User::default() };
     Options { user_agent: agent.to_owned(), field_manager: Some(agent.to_owned()), user, ..Options::default() }
 }
 

@@ -162,7 +162,7 @@ impl<'a> Fork<'a> {
 pub fn request_of(write: &Write, user_agent: &str) -> Option<Request> {
     let options = Options {
         user_agent: user_agent.to_owned(),
-        user: User { name: format!("system:controller:{user_agent}"), groups: vec!["system:masters".into()] },
+        user: User { name: format!("system:controller:{user_agent}"), groups: vec!["system:masters".into()], ..User::default() },
         ..Options::default()
     };
     let of_object = |verb: Verb, object: &Object, subresource: Option<&str>| {

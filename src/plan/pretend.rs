@@ -43,7 +43,7 @@ fn step(fork: &mut Fork<'_>, key: &Key, pod: &Object) {
 }
 
 fn send(fork: &mut Fork<'_>, verb: Verb, key: &Key, subresource: Option<&str>, body: Body) {
-    let user = User { name: "system:node:pretend".into(), groups: vec!["system:masters".into()] };
+    let user = User { name: "system:node:pretend".into(), groups: vec!["system:masters".into()], ..User::default() };
     let options = Options { user_agent: "kubelet".into(), user, ..Options::default() };
     if let Some(request) = on_key(verb, key, subresource, body, options) {
         // A refusal means that the pod has moved on meanwhile; the next change brings it up again.

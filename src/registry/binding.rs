@@ -5,23 +5,32 @@ use serde_json::json;
 
 use super::Answer;
 use super::run::Run;
-use super::{body, metadata};
-use crate::api::validation::field::{self, Path};
-use crate::api::{Gvk, Json, Object, Status};
+use super::{admit, body, metadata};
+use crate::api::{GroupResource, Gvk, Json, Key, Object, Resource, Status, validation};
+
+/// Whether this is the old collection of bindings, which binds the pod that the body names.
+pub(crate) fn is_of(resource: &Resource) -> bool {
+    resource.group.is_empty() && resource.resource == "bindings"
+}
 
 /// Binds the pod that the request names.
 pub(crate) fn create(mut run: Run<'_, '_>) -> Result<Answer, Status> {
     let gvk = Gvk::of("v1", "Binding");
     let mut binding = body::object_as(&mut run, &gvk)?;
     metadata::match_namespace(&run, &mut binding)?;
-    let name = run.request.name.clone();
+    let of_collection = is_of(&run.request.resource);
+    let name = if of_collection { binding.name().to_owned() } else { run.request.name.clone() };
     if binding.name() != name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
     }
+    admit::mutate(&mut run, admit::Operation::Create, &mut binding, None)?;
+    admit::validate(&mut run, admit::Operation::Create, &binding, None)?;
     check(&binding)?;
-    let pod = run.get(&name)?;
+    let pods = GroupResource::new("", "pods");
+    let key = Key::new(pods.clone(), &run.request.namespace, &name);
+    let pod = run.state.get(&key).cloned().ok_or_else(|| Status::not_found(&pods, &name))?;
     let refuse = |why: String| {
-        let resource = crate::api::GroupResource::new("", "pods/binding");
+        let resource = GroupResource::new("", "pods/binding");
         Err(Status::conflict(&resource, &name, &why))
     };
     if !binding.uid().is_empty() && binding.uid() != pod.uid() {
@@ -37,23 +46,20 @@ pub(crate) fn create(mut run: Run<'_, '_>) -> Result<Answer, Status> {
         return refuse(format!("pod {name} has non-empty .spec.schedulingGates"));
     }
     let bound = bind(&run, &pod, &binding);
-    run.state.put(run.key(&name), bound);
+    run.state.put(key, bound);
     let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Ok(Answer { code: 201, body, warnings: run.warnings })
 }
 
-/// Source: pkg/apis/core/validation: ValidatePodBinding.
+/// What is wrong with a binding is no Status of its own, so a 500 with the texts.
 fn check(binding: &Object) -> Result<(), Status> {
-    let target = Path::new("target");
-    let mut errors = Vec::new();
-    let kind = binding.str_at("/target/kind").unwrap_or_default();
-    if !kind.is_empty() && kind != "Node" {
-        errors.push(field::not_supported(&target.child("kind"), kind, &["Node", "<empty>"]));
+    let errors = validation::pod::bind(binding.json());
+    if errors.is_empty() {
+        return Ok(());
     }
-    if binding.str_at("/target/name").unwrap_or_default().is_empty() {
-        errors.push(field::required(&target.child("name"), ""));
-    }
-    if errors.is_empty() { Ok(()) } else { Err(Status::invalid("", "Binding", binding.name(), &errors)) }
+    let texts: Vec<String> = errors.iter().map(|e| format!("{}: {}", e.field, e.message)).collect();
+    let text = if let [one] = texts.as_slice() { one.clone() } else { format!("[{}]", texts.join(", ")) };
+    Err(Status::new(500, "", text))
 }
 
 fn bind(run: &Run<'_, '_>, pod: &Object, binding: &Object) -> Object {
@@ -74,5 +80,6 @@ fn bind(run: &Run<'_, '_>, pod: &Object, binding: &Object) -> Object {
         tree["status"] = json!({});
     }
     tree["status"]["conditions"] = Json::Array(conditions);
+    crate::api::tree::remove(&mut tree["status"], "nominatedNodeName");
     bound
 }

@@ -1,6 +1,7 @@
 //! Reads what came with a request as an object of the request's kind.
 //! Source: k8s.io/apiserver/pkg/endpoints/handlers/{create,update,rest}.go.
 
+use super::custom;
 use super::run::Run;
 use super::text::{self, Text};
 use super::{Body, FieldValidation};
@@ -18,8 +19,13 @@ pub(crate) fn object(run: &mut Run<'_, '_>) -> Result<Object, Status> {
 
 /// The same as another kind than the resource's (a subresource's).
 pub(crate) fn object_as(run: &mut Run<'_, '_>, gvk: &Gvk) -> Result<Object, Status> {
+    object_of(run, gvk, &[])
+}
+
+/// The same, where bodies may also be of older versions of the kind that differ in nothing else.
+pub(crate) fn object_of(run: &mut Run<'_, '_>, gvk: &Gvk, older: &[&str]) -> Result<Object, Status> {
     let text = read(run, gvk)?;
-    decoded(run, gvk, text)
+    decoded(run, gvk, older, text)
 }
 
 fn read(run: &Run<'_, '_>, gvk: &Gvk) -> Result<Text, Status> {
@@ -120,12 +126,15 @@ pub(crate) fn go_type(value: &Json) -> &'static str {
     }
 }
 
-fn decoded(run: &mut Run<'_, '_>, gvk: &Gvk, mut text: Text) -> Result<Object, Status> {
+fn decoded(run: &mut Run<'_, '_>, gvk: &Gvk, older: &[&str], mut text: Text) -> Result<Object, Status> {
     let raw: &[u8] = match &run.request.body {
         Body::Text { bytes, .. } => bytes,
         _ => b"",
     };
-    let found = body_gvk(&text.tree, gvk, raw)?;
+    let mut found = body_gvk(&text.tree, gvk, raw)?;
+    if found.kind == gvk.kind && older.contains(&found.api_version().as_str()) {
+        found = gvk.clone();
+    }
     let cannot = |why: &str| {
         let version = quote(&found.version);
         Status::bad_request(format!("{} in version {version} cannot be handled as a {}: {why}", found.kind, gvk.kind))
@@ -143,7 +152,7 @@ fn decoded(run: &mut Run<'_, '_>, gvk: &Gvk, mut text: Text) -> Result<Object, S
         return Err(cannot(&format!("no kind {kind} is registered for version {version} in scheme \"pkg/api/legacyscheme/scheme.go:30\"")));
     }
     let tree = std::mem::take(&mut text.tree);
-    let decoded = decode::decode(&found, tree).map_err(|why| cannot(&why))?;
+    let decoded = custom::decode(run, &found, tree).map_err(|why| cannot(&as_spelled(run, &found).unwrap_or(why)))?;
     if found.kind != gvk.kind {
         let internal = internal_package(&gvk.group);
         let why = format!("converting ({}.{}) to ({internal}.{}): unknown conversion", found.version, found.kind, gvk.kind);
@@ -156,6 +165,12 @@ fn decoded(run: &mut Run<'_, '_>, gvk: &Gvk, mut text: Text) -> Result<Object, S
     let mut object = Object::new(decoded.tree);
     set_type(&mut object, gvk);
     Ok(object)
+}
+
+/// The decoder's error with numbers as the text spells them, where the body is JSON.
+fn as_spelled(run: &Run<'_, '_>, gvk: &Gvk) -> Option<String> {
+    let Body::Text { bytes, .. } = &run.request.body else { return None };
+    decode::decode_value(gvk, decode::json::read(bytes).ok()?).err()
 }
 
 fn version_mismatch(found: &Gvk, gvk: &Gvk) -> Status {
@@ -187,7 +202,7 @@ fn is_served_elsewhere(gvk: &Gvk) -> bool {
 }
 
 /// Go's package of a group's internal types.
-fn internal_package(group: &str) -> &str {
+pub fn internal_package(group: &str) -> &str {
     match group {
         "" => "core",
         other => other.split('.').next().unwrap_or("core"),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Body, Options, Request, Settings, Verb};
+use super::access::MASTERS;
+use super::{Body, Options, Request, Settings, User, Verb};
 use crate::api::schema::Schema;
 use crate::api::{GroupResource, Json, Key};
 use crate::state::State;
@@ -25,11 +26,21 @@ pub fn requests(state: &State, settings: &Settings) -> Vec<Request> {
     if state.get(&Key::new(GroupResource::new("", "services"), "default", "kubernetes")).is_none() {
         found.extend(create("services", "default", kubernetes_service(settings)));
     }
+    found.extend(roles(state));
     found
 }
 
+/// The server itself, who may do everything.
+fn own_user() -> User {
+    User { name: "system:apiserver".into(), groups: vec![MASTERS.into()], ..User::default() }
+}
+
 fn create(resource: &str, namespace: &str, tree: Json) -> Option<Request> {
-    let resource = Schema::get().resource("", "v1", resource)?;
+    create_of("", resource, namespace, tree)
+}
+
+fn create_of(group: &str, resource: &str, namespace: &str, tree: Json) -> Option<Request> {
+    let resource = Schema::get().resource(group, "v1", resource)?;
     Some(Request {
         verb: Verb::Create,
         resource: Arc::new(resource.clone()),
@@ -37,8 +48,21 @@ fn create(resource: &str, namespace: &str, tree: Json) -> Option<Request> {
         namespace: namespace.into(),
         name: String::new(),
         body: Body::Tree(tree),
-        options: Options { user_agent: "wl".into(), ..Options::default() },
+        options: Options { user_agent: "wl".into(), user: own_user(), ..Options::default() },
     })
+}
+
+/// The roles that every server has, and who has them
+/// (plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go).
+fn roles(state: &State) -> Vec<Request> {
+    const GROUP: &str = "rbac.authorization.k8s.io";
+    let all: Vec<Json> = serde_json::from_str(include_str!("access/defaults.json")).unwrap_or_default();
+    let missing = |tree: &Json| {
+        let resource = if tree["kind"] == "ClusterRole" { "clusterroles" } else { "clusterrolebindings" };
+        let name = tree.pointer("/metadata/name").and_then(Json::as_str).unwrap_or("");
+        state.get(&Key::new(GroupResource::new(GROUP, resource), "", name)).is_none().then_some(resource)
+    };
+    all.into_iter().filter_map(|tree| missing(&tree).and_then(|resource| create_of(GROUP, resource, "", tree))).collect()
 }
 
 fn kubernetes_service(settings: &Settings) -> Json {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::paging::{self, Continue, Page};
 use super::run::Run;
 use super::{Answer, delete, list};
 use crate::api::{Json, Object, Status};
@@ -19,20 +20,29 @@ pub(crate) fn delete_collection(mut run: Run<'_, '_>) -> Result<Answer, Status> 
         asked.field_selector.as_deref().unwrap_or(""),
     )?;
     let kept_as = run.kept_as();
-    let limit = asked.limit.filter(|limit| *limit > 0).map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(0));
-    let found: Vec<Arc<Object>> = list::objects(run.state, &kept_as, &run.request.namespace)
-        .filter(|object| selection.matches(object))
-        .take(limit)
-        .cloned()
+    let from = asked.token.as_deref().map(Continue::parse).transpose()?;
+    let page = Page {
+        limit: asked.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(0),
+        revision: run.state.revision(),
+        all_namespaces: false,
+        selects: !selection.is_empty(),
+    };
+    let to_come = |object: &Object| from.as_ref().is_none_or(|from| from.is_before(&paging::place(object, false)));
+    let mut found: Vec<&Arc<Object>> = list::objects(run.state, &kept_as, &run.request.namespace)
+        .filter(|object| to_come(object) && selection.matches(object))
         .collect();
+    let mut metadata = json!({});
+    paging::cut(&mut found, &page, &mut metadata);
+    let found: Vec<Arc<Object>> = found.into_iter().cloned().collect();
     for object in &found {
         delete::one(&mut run, object, &options, dry_run)?;
     }
     let resource = &run.request.resource;
     let items: Vec<Json> = found.iter().map(|object| list::item(resource, object)).collect();
+    metadata["resourceVersion"] = run.state.revision().to_string().into();
     let body = json!({
         "kind": format!("{}List", resource.kind), "apiVersion": resource.api_version(),
-        "metadata": {"resourceVersion": run.state.revision().to_string()}, "items": items,
+        "metadata": metadata, "items": items,
     });
     Ok(Answer { code: 200, body, warnings: run.warnings })
 }

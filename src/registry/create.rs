@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::run::Run;
 use super::strategy;
-use super::update::Change;
+use super::update::{self, Change};
 use super::{Answer, admit, body, conversion, metadata, ownership};
 use crate::api::{Object, Status, defaults, validation};
 
@@ -35,11 +35,10 @@ pub(crate) fn new_object_by(run: &mut Run<'_, '_>, mut object: Object, change: C
     }
     admit::mutate(run, admit::Operation::Create, &mut object, None)?;
     let strategy = strategy::of(&run.request.resource);
-    metadata::set_generation(&mut object, 0);
     let draws = name(run, &mut object);
     strategy.begin_create(run, &mut object)?;
     strategy.prepare_create(run, &mut object);
-    run.refuse(object.name(), validation::create(&gvk, &object))?;
+    run.refuse(object.name(), strategy.validate_create(run, &object))?;
     let warnings = validation::warnings(&gvk, &object, None);
     run.warn(warnings);
     admit::validate(run, admit::Operation::Create, &object, None)?;
@@ -58,6 +57,7 @@ fn name(run: &mut Run<'_, '_>, object: &mut Object) -> usize {
 }
 
 fn place_new(run: &mut Run<'_, '_>, mut object: Object, draws: usize) -> Result<Arc<Object>, Status> {
+    update::as_read_back(&mut object);
     let mut key = run.key(object.name());
     for _ in 0..draws {
         if run.state.get(&key).is_none() {

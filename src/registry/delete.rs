@@ -80,7 +80,8 @@ pub(crate) fn options(run: &Run<'_, '_>) -> Result<DeleteOptions, Status> {
     parse(tree)
 }
 
-fn parse(tree: Json) -> Result<DeleteOptions, Status> {
+/// Reads DeleteOptions and checks them.
+pub(crate) fn parse(tree: Json) -> Result<DeleteOptions, Status> {
     let kind = tree.get("kind").and_then(Json::as_str).unwrap_or("DeleteOptions");
     let version = tree.get("apiVersion").and_then(Json::as_str).unwrap_or("v1");
     if kind != "DeleteOptions" {
@@ -168,7 +169,7 @@ pub(crate) fn one(
     Ok(Deleted::Gone(Arc::new(new)))
 }
 
-fn check_preconditions(run: &Run<'_, '_>, object: &Object, options: &DeleteOptions) -> Result<(), Status> {
+pub(crate) fn check_preconditions(run: &Run<'_, '_>, object: &Object, options: &DeleteOptions) -> Result<(), Status> {
     let Some(wanted) = &options.preconditions else { return Ok(()) };
     // Here Kubernetes names the kind where it names the resource elsewhere.
     let resource = GroupResource::new(&run.request.resource.group, &run.request.resource.kind);
@@ -208,7 +209,8 @@ fn graceful(run: &Run<'_, '_>, strategy: &dyn Strategy, object: &mut Object, opt
         if present == 0 {
             return Grace::None;
         }
-        return match options.grace_period_seconds {
+        // A negative grace period is one second.
+        return match options.grace_period_seconds.map(|wanted| if wanted < 0 { 1 } else { wanted }) {
             Some(wanted) if wanted < present => {
                 shorten(object, present, wanted);
                 Grace::Seconds(wanted)

@@ -3,18 +3,22 @@
 //! The API server, the controllers of the running engine and those of `wl plan`'s fork all write
 //! through [`execute`], so all three get the same defaults, admission, allocation and refusals.
 
+pub mod access;
 mod admit;
 pub mod allocation;
 mod binding;
-mod body;
+pub mod body;
 pub mod bootstrap;
 mod collection;
 pub mod conversion;
 mod create;
+pub mod custom;
 mod delete;
+mod eviction;
 pub mod list;
 mod metadata;
 mod ownership;
+pub mod paging;
 mod patch;
 mod run;
 pub mod scale;
@@ -24,6 +28,7 @@ pub mod text;
 pub mod token;
 mod update;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -91,15 +96,38 @@ pub struct Options {
     pub label_selector: Option<String>,
     pub field_selector: Option<String>,
     pub limit: Option<i64>,
+    /// Where a `deletecollection` in pages goes on.
+    pub token: Option<String>,
     pub user_agent: String,
     /// Who asks; the owner of the socket is in `system:masters`.
     pub user: User,
 }
 
-#[derive(Clone, Debug, Default)]
+/// Somebody who asks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct User {
     pub name: String,
+    pub uid: String,
     pub groups: Vec<String>,
+    /// What else is known of him, by a key with a domain.
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+impl User {
+    /// As `authentication.k8s.io/v1` UserInfo.
+    pub fn json(&self) -> Json {
+        let mut tree = serde_json::json!({"username": self.name});
+        if !self.uid.is_empty() {
+            tree["uid"] = self.uid.as_str().into();
+        }
+        if !self.groups.is_empty() {
+            tree["groups"] = self.groups.clone().into();
+        }
+        if !self.extra.is_empty() {
+            tree["extra"] = serde_json::json!(self.extra);
+        }
+        tree
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,13 +188,21 @@ pub fn execute(state: &mut State, request: &Request, env: &mut Env<'_>) -> Resul
     let answer = carry_out(Run::new(&mut working, request, env))?;
     if !request.options.dry_run {
         admit::settle(&mut Run::new(&mut working, request, env));
+        custom::settle::settle(&mut Run::new(&mut working, request, env));
         *state = working;
     }
     Ok(answer)
 }
 
+/// Carries out a write that is a part of another one.
+fn within(run: &mut Run<'_, '_>, request: &Request) -> Result<Answer, Status> {
+    carry_out(Run::new(run.state, request, run.env))
+}
+
 fn carry_out(run: Run<'_, '_>) -> Result<Answer, Status> {
     match (run.request.verb, run.request.subresource.as_deref()) {
+        (Verb::Create, None) if binding::is_of(&run.request.resource) => binding::create(run),
+        (Verb::Create, None) if access::reviews::is_review(&run.request.resource) => access::reviews::create(run),
         (Verb::Create, None) => create::create(run),
         (Verb::Update, None) => update::update(run, Part::Main),
         (Verb::Update, Some("status")) => update::update(run, Part::Status),
@@ -174,6 +210,9 @@ fn carry_out(run: Run<'_, '_>) -> Result<Answer, Status> {
         (Verb::Update, Some("scale")) => patch::scale::update(run),
         (Verb::Patch, Some("scale")) => patch::scale::patch(run),
         (Verb::Patch, Some("status")) => patch::patch(run, Part::Status),
+        (Verb::Update, Some("ephemeralcontainers" | "resize" | "finalize")) => update::update(run, Part::Other),
+        (Verb::Patch, Some("ephemeralcontainers" | "resize")) => patch::patch(run, Part::Other),
+        (Verb::Create, Some("eviction")) => eviction::create(run),
         (Verb::Create, Some("binding")) => binding::create(run),
         (Verb::Create, Some("token")) => token::create(run),
         (Verb::Delete, None) => delete::delete(run),
@@ -181,3 +220,6 @@ fn carry_out(run: Run<'_, '_>) -> Result<Answer, Status> {
         _ => Err(Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")),
     }
 }
+
+#[cfg(test)]
+mod properties;

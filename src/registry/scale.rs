@@ -5,9 +5,42 @@ use serde_json::json;
 
 use crate::api::{Json, Object, Resource, Status};
 
+/// Where an object has the parts of its Scale, as JSON pointers.
+struct Paths {
+    wanted: String,
+    present: String,
+    /// Of a selector in one line.
+    selector: Option<String>,
+}
+
+impl Paths {
+    fn of(resource: &Resource) -> Self {
+        let scale = resource.subresources.iter().find(|s| s.get("name").and_then(Json::as_str) == Some("scale"));
+        // A custom resource's definition says it: `.spec.replicas`.
+        let said = |name: &str| Some(scale?.get(name)?.as_str()?.replace('.', "/"));
+        Paths {
+            wanted: said("specReplicasPath").unwrap_or_else(|| "/spec/replicas".into()),
+            present: said("statusReplicasPath").unwrap_or_else(|| "/status/replicas".into()),
+            selector: said("labelSelectorPath").filter(|path| !path.is_empty()),
+        }
+    }
+}
+
+/// Writes how many there should be.
+pub(crate) fn set_replicas(resource: &Resource, object: &mut Object, replicas: i64) {
+    let path = Paths::of(resource).wanted;
+    let mut at = object.json_mut();
+    for step in path.split('/').skip(1) {
+        if !at.is_object() {
+            *at = json!({});
+        }
+        at = &mut at[step];
+    }
+    *at = replicas.into();
+}
+
 /// An object's Scale.
 pub fn of(resource: &Resource, object: &Object) -> Result<Json, Status> {
-    let _ = resource;
     let mut metadata = serde_json::Map::new();
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = object.at(&format!("/metadata/{field}")) {
@@ -15,11 +48,21 @@ pub fn of(resource: &Resource, object: &Object) -> Result<Json, Status> {
         }
     }
     let mut spec = serde_json::Map::new();
-    if let Some(replicas) = object.i64_at("/spec/replicas").filter(|n| *n != 0) {
+    let paths = Paths::of(resource);
+    let wanted = object.i64_at(&paths.wanted);
+    if resource.custom && wanted.is_none() {
+        let path = crate::api::status::quote(&paths.wanted.replace('/', "."));
+        return Err(Status::internal(format!("the spec replicas field {path} does not exist")));
+    }
+    if let Some(replicas) = wanted.filter(|n| *n != 0) {
         spec.insert("replicas".into(), replicas.into());
     }
-    let mut status = json!({"replicas": object.i64_at("/status/replicas").unwrap_or(0)});
-    let selector = selector_text(object);
+    let mut status = json!({"replicas": object.i64_at(&paths.present).unwrap_or(0)});
+    let selector = match &paths.selector {
+        Some(path) => object.str_at(path).unwrap_or("").to_owned(),
+        None if resource.custom => String::new(),
+        None => selector_text(object),
+    };
     if !selector.is_empty() {
         status["selector"] = selector.into();
     }

@@ -2,19 +2,15 @@
 //! Source: pkg/registry/core/serviceaccount/storage/token.go, pkg/serviceaccount/claims.go.
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
+use super::access::tokens::{self, ISSUER};
 use super::run::Run;
 use super::{Answer, body, metadata};
 use crate::api::validation::field::{self, Path};
 use crate::api::{GroupResource, Gvk, Json, Key, Object, Status};
 
-/// Who issues tokens, and whom they are for where nobody is named.
-pub const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
-/// The Secret with the key that tokens are signed with.
-const KEY_SECRET: &str = "wl-service-account-key";
 /// Bounds of a token's life (pkg/apis/authentication/validation).
 const LEAST_SECONDS: i64 = 600;
 const MOST_SECONDS: i64 = 1 << 32;
@@ -41,8 +37,9 @@ pub(crate) fn create(mut run: Run<'_, '_>) -> Result<Answer, Status> {
     }
     let bound = bound_object(&run, &request)?;
     let key = signing_key(&mut run);
-    let claims = claims(&run, &account, &request, bound.as_deref(), seconds);
-    let token = sign(&claims, &key);
+    let id = metadata::uuid(run.env.random);
+    let claims = claims(&run, &account, &request, bound.as_deref(), (seconds, &id));
+    let token = tokens::sign(&claims, &key);
     let expires = run.env.now + jiff::SignedDuration::from_secs(seconds);
     let mut answer = request.into_json();
     answer["metadata"] = json!({"name": name, "namespace": run.request.namespace, "creationTimestamp": run.now()});
@@ -78,7 +75,7 @@ fn bound_object(run: &Run<'_, '_>, request: &Object) -> Result<Option<std::sync:
     Ok(Some(found))
 }
 
-fn claims(run: &Run<'_, '_>, account: &Object, request: &Object, bound: Option<&Object>, seconds: i64) -> Json {
+fn claims(run: &Run<'_, '_>, account: &Object, request: &Object, bound: Option<&Object>, (seconds, id): (i64, &str)) -> Json {
     let now = run.env.now.as_second();
     let audiences = request.at("/spec/audiences").filter(|a| a.as_array().is_some_and(|a| !a.is_empty())).cloned();
     let mut kubernetes = json!({
@@ -87,68 +84,36 @@ fn claims(run: &Run<'_, '_>, account: &Object, request: &Object, bound: Option<&
     });
     if let Some(object) = bound {
         kubernetes[object.kind().to_lowercase()] = json!({"name": object.name(), "uid": object.uid()});
+        // A Pod's token says on which node the Pod is.
+        if let Some(node) = object.str_at("/spec/nodeName").filter(|n| !n.is_empty() && object.kind() == "Pod") {
+            let key = Key::new(GroupResource::new("", "nodes"), "", node);
+            kubernetes["node"] = match run.state.get(&key) {
+                Some(found) => json!({"name": node, "uid": found.uid()}),
+                None => json!({"name": node}),
+            };
+        }
     }
     json!({
         "aud": audiences.unwrap_or_else(|| json!([ISSUER])),
         "exp": now + seconds, "iat": now, "nbf": now, "iss": ISSUER,
-        "kubernetes.io": kubernetes,
+        "jti": id, "kubernetes.io": kubernetes,
         "sub": format!("system:serviceaccount:{}:{}", account.namespace(), account.name()),
     })
 }
 
-fn key_secret() -> Key {
-    Key::new(GroupResource::new("", "secrets"), "kube-system", KEY_SECRET)
-}
-
-fn kept_key(object: &Object) -> Option<Vec<u8>> {
-    STANDARD.decode(object.at("/data/key")?.as_str()?).ok()
-}
-
 /// The server's key, made when it is first needed and kept with the state.
 fn signing_key(run: &mut Run<'_, '_>) -> Vec<u8> {
-    if let Some(key) = run.state.get(&key_secret()).and_then(|s| kept_key(s)) {
+    if let Some(key) = tokens::key(run.state) {
         return key;
     }
     let key: Vec<u8> = (0..4).flat_map(|_| run.env.random.next_u64().to_be_bytes()).collect();
+    let place = tokens::key_secret();
     let mut secret = Object::new(json!({
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
-        "metadata": {"name": KEY_SECRET, "namespace": "kube-system"},
+        "metadata": {"name": &*place.name, "namespace": &*place.namespace},
         "data": {"key": STANDARD.encode(&key)},
     }));
     metadata::fill_new(run, &mut secret);
-    run.state.put(key_secret(), secret);
+    run.state.put(place, secret);
     key
-}
-
-fn sign(claims: &Json, key: &[u8]) -> String {
-    let part = |json: &Json| URL_SAFE_NO_PAD.encode(json.to_string());
-    let text = format!("{}.{}", part(&json!({"alg": "HS256", "typ": "JWT"})), part(claims));
-    let signature = URL_SAFE_NO_PAD.encode(hmac(key, text.as_bytes()));
-    format!("{text}.{signature}")
-}
-
-/// HMAC-SHA256 (RFC 2104).
-fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
-    const BLOCK: usize = 64;
-    let mut block = [0u8; BLOCK];
-    if key.len() > BLOCK {
-        block[..32].copy_from_slice(&Sha256::digest(key));
-    } else {
-        block[..key.len()].copy_from_slice(key);
-    }
-    let keyed = |byte: u8| block.map(|b| b ^ byte);
-    let inner = Sha256::new().chain_update(keyed(0x36)).chain_update(message).finalize();
-    Sha256::new().chain_update(keyed(0x5c)).chain_update(inner).finalize().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn signs_as_rfc_4231_has_it() {
-        let mac = hmac(b"Jefe", b"what do ya want for nothing?");
-        let hex: String = mac.iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(hex, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
-    }
 }

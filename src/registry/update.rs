@@ -25,7 +25,7 @@ pub(crate) fn update(mut run: Run<'_, '_>, part: Part) -> Result<Answer, Status>
 }
 
 /// A few kinds are created by an update of what is not there.
-fn create_missing(mut run: Run<'_, '_>, object: Object, part: Part) -> Result<Answer, Status> {
+fn create_missing(mut run: Run<'_, '_>, mut object: Object, part: Part) -> Result<Answer, Status> {
     let not_found = Status::not_found(&run.group_resource(), object.name());
     let strategy = strategy::of(&run.request.resource);
     if part != Part::Main || !strategy.rules().create_on_update {
@@ -40,10 +40,7 @@ fn create_missing(mut run: Run<'_, '_>, object: Object, part: Part) -> Result<An
         );
         return Err(Status::conflict(&run.group_resource(), object.name(), &why));
     }
-    let version = object.resource_version();
-    if !version.is_empty() && version != "0" {
-        return Err(not_found);
-    }
+    object.metadata_mut().remove("resourceVersion");
     let kept = create::new_object(&mut run, object)?;
     Ok(run.answer(201, &kept))
 }
@@ -101,15 +98,7 @@ fn check(run: &mut Run<'_, '_>, new: &Object, old: &Object, part: Part) -> Resul
     };
     let (shown_new, shown_old) = (shown(new), shown(old));
     let (new, old) = (shown_new.as_ref().unwrap_or(new), shown_old.as_ref().unwrap_or(old));
-    let errors = match part {
-        Part::Main => validation::update(&gvk, new, old),
-        Part::Status => validation::update_status(&gvk, new, old),
-        Part::Other => {
-            let mut errors = validation::update_generic(&gvk, new, old);
-            errors.extend(strategy::of(&run.request.resource).validate_other(run, new, old));
-            errors
-        }
-    };
+    let errors = strategy::of(&run.request.resource).validate_update(run, new, old, part);
     run.refuse(new.name(), errors)?;
     if part == Part::Main {
         let warnings = validation::warnings(&gvk, new, Some(old));
@@ -146,7 +135,8 @@ fn check_preconditions(
         if !unconditional {
             let path = validation::field::Path::new("metadata").child("resourceVersion");
             let must = validation::field::invalid(&path, 0, "must be specified for an update");
-            run.refuse(new.name(), vec![must])?;
+            // Here Kubernetes names the resource where it names the kind elsewhere.
+            return Err(Status::invalid(&resource.group, &resource.resource, new.name(), &[must]));
         }
         let kept = old.resource_version().to_owned();
         new.metadata_mut().insert("resourceVersion".into(), kept.into());
@@ -158,10 +148,17 @@ fn check_preconditions(
     Ok(())
 }
 
+/// What has been kept is read with its defaults: labels of the template that came after the decoding, for one.
+pub(crate) fn as_read_back(object: &mut Object) {
+    let gvk = crate::api::Gvk::of(object.api_version(), object.kind());
+    defaults::fill(&gvk, object.json_mut());
+}
+
 /// Keeps a checked object, or deletes it if nothing holds it any more.
-pub(crate) fn keep(run: &mut Run<'_, '_>, new: Object, old: &Arc<Object>) -> Result<Arc<Object>, Status> {
+pub(crate) fn keep(run: &mut Run<'_, '_>, mut new: Object, old: &Arc<Object>) -> Result<Arc<Object>, Status> {
     let strategy = strategy::of(&run.request.resource);
     let key = run.key(old.name());
+    as_read_back(&mut new);
     if is_let_go(&new, old) && strategy.deletes_when_let_go(&new) {
         run.state.remove(&key);
         strategy.after_delete(run, &new);

@@ -109,3 +109,17 @@ pub fn csi_driver(tree: &mut Json) {
         spec["volumeLifecycleModes"] = Json::Array(vec!["Persistent".into()]);
     }
 }
+
+/// Names that follow from the kind (k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1/defaults.go).
+pub fn definition(tree: &mut Json) {
+    let Some(spec) = present(tree, "spec") else { return };
+    default_to(spec, "conversion", serde_json::json!({"strategy": "None"}));
+    let kind = spec.field("names").text("kind").to_owned();
+    if kind.is_empty() {
+        return;
+    }
+    if let Some(names) = present(spec, "names") {
+        default_text(names, "singular", &kind.to_lowercase());
+        default_text(names, "listKind", &format!("{kind}List"));
+    }
+}

@@ -31,6 +31,7 @@ pub fn fill(gvk: &Gvk, tree: &mut Json) {
         ("autoscaling", "v1", "HorizontalPodAutoscaler") => autoscaling::v1(tree),
         ("autoscaling", "v2", "HorizontalPodAutoscaler") => autoscaling::v2(tree),
         ("rbac.authorization.k8s.io", "v1", "RoleBinding" | "ClusterRoleBinding") => rbac::binding(tree),
+        ("apiextensions.k8s.io", "v1", "CustomResourceDefinition") => cluster::definition(tree),
         _ => {}
     }
 }

@@ -1,7 +1,9 @@
 //! The types, fields and resources of Kubernetes 1.36 as data, read once from the embedded schema.
 
+mod descriptions;
 mod path;
 
+pub use descriptions::{Description, Descriptions};
 pub use path::Place;
 
 use std::collections::{BTreeMap, HashMap};
@@ -35,6 +37,8 @@ pub struct Type {
     #[serde(rename = "type")]
     pub kind: Option<String>,
     pub format: Option<String>,
+    #[serde(default, rename = "oneOf")]
+    pub one_of: Vec<Json>,
     #[serde(default)]
     pub unions: Vec<Json>,
 }

@@ -85,9 +85,14 @@ fn versions(versions: &[Json], path: &Path, new: bool) -> Errors {
             errors.push(field::invalid(&path.child("name"), name, &problems.join(",")));
         }
         let schema_path = path.child("schema").child("openAPIV3Schema");
-        if new && !version.field("schema").has("openAPIV3Schema") {
+        let schema = version.field("schema").field("openAPIV3Schema");
+        if new && schema.is_null() {
             errors.push(field::required(&schema_path, "schemas are required"));
         }
+        if !schema.is_null() {
+            errors.extend(crate::api::custom::structural::check(schema, &schema_path));
+        }
+        errors.extend(scale(version.field("subresources").field("scale"), &path.child("subresources").child("scale")));
         errors.extend(columns(version, &path.child("additionalPrinterColumns")));
     }
     let stored = versions.iter().filter(|version| version.flag("storage")).count();
@@ -98,6 +103,29 @@ fn versions(versions: &[Json], path: &Path, new: bool) -> Errors {
     if !versions.is_empty() && !versions.iter().any(|version| version.flag("served")) {
         let detail = "must have at least one version marked as served version";
         errors.push(field::invalid(path, versions.to_vec(), detail));
+    }
+    errors
+}
+
+/// Where a custom resource says how many there should be and are.
+fn scale(scale: &Json, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    if scale.is_null() {
+        return errors;
+    }
+    for (name, under) in [("specReplicasPath", ".spec."), ("statusReplicasPath", ".status.")] {
+        let (value, at) = (scale.text(name), path.child(name));
+        let root = under.trim_end_matches('.');
+        if value.is_empty() {
+            errors.push(field::required(&at, ""));
+        } else if !value.starts_with(under) {
+            errors.push(field::invalid(&at, value, &format!("should be a json path under {root}")));
+        }
+    }
+    let selector = scale.text("labelSelectorPath");
+    if !selector.is_empty() && !selector.starts_with(".spec.") && !selector.starts_with(".status.") {
+        let detail = "should be a json path under either .spec or .status";
+        errors.push(field::invalid(&path.child("labelSelectorPath"), selector, detail));
     }
     errors
 }

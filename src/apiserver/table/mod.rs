@@ -2,6 +2,7 @@
 //! Source: pkg/printers/internalversion/printers.go.
 
 mod cluster;
+mod custom;
 mod events;
 mod network;
 mod pods;
@@ -25,6 +26,12 @@ pub(crate) fn columns(resource: &Resource) -> Vec<Json> {
     resource.columns.iter().map(show).collect()
 }
 
+/// Whether the kind has no printer; an empty Table of it has no rows at all, not even none
+/// (k8s.io/apiserver/pkg/registry/rest/table.go).
+pub(crate) fn is_plain(resource: &Resource) -> bool {
+    resource.columns.is_empty() || !resource.custom && resource.columns.iter().any(|column| column.name == "Created At")
+}
+
 fn column(name: &str, kind: &str, format: &str, priority: i64) -> Json {
     json!({"name": name, "type": kind, "format": format, "description": "", "priority": priority})
 }
@@ -35,6 +42,10 @@ pub(crate) fn row(resource: &Resource, object: &Json, now: Timestamp) -> Json {
     let name = Json::from(view.text("/metadata/name"));
     let mut cells = vec![name];
     let mut conditions = None;
+    if resource.custom {
+        cells.extend(custom::cells(resource, &view));
+        return json!({"cells": cells});
+    }
     match (resource.group.as_str(), resource.resource.as_str()) {
         ("", "pods") => {
             cells.extend(pods::cells(&view));

@@ -42,6 +42,10 @@ pub fn kept(resource: &Resource, tree: Json) -> Json {
     at_version(&tree, version).unwrap_or(tree)
 }
 
+fn same_group(a: &str, b: &str) -> bool {
+    matches!((a.split_once('/'), b.split_once('/')), (Some((a, _)), Some((b, _))) if a == b)
+}
+
 /// A tree as another version of its kind shows it. `None`: it is of that version, or there is no such version.
 pub fn at_version(tree: &Json, version: &str) -> Option<Json> {
     let text = |key: &str| tree.get(key).and_then(Json::as_str).unwrap_or("");
@@ -50,6 +54,12 @@ pub fn at_version(tree: &Json, version: &str) -> Option<Json> {
         ("Event", "events.k8s.io/v1", "v1") => Some(event::to_core(tree)),
         ("HorizontalPodAutoscaler", "autoscaling/v2", "autoscaling/v1") => Some(autoscaler::to_v1(tree)),
         ("HorizontalPodAutoscaler", "autoscaling/v1", "autoscaling/v2") => Some(autoscaler::to_v2(tree)),
+        // Versions of custom resources differ in nothing but their names.
+        (_, found, wanted) if found != wanted && same_group(found, wanted) => {
+            let mut tree = tree.clone();
+            tree["apiVersion"] = wanted.into();
+            Some(tree)
+        }
         _ => None,
     }
 }

@@ -1,8 +1,9 @@
 //! Server-side apply of a request's body.
 
-use crate::api::{Gvk, Json, Status, decode};
+use crate::api::{Gvk, Json, Status};
 use crate::apply::{FieldManager, manager_name};
 use crate::registry::FieldValidation;
+use crate::registry::custom;
 use crate::registry::run::Run;
 
 use super::body;
@@ -30,7 +31,7 @@ pub(super) fn applied(run: &mut Run<'_, '_>, gvk: &Gvk, current: Option<&Json>) 
     let managers = FieldManager::new(gvk, subresource).with_converter(&convert);
     let merged = managers.apply(current, &patch, &manager, force, run.env.now)?;
     strict(run, text.in_order(Vec::new()))?;
-    let decoded = decode::decode(gvk, merged).map_err(|why| not_an_object(gvk, &patch, &why))?;
+    let decoded = custom::decode(run, gvk, merged).map_err(|why| not_an_object(gvk, &patch, &why))?;
     Ok(decoded.tree)
 }
 

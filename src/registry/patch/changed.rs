@@ -4,9 +4,10 @@ use serde_json::json;
 
 use crate::api::schema::Schema;
 use crate::api::validation::field::{self, Path};
-use crate::api::{Cause, Gvk, Json, JsonMap, Status, decode};
+use crate::api::{Cause, Gvk, Json, JsonMap, Status};
 use crate::apply::json_patch::MAX_OPERATIONS;
 use crate::apply::{self, go, strategic};
+use crate::registry::custom;
 use crate::registry::run::Run;
 use crate::registry::{FieldValidation, PatchKind};
 
@@ -125,7 +126,7 @@ fn decoded(run: &mut Run<'_, '_>, gvk: &Gvk, patched: Json, strict: Vec<String>)
             crate::api::status::quote(&found.api_version())
         )));
     }
-    let decoded = decode::decode(&found, patched).map_err(refused)?;
+    let decoded = custom::decode(run, &found, patched).map_err(refused)?;
     if found != *gvk {
         let internal = gvk.group.split('.').next().filter(|g| !g.is_empty()).unwrap_or("core");
         let why = format!(
@@ -186,7 +187,7 @@ fn strategic_patched(run: &mut Run<'_, '_>, gvk: &Gvk, current: &Json) -> Result
         map.insert("apiVersion".into(), gvk.api_version().into());
         map.insert("kind".into(), gvk.kind.as_str().into());
     }
-    let decoded = decode::decode(gvk, patched).map_err(|why| about_patch(&shown, &why))?;
+    let decoded = custom::decode(run, gvk, patched).map_err(|why| about_patch(&shown, &why))?;
     let strict = text.in_order(Vec::new()).into_iter().chain(decoded.strict).collect();
     check_strict(run, &shown, strict)?;
     Ok(decoded.tree)

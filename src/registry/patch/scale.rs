@@ -3,8 +3,6 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
-
 use crate::api::validation::field::{self, Path};
 use crate::api::{Gvk, Json, Object, Status};
 use crate::apply::managed::{scale_entries_to_parent, scale_entries_to_scale};
@@ -74,13 +72,14 @@ fn replace(mut run: Run<'_, '_>, old: &Arc<Object>, after: Json) -> Result<Answe
         return Err(Status::conflict(&resource, old.name(), &why));
     }
     let mut new = Object::clone(old);
-    write(&mut new, &after, replicas);
+    write(&mut new, &after);
+    scale::set_replicas(&run.request.resource, &mut new, replicas);
     let kept = update::replace(&mut run, new, old, Part::Main, Change::Apply)?;
     let body = scale::of(&run.request.resource, &kept)?;
     Ok(Answer { code: 200, body, warnings: run.warnings })
 }
 
-fn write(new: &mut Object, after: &Object, replicas: i64) {
+fn write(new: &mut Object, after: &Object) {
     let entries = |object: &Object| {
         object.at("/metadata/managedFields").and_then(Json::as_array).cloned().unwrap_or_default()
     };
@@ -92,10 +91,4 @@ fn write(new: &mut Object, after: &Object, replicas: i64) {
         Some(managers) if !managers.is_empty() => metadata.insert("managedFields".into(), Json::Array(managers)),
         _ => metadata.remove("managedFields"),
     };
-    if let Some(root) = new.json_mut().as_object_mut() {
-        let spec = root.entry("spec").or_insert_with(|| json!({}));
-        if let Some(spec) = spec.as_object_mut() {
-            spec.insert("replicas".into(), replicas.into());
-        }
-    }
 }

@@ -151,10 +151,11 @@ fn offered(resource: &Resource) -> (&'static [&'static str], bool) {
 
 fn check(resource: &Resource, field: &str) -> Result<(), String> {
     let (more, own_words) = offered(resource);
-    if matches!(field, "metadata.name" | "metadata.namespace") || more.contains(&field) {
+    let custom = resource.selectable.iter().any(|selectable| selectable == field);
+    if matches!(field, "metadata.name" | "metadata.namespace") || more.contains(&field) || custom {
         return Ok(());
     }
-    if own_words {
+    if own_words || resource.custom {
         return Err(own_refusal(resource, field));
     }
     Err(format!("{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", quote(field)))

@@ -38,6 +38,7 @@ fn select(run: &Run<'_, '_>, job: &mut Object) {
     let (name, uid) = (job.name().to_owned(), job.uid().to_owned());
     let template_labels = job.at("/spec/template/metadata/labels").cloned();
     // Defaulting lets the Job share its template's labels, so that it gets the new ones as well.
+    // (Where the template has none, the Job gets them when it is read back.)
     let shares = run.unlabelled && template_labels.is_some_and(|l| Some(&l) == job.at("/metadata/labels"));
     let spec = &mut job.json_mut()["spec"];
     let metadata = &mut spec["template"]["metadata"];
@@ -69,7 +70,7 @@ fn select(run: &Run<'_, '_>, job: &mut Object) {
     if selector["matchLabels"].get("batch.kubernetes.io/controller-uid").is_none() {
         selector["matchLabels"]["batch.kubernetes.io/controller-uid"] = uid.into();
     }
-    if shares || (run.unlabelled && job.at("/metadata/labels").is_none()) {
+    if shares {
         job.metadata_mut().insert("labels".into(), labels);
     }
 }

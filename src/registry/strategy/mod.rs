@@ -3,9 +3,11 @@
 
 mod batch;
 mod cluster;
+mod custom;
 mod namespace;
 mod plain;
 mod pod;
+mod rbac;
 mod rules;
 mod service;
 mod volumes;
@@ -17,7 +19,8 @@ pub(crate) use rules::{Collect, Generation, Rules, StatusMetadata};
 
 use super::delete::{DeleteOptions, Deleted};
 use super::run::Run;
-use crate::api::{Object, Resource, Status, validation::field::Errors};
+use crate::api::validation::{self, field::Errors};
+use crate::api::{Object, Resource, Status};
 
 /// Which part of an object a change is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +44,25 @@ pub(crate) trait Strategy: Sync {
     fn prepare_update(&self, run: &mut Run<'_, '_>, new: &mut Object, old: &Object, part: Part) {
         let _ = run;
         plain::prepare_update(self.rules(), new, old, part);
+    }
+
+    /// What is wrong with a new object.
+    fn validate_create(&self, run: &Run<'_, '_>, object: &Object) -> Errors {
+        validation::create(&run.gvk(), object)
+    }
+
+    /// What is wrong with a change.
+    fn validate_update(&self, run: &Run<'_, '_>, new: &Object, old: &Object, part: Part) -> Errors {
+        let gvk = run.gvk();
+        match part {
+            Part::Main => validation::update(&gvk, new, old),
+            Part::Status => validation::update_status(&gvk, new, old),
+            Part::Other => {
+                let mut errors = validation::update_generic(&gvk, new, old);
+                errors.extend(self.validate_other(run, new, old));
+                errors
+            }
+        }
     }
 
     /// What is wrong with a change by a subresource of its own.
@@ -96,5 +118,5 @@ pub(crate) trait Strategy: Sync {
 
 /// The strategy of a resource.
 pub(crate) fn of(resource: &Resource) -> &'static dyn Strategy {
-    rules::of(&resource.group, &resource.resource)
+    if resource.custom { &custom::Customs } else { rules::of(&resource.group, &resource.resource) }
 }

@@ -33,7 +33,9 @@ pub(super) fn prepare_update(rules: &Rules, new: &mut Object, old: &Object, part
         Part::Status => keep_all_but_status(rules, new, old),
         Part::Other => {}
     }
-    raise_generation(rules.generation, new, old);
+    if part != Part::Status {
+        raise_generation(rules.generation, new, old);
+    }
 }
 
 /// A write to `status` changes nothing else, metadata apart.

@@ -119,6 +119,9 @@ macro_rules! plain_kinds {
 use Collect::{Orphan, Unsupported};
 use Generation::{All, None as NoGeneration, One, Spec, SpecAndAnnotations};
 
+/// Objects of custom resources.
+pub(super) static CUSTOM: Rules = plain(Spec).needs_version();
+
 plain_kinds! {
     "" "configmaps" => plain(NoGeneration);
     "" "secrets" => plain(NoGeneration);
@@ -190,6 +193,11 @@ pub(super) fn of(group: &str, resource: &str) -> &'static dyn Strategy {
         ("", "persistentvolumeclaims") => &super::volumes::Claims,
         ("apps", "daemonsets") => &super::workloads::DaemonSets,
         ("batch", "jobs") => &super::batch::Jobs,
+        ("rbac.authorization.k8s.io", "roles") => &super::rbac::Guarded("roles"),
+        ("rbac.authorization.k8s.io", "rolebindings") => &super::rbac::Guarded("rolebindings"),
+        ("rbac.authorization.k8s.io", "clusterroles") => &super::rbac::Guarded("clusterroles"),
+        ("rbac.authorization.k8s.io", "clusterrolebindings") => &super::rbac::Guarded("clusterrolebindings"),
+        ("apiextensions.k8s.io", "customresourcedefinitions") => &super::custom::Definitions,
         _ => plain_of(group, resource),
     }
 }

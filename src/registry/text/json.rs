@@ -54,6 +54,7 @@ impl<'a> Reader<'a> {
             Some(b'\r') => format!("invalid character '\\r' {context}"),
             Some(b'\t') => format!("invalid character '\\t' {context}"),
             Some(c) if *c < 0x20 || *c == 0x7f => format!("invalid character '\\x{c:02x}' {context}"),
+            Some(c @ (0x80..=0xa0 | 0xad)) => format!("invalid character '\\u00{c:02x}' {context}"),
             Some(c) => format!("invalid character '{}' {context}", char::from(*c)),
         }
     }

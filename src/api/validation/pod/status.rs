@@ -33,6 +33,9 @@ pub fn update_status(new: &Object, old: &Object) -> Errors {
     if nominated != before.text("nominatedNodeName") && !nominated.is_empty() {
         let at = path.child("nominatedNodeName");
         errors.extend(rules::each(&at, nominated, names::dns1123_subdomain(nominated)));
+        if !new_spec.text("nodeName").is_empty() {
+            errors.push(field::forbidden(&at, "may not be set on pods that are already bound to a node"));
+        }
     }
     let class = status.text("qosClass");
     if class != before.text("qosClass") {

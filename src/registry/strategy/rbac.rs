@@ -1,0 +1,35 @@
+//! Roles and bindings: written by somebody who has what they give.
+//! Source: pkg/registry/rbac/*/policybased/storage.go.
+
+use super::{Part, Rules, Strategy, rules};
+use crate::api::{GroupResource, Object, Status};
+use crate::registry::access::escalation;
+use crate::registry::run::Run;
+
+/// One of the four kinds.
+pub(crate) struct Guarded(pub &'static str);
+
+impl Guarded {
+    fn check(&self, run: &Run<'_, '_>, object: &Object) -> Result<(), Status> {
+        let resource = GroupResource::new("rbac.authorization.k8s.io", self.0);
+        match escalation::refuses(run.state, &run.request.options.user, self.0, object) {
+            Some(why) => Err(Status::forbidden(&resource, object.name(), &why)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Strategy for Guarded {
+    fn rules(&self) -> &'static Rules {
+        rules::rules("rbac.authorization.k8s.io", self.0)
+    }
+
+    fn begin_create(&self, run: &mut Run<'_, '_>, object: &mut Object) -> Result<(), Status> {
+        self.check(run, object)
+    }
+
+    fn begin_update(&self, run: &mut Run<'_, '_>, new: &mut Object, old: &Object, _part: Part) -> Result<(), Status> {
+        let same = ["/rules", "/roleRef", "/subjects", "/aggregationRule"].iter().all(|at| new.at(at) == old.at(at));
+        if same { Ok(()) } else { self.check(run, new) }
+    }
+}
