@@ -89,12 +89,24 @@ impl World {
     }
 
     async fn write(&self, verb: Verb, group: &str, resource: &str, name: &str, body: Body) -> Value {
+        self.write_in("default", verb, group, resource, name, body).await
+    }
+
+    async fn write_in(
+        &self,
+        namespace: &str,
+        verb: Verb,
+        group: &str,
+        resource: &str,
+        name: &str,
+        body: Body,
+    ) -> Value {
         let resource = Schema::get().resource(group, "v1", resource).expect("a resource").clone();
         let request = Request {
             verb,
             resource: Arc::new(resource),
             subresource: None,
-            namespace: "default".into(),
+            namespace: namespace.into(),
             name: name.into(),
             body,
             options: Options::default(),
@@ -456,4 +468,78 @@ async fn a_refused_step_of_the_runtime_is_tried_again() {
         world.until(action, 60, |s| is_up(s, "a")).await;
         world.nothing_out_of_turn();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_namespace_takes_what_is_in_it_with_it() {
+    let world = World::new().await;
+    let shop = |state: &State, resource: &str| state.in_namespace(&GroupResource::new("", resource), "shop").count();
+    let tree = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
+    world.write_in("", Verb::Create, "", "namespaces", "", Body::Tree(tree)).await;
+    let mut web = deployment("i:1");
+    web["metadata"]["namespace"] = json!("shop");
+    world.write_in("shop", Verb::Create, "apps", "deployments", "", Body::Tree(web)).await;
+    let held = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "held", "namespace": "shop", "finalizers": ["example.com/hold"]},
+    });
+    world.write_in("shop", Verb::Create, "", "configmaps", "", Body::Tree(held)).await;
+    world
+        .until("its pods are ready", 30, |s| {
+            let pods: Vec<_> = pods(s).into_iter().filter(|p| p.namespace() == "shop").collect();
+            !pods.is_empty() && pods.iter().all(|p| is_ready(p))
+        })
+        .await;
+    world.write_in("", Verb::Delete, "", "namespaces", "shop", Body::None).await;
+    let namespace = Key::new(GroupResource::new("", "namespaces"), "", "shop");
+    let remaining = |state: &State| {
+        let conditions = state.get(&namespace)?.at("/status/conditions")?.as_array()?.clone();
+        let told = conditions.into_iter().find(|c| c["type"] == "NamespaceFinalizersRemaining")?;
+        told["message"].as_str().map(str::to_owned)
+    };
+    let text = "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource instances";
+    world
+        .until("only what is held is left", 60, |s| {
+            shop(s, "pods") == 0 && shop(s, "configmaps") == 1 && remaining(s).as_deref() == Some(text)
+        })
+        .await;
+    let free = json!({"metadata": {"finalizers": null}});
+    let patch = Body::Patch { kind: PatchKind::Merge, tree: free };
+    world.write_in("shop", Verb::Patch, "", "configmaps", "held", patch).await;
+    world.until("the namespace is gone", 10, |s| s.get(&namespace).is_none()).await;
+    world.nothing_out_of_turn();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_knows_the_pods_behind_it() {
+    let world = World::new().await;
+    let tree = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+    });
+    world.create("", "services", tree).await;
+    world.create("apps", "deployments", deployment("i:1")).await;
+    world.until("all pods are ready", 30, is_rolled_out).await;
+    let behind = |state: &State| -> Vec<(bool, String)> {
+        let slices = state.in_namespace(&GroupResource::new("discovery.k8s.io", "endpointslices"), "default");
+        let endpoints = slices.flat_map(|s| s.at("/endpoints").and_then(Value::as_array).cloned().unwrap_or_default());
+        let told = endpoints
+            .map(|e| (e["conditions"]["ready"] == true, e["targetRef"]["name"].as_str().unwrap_or("").to_owned()));
+        let mut told: Vec<_> = told.collect();
+        told.sort();
+        told
+    };
+    let with_ip = |state: &State| -> Vec<(bool, String)> {
+        let has_ip = |p: &&Arc<Object>| p.str_at("/status/podIP").is_some_and(|ip| !ip.is_empty());
+        pods(state).iter().filter(has_ip).map(|p| (true, p.name().to_owned())).collect()
+    };
+    world.until("each pod with an address is told of", 10, |s| behind(s) == with_ip(s)).await;
+    let endpoints = Key::new(GroupResource::new("", "endpoints"), "default", "web");
+    world.until("there are Endpoints", 10, |s| s.get(&endpoints).is_some()).await;
+    world.delete("", "services", "web", None).await;
+    world.until("they are gone with the Service", 10, |s| s.get(&endpoints).is_none() && behind(s).is_empty()).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let before = world.store.snapshot().revision();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(world.store.snapshot().revision(), before, "nothing is written once all is said");
 }

@@ -32,11 +32,17 @@ impl Decision {
         self.writes.push(Write::UpdateStatus { object });
     }
 
+    /// A PUT of a namespace's own finalizers.
+    pub(super) fn finalize(&mut self, mut object: Object) {
+        self.forget_version(&mut object);
+        self.writes.push(Write::Finalize { object });
+    }
+
     fn forget_version(&self, object: &mut Object) {
         let written = self.writes.iter().any(|write| match write {
-            Write::Update { object: earlier } | Write::UpdateStatus { object: earlier } => {
-                earlier.uid() == object.uid()
-            }
+            Write::Update { object: earlier }
+            | Write::UpdateStatus { object: earlier }
+            | Write::Finalize { object: earlier } => earlier.uid() == object.uid(),
             Write::Patch { key, .. } => *key.name == *object.name() && *key.namespace == *object.namespace(),
             Write::Create { .. } | Write::Delete { .. } | Write::Event(_) => false,
         });

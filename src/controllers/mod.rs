@@ -7,24 +7,30 @@
 mod accounts;
 mod aggregation;
 mod conditions;
+mod config_changes;
 mod cronjob;
 mod daemonset;
 mod decision;
 mod deployment;
+mod disruption;
 mod garbage;
 mod history;
 mod job;
 mod names;
+mod namespace;
 mod ownership;
 mod pods;
 mod quantities;
 mod replicaset;
 mod resources;
 mod selection;
+mod services;
 mod statefulset;
 mod volumes;
 
 use jiff::Timestamp;
+
+pub use config_changes::{has_opted_in as rolls_on_config_change, reads};
 
 use crate::api::{Json, Key, Object, Status};
 use crate::state::{Change, State};
@@ -49,6 +55,10 @@ pub enum Write {
         object: Object,
     },
     UpdateStatus {
+        object: Object,
+    },
+    /// PUT of a namespace's own finalizers.
+    Finalize {
         object: Object,
     },
     /// JSON merge patch.
@@ -115,12 +125,15 @@ pub struct Context<'a> {
 /// Every controller there is, in a fixed order; the engine and the plan run the same ones.
 pub fn all() -> Vec<Box<dyn Controller>> {
     let mut all = of_the_manager();
-    all.retain(|controller| controller.name() != "persistent-volume-binder");
+    all.retain(|controller| !["persistent-volume-binder", "namespace-controller"].contains(&controller.name()));
     all.push(Box::new(volumes::Binder::with_volumes_of_the_machine()));
+    all.push(Box::new(namespace::NamespaceController::at_once()));
+    all.push(Box::new(config_changes::ConfigChanges));
     all
 }
 
-/// Those of Kubernetes' controller manager, doing no more than it does: nothing makes volumes for claims.
+/// Those of Kubernetes' controller manager, doing no more than it does: nothing makes volumes for claims, and
+/// namespaces are emptied in its time.
 pub fn of_the_manager() -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(deployment::DeploymentController),
@@ -131,6 +144,11 @@ pub fn of_the_manager() -> Vec<Box<dyn Controller>> {
         Box::new(job::JobController::default()),
         Box::new(job::TtlAfterFinished),
         Box::new(cronjob::CronJobController::default()),
+        Box::new(services::EndpointsController::default()),
+        Box::new(services::EndpointSliceController::default()),
+        Box::new(services::MirroringController),
+        Box::new(disruption::DisruptionController),
+        Box::new(namespace::NamespaceController::new()),
         Box::new(volumes::Binder::new()),
         Box::new(volumes::ClaimProtection),
         Box::new(volumes::VolumeProtection),

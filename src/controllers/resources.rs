@@ -22,6 +22,13 @@ resources! {
     CLAIMS = "" "persistentvolumeclaims";
     VOLUMES = "" "persistentvolumes";
     NODES = "" "nodes";
+    NAMESPACES = "" "namespaces";
+    BUDGETS = "policy" "poddisruptionbudgets";
+    CONFIG_MAPS = "" "configmaps";
+    SECRETS = "" "secrets";
+    SERVICES = "" "services";
+    ENDPOINTS = "" "endpoints";
+    ENDPOINT_SLICES = "discovery.k8s.io" "endpointslices";
     JOBS = "batch" "jobs";
     CRON_JOBS = "batch" "cronjobs";
 }

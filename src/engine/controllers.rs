@@ -149,7 +149,7 @@ async fn commit(
         let same = rest.iter().take_while(|w| std::mem::discriminant(*w) == std::mem::discriminant(first)).count();
         let together = match first {
             Write::Create { .. } | Write::Delete { .. } | Write::Event(_) => same,
-            Write::Update { .. } | Write::UpdateStatus { .. } | Write::Patch { .. } => 1,
+            Write::Update { .. } | Write::UpdateStatus { .. } | Write::Finalize { .. } | Write::Patch { .. } => 1,
         };
         let (batch, after) = rest.split_at(together);
         rest = after;

@@ -60,6 +60,7 @@ pub fn of_write(state: &State, write: &Write, agent: &str) -> Option<Request> {
         Write::Create { object } => whole(Verb::Create, object, None),
         Write::Update { object } => whole(Verb::Update, object, None),
         Write::UpdateStatus { object } => whole(Verb::Update, object, Some("status")),
+        Write::Finalize { object } => whole(Verb::Update, object, Some("finalize")),
         Write::Patch { key, subresource, patch } => Some(Request {
             verb: Verb::Patch,
             resource: resource_of_key(state, &key.resource)?,

@@ -141,7 +141,7 @@ impl<'a> Fork<'a> {
         let controller = &self.controllers[index];
         let mut context = Context { now: self.now, random: &mut self.random };
         let decision = controller.reconcile(&self.state, key, &mut context);
-        let wrote = !decision.writes.is_empty();
+        let wrote = decision.writes.iter().any(|write| !matches!(write, Write::Event(_)));
         for write in decision.writes {
             let Some(request) = request_of(&write, controller.name()) else { continue };
             if self.submit(&request).is_err() {
@@ -181,6 +181,7 @@ pub fn request_of(write: &Write, user_agent: &str) -> Option<Request> {
         Write::Create { object } => of_object(Verb::Create, object, None),
         Write::Update { object } => of_object(Verb::Update, object, None),
         Write::UpdateStatus { object } => of_object(Verb::Update, object, Some("status")),
+        Write::Finalize { object } => of_object(Verb::Update, object, Some("finalize")),
         Write::Patch { key, subresource, patch } => {
             let body = Body::Patch { kind: PatchKind::Merge, tree: patch.clone() };
             on_key(Verb::Patch, key, *subresource, body, options)

@@ -4,10 +4,13 @@
 pub mod changes;
 pub mod fork;
 pub mod moves;
+pub mod notes;
 pub mod pretend;
 pub mod readers;
 pub mod render;
 pub mod summary;
+#[cfg(test)]
+mod tests;
 
 pub use fork::{Fork, Rest};
 pub use summary::{Inputs, Intent, ObjectPlan, Plan, Verdict, make};

@@ -35,6 +35,15 @@ impl Moves {
         self.steps.iter().filter(|s| matches!(s, Step::Delete { .. })).count()
     }
 
+    /// These, and then those of what comes in its place.
+    pub fn then(mut self, next: Moves) -> Self {
+        self.steps.extend(next.steps);
+        self.extra = self.extra.max(next.extra);
+        self.missing = self.missing.max(next.missing);
+        self.stuck.extend(next.stuck);
+        self
+    }
+
     /// Pods that are replaced by new ones.
     pub fn rolled(&self) -> usize {
         self.created().min(self.deleted())

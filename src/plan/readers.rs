@@ -1,8 +1,9 @@
-//! Who reads a ConfigMap or a Secret, and whether a change reaches them without a restart.
+//! Who reads a ConfigMap or Secret, and whether a change reaches them without a restart.
 
 use std::collections::BTreeMap;
 
-use crate::api::{GroupResource, Json, Object};
+use crate::api::{GroupResource, Object};
+use crate::controllers::reads;
 use crate::state::State;
 
 use super::pretend::Reference;
@@ -12,7 +13,10 @@ use super::pretend::Reference;
 pub struct Reader {
     /// `deployment/web`.
     pub name: String,
+    pub uid: String,
     pub ways: Ways,
+    /// Pods that are rolled because of the change.
+    pub rolled: usize,
 }
 
 /// How it is read.
@@ -22,6 +26,8 @@ pub struct Ways {
     pub files: bool,
     /// As environment or by subPath: changes arrive with the next start of the container.
     pub fixed: bool,
+    /// The workload asked to be rolled when what it reads in a fixed way changes.
+    pub rolls: bool,
 }
 
 const WORKLOADS: &[(&str, &str, &str)] = &[
@@ -36,57 +42,34 @@ const WORKLOADS: &[(&str, &str, &str)] = &[
 
 /// All who read `name` in `namespace`, sorted; what a workload controls is left to the workload.
 pub fn readers(state: &State, kind: Reference, namespace: &str, name: &str) -> Vec<Reader> {
-    let mut found: BTreeMap<String, Ways> = BTreeMap::new();
+    let kind = match kind {
+        Reference::ConfigMap => reads::Kind::ConfigMap,
+        Reference::Secret => reads::Kind::Secret,
+        Reference::Claim => return Vec::new(),
+    };
+    let mut found: BTreeMap<String, Reader> = BTreeMap::new();
     for (group, resource, pointer) in WORKLOADS {
         for object in state.in_namespace(&GroupResource::new(group, resource), namespace) {
             if object.controller_ref().is_some() {
                 continue;
             }
-            let ways = object.at(pointer).map(|spec| ways(spec, kind, name)).unwrap_or_default();
+            let all = object.at(pointer).map(reads::of).unwrap_or_default();
+            let mut ways = Ways::default();
+            for read in all.iter().filter(|read| read.kind == kind && read.name == name) {
+                ways.fixed |= read.is_fixed;
+                ways.files |= !read.is_fixed;
+            }
             if ways.files || ways.fixed {
-                found.insert(label(object), ways);
+                ways.rolls = *group == "apps" && crate::controllers::rolls_on_config_change(object);
+                let reader = Reader { name: label(object), uid: object.uid().to_owned(), ways, rolled: 0 };
+                found.insert(reader.name.clone(), reader);
             }
         }
     }
-    found.into_iter().map(|(name, ways)| Reader { name, ways }).collect()
+    found.into_values().collect()
 }
 
 /// `deployment/web`.
 pub fn label(object: &Object) -> String {
     format!("{}/{}", object.kind().to_lowercase(), object.name())
-}
-
-fn list<'j>(tree: &'j Json, key: &str) -> impl Iterator<Item = &'j Json> {
-    tree.get(key).and_then(Json::as_array).into_iter().flatten()
-}
-
-fn text<'j>(tree: &'j Json, pointer: &str) -> Option<&'j str> {
-    tree.pointer(pointer)?.as_str()
-}
-
-fn ways(spec: &Json, kind: Reference, name: &str) -> Ways {
-    let (source, from, key_ref) = match kind {
-        Reference::ConfigMap => ("/configMap/name", "/configMapRef/name", "/valueFrom/configMapKeyRef/name"),
-        Reference::Secret => ("/secret/secretName", "/secretRef/name", "/valueFrom/secretKeyRef/name"),
-        Reference::Claim => return Ways::default(),
-    };
-    let projected = if kind == Reference::ConfigMap { "/configMap/name" } else { "/secret/name" };
-    let volumes: Vec<&str> = list(spec, "volumes")
-        .filter(|volume| {
-            let parts = volume.pointer("/projected/sources").and_then(Json::as_array);
-            text(volume, source) == Some(name) || parts.into_iter().flatten().any(|s| text(s, projected) == Some(name))
-        })
-        .filter_map(|volume| text(volume, "/name"))
-        .collect();
-    let mut ways = Ways::default();
-    for container in list(spec, "initContainers").chain(list(spec, "containers")) {
-        ways.fixed |= list(container, "envFrom").any(|e| text(e, from) == Some(name))
-            || list(container, "env").any(|e| text(e, key_ref) == Some(name));
-        for mount in list(container, "volumeMounts").filter(|m| text(m, "/name").is_some_and(|n| volumes.contains(&n))) {
-            let part = ["/subPath", "/subPathExpr"].iter().any(|p| text(mount, p).is_some_and(|t| !t.is_empty()));
-            ways.fixed |= part;
-            ways.files |= !part;
-        }
-    }
-    ways
 }

@@ -1,5 +1,6 @@
 //! The plan as text and as JSON.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use serde_json::json;
@@ -81,6 +82,9 @@ fn object_lines(out: &mut String, object: &ObjectPlan) {
         let effect = effect(object, change, rolls);
         let _ = writeln!(out, "{}", if effect.is_empty() { line } else { format!("{line:<70} {effect}") }.trim_end());
     }
+    for (title, text) in &object.notes {
+        let _ = writeln!(out, "{}", columns(&format!("      {}", safe(title)), &safe(text)));
+    }
     for (pod, reason) in &object.moves.stuck {
         let _ = writeln!(out, "      ! pod/{} will not start: {}", safe(pod), safe(reason));
     }
@@ -104,6 +108,9 @@ pub fn headline(object: &ObjectPlan) -> String {
         (0, 0) => String::new(),
         (made, 0) => format!("starts {}", plural(made, "pod")),
         (0, gone) => format!("ends {}", plural(gone, "pod")),
+        (made, gone) if object.verdict == Verdict::Replace => {
+            format!("ends {}, starts {}", plural(gone, "pod"), plural(made, "pod"))
+        }
         (made, gone) => {
             let missing = if moves.missing == 0 { ", no downtime" } else { "" };
             let mut text = format!(
@@ -131,21 +138,43 @@ pub fn headline(object: &ObjectPlan) -> String {
     }
 }
 
+/// Who reads it, and what a change means to them.
 fn read(readers: &[Reader]) -> String {
-    let part = |fixed: bool| {
-        readers.iter().filter(|r| r.ways.fixed == fixed).map(|r| safe(&r.name)).collect::<Vec<_>>().join(", ")
+    let part = |is_in: &dyn Fn(&Reader) -> bool| {
+        readers.iter().filter(|r| is_in(r)).map(|r| safe(&r.name)).collect::<Vec<_>>().join(", ")
     };
-    let (live, fixed) = (part(false), part(true));
-    match (live.is_empty(), fixed.is_empty()) {
-        (false, true) => format!("used by {live} → files change in place"),
-        (true, false) => format!("used by {fixed} → seen at the next restart of its containers"),
-        _ => format!("used by {live} → files change in place; by {fixed} → seen at the next restart"),
-    }
+    let rolled: usize = readers.iter().map(|r| r.rolled).sum();
+    let parts = [
+        (part(&|r| !r.ways.fixed), "files change in place".to_owned()),
+        (part(&|r| r.ways.fixed && r.rolled > 0), format!("rolls {}", plural(rolled, "pod"))),
+        (part(&|r| r.ways.fixed && r.rolled == 0 && r.ways.rolls), "nothing that it reads changes".to_owned()),
+        (part(&|r| r.ways.fixed && r.rolled == 0 && !r.ways.rolls), "seen at the next restart of its containers".to_owned()),
+    ];
+    let told: Vec<String> = parts
+        .into_iter()
+        .filter(|(names, _)| !names.is_empty())
+        .map(|(names, effect)| format!("by {names} → {effect}"))
+        .collect();
+    format!("used {}", told.join("; "))
+}
+
+/// What can be changed in a Job and a StatefulSet that are there.
+/// Source: pkg/apis/batch/validation, pkg/apis/apps/validation.
+fn is_mutable(kind: &str, path: &str) -> bool {
+    let mutable: &[&str] = match kind {
+        "Job" => &["parallelism", "suspend", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"],
+        "StatefulSet" => &[
+            "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
+            "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
+        ],
+        _ => return false,
+    };
+    path.strip_prefix("spec.").is_none_or(|field| mutable.iter().any(|name| field.starts_with(name)))
 }
 
 fn effect(object: &ObjectPlan, change: &FieldChange, rolls: bool) -> &'static str {
     if object.verdict == Verdict::Replace {
-        return "";
+        return if is_mutable(&object.gvk.kind, &change.path) { "" } else { "forces replacement" };
     }
     let template = change.path.starts_with("spec.template") || change.path.starts_with("spec.jobTemplate");
     if template && rolls {
@@ -224,13 +253,22 @@ fn counts(plan: &Plan) -> String {
             parts.push(format!("{number} {text}"));
         }
     }
-    let rolled: usize = plan.objects.iter().map(|o| o.moves.rolled()).sum();
+    let in_place = plan.objects.iter().filter(|o| o.verdict != Verdict::Replace);
+    let rolled = in_place.map(|o| o.moves.rolled()).sum::<usize>() + rolled_beside(plan);
     let rolls = match rolled {
         0 => String::new(),
         1 => "; 1 pod rolls".into(),
         n => format!("; {n} pods roll"),
     };
     format!("Plan: {}{rolls}.", parts.join(", "))
+}
+
+/// Pods of workloads that are not in the files and roll because of what they read.
+fn rolled_beside(plan: &Plan) -> usize {
+    let names: BTreeSet<&str> = plan.objects.iter().map(|o| o.name.as_str()).collect();
+    let readers = plan.objects.iter().flat_map(|o| &o.readers).filter(|r| !names.contains(r.name.as_str()));
+    let each: BTreeMap<&str, usize> = readers.map(|r| (r.uid.as_str(), r.rolled)).collect();
+    each.values().sum()
 }
 
 /// The same tree for programs.
@@ -282,8 +320,12 @@ fn object_json(object: &ObjectPlan) -> Json {
             "extra": object.moves.extra, "missing": object.moves.missing,
             "stuck": object.moves.stuck.iter().map(|(p, r)| json!({"pod": p, "reason": r})).collect::<Vec<_>>(),
         },
-        "readers": object.readers.iter().map(|r| json!({"name": r.name, "files": r.ways.files, "fixed": r.ways.fixed})).collect::<Vec<_>>(),
+        "readers": object.readers.iter().map(|r| json!({"name": r.name, "files": r.ways.files, "fixed": r.ways.fixed, "rolled": r.rolled})).collect::<Vec<_>>(),
     });
+    if !object.notes.is_empty() {
+        let notes = object.notes.iter().map(|(title, text)| (title.clone(), Json::from(text.clone())));
+        tree["notes"] = notes.collect::<serde_json::Map<_, _>>().into();
+    }
     if let Some(refusal) = refusal {
         tree["refusal"] = refusal;
     }

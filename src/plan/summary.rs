@@ -1,6 +1,7 @@
 //! The plan: one verdict for each object, with its cause and what becomes of pods.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
@@ -13,6 +14,7 @@ use crate::state::State;
 use super::changes::{FieldChange, changes};
 use super::fork::{Fork, Rest, on_key};
 use super::moves::{Moves, moves};
+use super::notes::{Note, notes};
 use super::pretend::Reference;
 use super::readers::{Reader, label, readers};
 
@@ -60,6 +62,8 @@ pub struct ObjectPlan {
     pub moves: Moves,
     /// For ConfigMaps and Secrets: who reads them.
     pub readers: Vec<Reader>,
+    /// What else there is to say.
+    pub notes: Vec<Note>,
     pub replicas: Option<i64>,
 }
 
@@ -97,12 +101,20 @@ pub fn make(intents: &[Intent], inputs: &Inputs<'_>) -> Plan {
         objects.extend(prune(&mut fork, key));
     }
     let rest = if fork.history().is_empty() { Rest::Quiet } else { fork.settle(HORIZON) };
-    let mut by_root = moves(inputs.state, fork.history(), &fork.state);
+    let by_root = moves(inputs.state, fork.history(), &fork.state);
     for object in &mut objects {
-        if let Some(moves) = object.uid(inputs.state, &fork.state).and_then(|uid| by_root.remove(&uid)) {
-            object.moves = moves;
+        let found = object.kept(inputs.state, &fork.state);
+        if let Some((uid, kept)) = found {
+            let both = [Some(uid.as_str()), Some(kept.uid()).filter(|new| *new != uid)];
+            let of_both = both.into_iter().flatten().filter_map(|uid| by_root.get(uid));
+            object.moves = of_both.cloned().reduce(Moves::then).unwrap_or_default();
         }
         object.readers = read_by(&fork.state, object);
+        for reader in &mut object.readers {
+            reader.rolled = by_root.get(&reader.uid).map_or(0, Moves::rolled);
+        }
+        let kept = object.kept(inputs.state, &fork.state).map(|(_, kept)| kept);
+        object.notes = notes(object, kept.as_deref(), inputs.state, &fork.state, inputs.now);
     }
     let id = identify(intents, inputs);
     Plan { objects, warnings, rest, id }
@@ -138,12 +150,13 @@ fn submit(fork: &mut Fork<'_>, intent: &Intent, replace: bool, warnings: &mut Ve
         changes: fields,
         moves: Moves::default(),
         readers: Vec::new(),
+        notes: Vec::new(),
         replicas: after.and_then(|o| o.i64_at("/spec/replicas")),
     }
 }
 
 /// Deletes and makes again, as `apply --replace` does.
-fn again(fork: &mut Fork<'_>, intent: &Intent, key: &Key) -> (Verdict, Option<std::sync::Arc<Object>>) {
+fn again(fork: &mut Fork<'_>, intent: &Intent, key: &Key) -> (Verdict, Option<Arc<Object>>) {
     let body = Body::Tree(super::fork::delete_options(None, Some(crate::controllers::Propagation::Background), None));
     let delete = on_key(Verb::Delete, key, None, body, Options::default());
     if let Some(Err(refusal)) = delete.map(|request| fork.submit(&request)) {
@@ -181,18 +194,20 @@ fn prune(fork: &mut Fork<'_>, key: &Key) -> Option<ObjectPlan> {
         changes: Vec::new(),
         moves: Moves::default(),
         readers: Vec::new(),
+        notes: Vec::new(),
         replicas: None,
     })
 }
 
 impl ObjectPlan {
-    /// uid of the object, before or after.
-    fn uid(&self, before: &State, after: &State) -> Option<String> {
+    /// The object as it will be, or was where it goes; and its uid, of the old one where it is replaced.
+    fn kept(&self, before: &State, after: &State) -> Option<(String, Arc<Object>)> {
         let resource = crate::api::schema::Schema::get().resource_of(&self.gvk)?;
         let name = self.name.split_once('/').map_or("", |(_, name)| name);
         let key = Key::new(resource.group_resource(), &self.namespace, name);
-        let object = before.get(&key).or_else(|| after.get(&key))?;
-        Some(object.uid().to_owned())
+        let old = before.get(&key).or_else(|| after.get(&key))?;
+        let new = after.get(&key).unwrap_or(old);
+        Some((old.uid().to_owned(), new.clone()))
     }
 }
 

@@ -71,7 +71,7 @@ impl State {
         &'a self,
         resource: &GroupResource,
         namespace: &'a str,
-    ) -> impl Iterator<Item = &'a Arc<Object>> {
+    ) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
         let from: (Arc<str>, Arc<str>) = (namespace.into(), "".into());
         self.objects
             .get(resource)

@@ -129,6 +129,15 @@ impl Api {
         self.keep(key, before, after)
     }
 
+    /// Takes over a namespace's own finalizers; without one a deleted namespace is gone.
+    pub fn finalize(&mut self, object: &Object) -> Result<Done, Status> {
+        let key = key_of(object);
+        let before = self.get(&key)?;
+        let mut after = before.clone();
+        after.json_mut()["spec"] = object.at("/spec").cloned().unwrap_or_default();
+        self.keep(key, before, after)
+    }
+
     fn keep(&mut self, key: Key, before: Object, mut after: Object) -> Result<Done, Status> {
         if before.at("/spec") != after.at("/spec") && before.at("/metadata/generation").is_some() {
             after.metadata_mut().insert("generation".into(), json!(before.generation() + 1));
@@ -269,17 +278,21 @@ fn fill_defaults(object: &mut Object) {
         }
         "Pod" | "PersistentVolumeClaim" | "PersistentVolume" => json!({"phase": "Pending"}),
         "Namespace" => json!({"phase": "Active"}),
+        "Service" => json!({"loadBalancer": {}}),
         _ => json!({}),
     };
     if has_generation(&kind) && kind != "EndpointSlice"
-        || matches!(kind.as_str(), "Pod" | "PersistentVolumeClaim" | "PersistentVolume" | "Namespace")
+        || matches!(kind.as_str(), "Pod" | "PersistentVolumeClaim" | "PersistentVolume" | "Namespace" | "Service")
     {
         tree["status"] = status;
     }
     match kind.as_str() {
         "PersistentVolumeClaim" => tree["metadata"]["finalizers"] = json!(["kubernetes.io/pvc-protection"]),
         "PersistentVolume" => tree["metadata"]["finalizers"] = json!(["kubernetes.io/pv-protection"]),
-        "Namespace" => tree["spec"] = json!({"finalizers": ["kubernetes"]}),
+        "Namespace" => {
+            tree["spec"] = json!({"finalizers": ["kubernetes"]});
+            tree["metadata"]["labels"] = json!({"kubernetes.io/metadata.name": name});
+        }
         "Job" => fill_job(tree, &uid, &name),
         _ => (),
     }

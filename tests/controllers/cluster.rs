@@ -155,7 +155,7 @@ impl Cluster {
             Some(wake) => self.wakes.insert((at, key.clone()), wake),
             None => self.wakes.remove(&(at, key.clone())),
         };
-        let wrote = !decision.writes.is_empty();
+        let wrote = decision.writes.iter().any(|write| !matches!(write, Write::Event(_)));
         match self.commit(at, decision) {
             Err(refused) => {
                 let (write, why) = *refused;
@@ -187,6 +187,7 @@ impl Cluster {
                 Write::Create { object } => self.api.create(object.clone()),
                 Write::Update { object } => self.api.update(object.clone(), false),
                 Write::UpdateStatus { object } => self.api.update(object.clone(), true),
+                Write::Finalize { object } => self.api.finalize(object),
                 Write::Patch { key, patch, .. } => self.api.patch(key, patch),
                 Write::Delete { key, uid, propagation, grace_seconds } => {
                     self.api.delete(key, uid.as_deref(), *propagation, *grace_seconds)
@@ -230,6 +231,7 @@ impl Cluster {
                 change.as_object_mut().unwrap().remove("generation");
                 ("status", json!({"status": after["status"], "metadata_change": change}))
             }
+            Write::Finalize { .. } => ("change", json!({"spec": after.as_ref().map(|a| &a["spec"])})),
             Write::Update { .. } | Write::Patch { .. } => {
                 let mut change = difference(
                     &before.clone().unwrap(),

@@ -1,7 +1,10 @@
 //! How a run is held against its recording.
 
+use std::collections::HashSet;
+
 use serde_json::{Value as Json, json};
 
+use crate::api::{merge, resource_of};
 use crate::cluster::Cluster;
 use crate::reduce::{object as reduced, unnumbered};
 
@@ -43,8 +46,8 @@ fn text(tree: &Json, name: &str) -> String {
 
 /// Whether objects of this kind are compared in this case.
 fn compared(group: &str, kind: &str, name: &str) -> bool {
-    let bookkeeping = kind == "ServiceAccount" || name == "kube-root-ca.crt" || kind == "Namespace" || kind == "Node";
-    group == "namespace" || !bookkeeping
+    let bookkeeping = kind == "ServiceAccount" || name == "kube-root-ca.crt" || kind == "Node";
+    !bookkeeping && (group == "namespace" || kind != "Namespace")
 }
 
 pub fn judge(case: &Json, cluster: &Cluster) -> Verdict {
@@ -67,24 +70,63 @@ fn differing_end(case: &Json, cluster: &Cluster) -> Option<String> {
     for object in &mut expected {
         tidy(object);
     }
-    expected.retain(|o| compared(&group, &text(o, "kind"), o["metadata"]["name"].as_str().unwrap_or("")));
+    expected.retain(|o| {
+        o["gone"].is_null() && compared(&group, &text(o, "kind"), o["metadata"]["name"].as_str().unwrap_or(""))
+    });
     let mut actual = Vec::new();
-    let resources: Vec<_> = cluster.api.state.resources().cloned().collect();
-    for resource in resources {
-        for object in cluster.api.state.in_namespace(&resource, &cluster.namespace) {
-            let mut tree = cluster.names.shown(&reduced(object));
-            tree["kind"] = json!(object.kind());
-            tidy(&mut tree);
-            if compared(&group, object.kind(), object.name()) {
-                actual.push(tree);
-            }
-        }
+    let state = &cluster.api.state;
+    let namespaces = resource_of("Namespace");
+    let itself = state.all(&namespaces).filter(|namespace| namespace.name() == cluster.namespace);
+    let resources: Vec<_> = state.resources().cloned().collect();
+    let mut objects: Vec<_> = itself.collect();
+    for resource in &resources {
+        objects.extend(state.in_namespace(resource, &cluster.namespace));
+    }
+    for object in objects.into_iter().filter(|o| compared(&group, o.kind(), o.name())) {
+        let mut tree = cluster.names.shown(&reduced(object));
+        tree["kind"] = json!(object.kind());
+        tidy(&mut tree);
+        actual.push(tree);
     }
     unmatched(expected, actual)
 }
 
+/// Lists whose order says nothing, and times of another clock: of endpoints.
+fn tidy_endpoints(object: &mut Json) {
+    let metadata = object.get_mut("metadata").and_then(Json::as_object_mut);
+    if let Some(annotations) = metadata.and_then(|m| m.remove("annotations")) {
+        let mut annotations = annotations.as_object().cloned().unwrap_or_default();
+        annotations.remove("endpoints.kubernetes.io/last-change-trigger-time");
+        if !annotations.is_empty() {
+            object["metadata"]["annotations"] = Json::Object(annotations);
+        }
+    }
+    let sorted = |list: Option<&mut Json>| {
+        if let Some(list) = list.and_then(Json::as_array_mut) {
+            list.sort_by_key(Json::to_string);
+        }
+    };
+    sorted(object.get_mut("endpoints"));
+    sorted(object.get_mut("ports"));
+    for subset in object.get_mut("subsets").and_then(Json::as_array_mut).into_iter().flatten() {
+        for list in ["addresses", "notReadyAddresses", "ports"] {
+            sorted(subset.get_mut(list));
+        }
+    }
+    sorted(object.get_mut("subsets"));
+}
+
+/// Whether a kind is written anew with every pod that changes: how many of them one write takes in is a
+/// matter of timing, as with a status.
+fn tells_of_pods(kind: &str) -> bool {
+    matches!(kind, "Endpoints" | "EndpointSlice")
+}
+
 /// Leaves out what depends on the order within a batch.
 fn tidy(object: &mut Json) {
+    if tells_of_pods(object["kind"].as_str().unwrap_or("")) {
+        tidy_endpoints(object);
+    }
     let is_set = object["kind"] == "ReplicaSet";
     if let Some(status) = object.get_mut("status").and_then(Json::as_object_mut) {
         if is_set {
@@ -98,6 +140,7 @@ fn tidy(object: &mut Json) {
     }
     // How many writes it took is compared with the decisions.
     object["metadata"].as_object_mut().unwrap().remove("generation");
+    object["metadata"].as_object_mut().unwrap().remove("deleting");
     object.as_object_mut().unwrap().remove("deleting");
 }
 
@@ -129,8 +172,14 @@ struct Step {
 
 fn recorded_steps(case: &Json) -> Vec<Step> {
     let mut steps = Vec::new();
+    let mut collected = HashSet::new();
     for entry in case["trace"].as_array().unwrap() {
         if entry.get("code").is_some() || entry.get("noop").is_some() {
+            continue;
+        }
+        // The collector deletes again what it has not seen going yet.
+        let is_collection = entry["verb"] == "delete" && entry["by"] == "generic-garbage-collector";
+        if is_collection && !collected.insert(format!("{} {}", entry["kind"], entry["name"])) {
             continue;
         }
         let entry = unnumbered(entry);
@@ -196,7 +245,11 @@ fn by_controller(steps: Vec<Step>, group: &str, status: bool) -> Vec<((String, S
         if (step.verb == "status") != status || !compared(group, &step.kind, &step.name) {
             continue;
         }
-        if group != "namespace" && matches!(step.by.as_str(), "root-ca-cert-publisher" | "ttl-controller") {
+        if matches!(step.by.as_str(), "root-ca-cert-publisher" | "ttl-controller") {
+            continue;
+        }
+        // The kinds of a namespace go in no order, and what is left to others depends on it.
+        if group == "namespace" && (step.verb.starts_with("delete") || tells_of_pods(&step.kind)) {
             continue;
         }
         let owner = if status {
@@ -239,6 +292,12 @@ fn differing_decisions(case: &Json, cluster: &Cluster) -> Option<String> {
         return Some(format!("who wrote what: recorded {:?}, here {:?}", keys(&expected), keys(&actual)));
     }
     for ((key, wanted), (_, got)) in expected.iter_mut().zip(&mut actual) {
+        if tells_of_pods(&key.1) {
+            if let Some(difference) = differing_contents(wanted, got) {
+                return Some(format!("{key:?} {difference}"));
+            }
+            continue;
+        }
         if key.1 != "ReplicaSet" {
             sort_batches(wanted);
             sort_batches(got);
@@ -255,6 +314,60 @@ fn differing_decisions(case: &Json, cluster: &Cluster) -> Option<String> {
         }
     }
     None
+}
+
+/// What Endpoints or slices said one after the other: the same in the end, and one run says nothing
+/// that the other leaves out but for what lies between two of its own.
+fn differing_contents(wanted: &[Step], got: &[Step]) -> Option<String> {
+    let (wanted, got) = (contents(wanted), contents(got));
+    let is_among = |few: &[Json], many: &[Json]| {
+        let mut rest = many.iter();
+        few.iter().all(|one| rest.any(|other| same(one, other)))
+    };
+    let ends = |list: &[Json]| list.last().map(Json::to_string);
+    if ends(&wanted) != ends(&got) || !(is_among(&wanted, &got) || is_among(&got, &wanted)) {
+        let lines = |list: &[Json]| list.iter().map(Json::to_string).collect::<Vec<_>>().join("\n    ");
+        return Some(format!("says:\n    recorded {}\n    here     {}", lines(&wanted), lines(&got)));
+    }
+    None
+}
+
+/// All objects of the kind, by name, after each write.
+fn contents(steps: &[Step]) -> Vec<Json> {
+    let mut now: Vec<(usize, Json)> = Vec::new();
+    let mut states: Vec<Json> = Vec::new();
+    for step in steps {
+        // Names are not told apart by their numbers: the newest of a name that has such a change.
+        match step.verb.as_str() {
+            "create" => now.push((now.len(), step.body.clone())),
+            "delete" => drop(now.pop()),
+            _ => {
+                let fits = |object: &Json| !object["endpoints"].is_array() || shares_address(object, &step.body);
+                let at = now.iter().rposition(|(_, object)| fits(object)).or(now.len().checked_sub(1));
+                if let Some(at) = at {
+                    merge(&mut now[at].1, &step.body);
+                }
+            }
+        }
+        let mut all: Vec<Json> = now.iter().map(|(_, object)| object.clone()).collect();
+        all.iter_mut().for_each(tidy_endpoints);
+        all.sort_by_key(Json::to_string);
+        let all = Json::Array(all);
+        if states.last() != Some(&all) {
+            states.push(all);
+        }
+    }
+    states
+}
+
+fn shares_address(object: &Json, change: &Json) -> bool {
+    let addresses = |tree: &Json| -> Vec<String> {
+        let list = tree["endpoints"].as_array().into_iter().flatten();
+        list.map(|endpoint| endpoint["addresses"].to_string()).collect()
+    };
+    let own = addresses(object);
+    let changed = addresses(change);
+    changed.is_empty() || changed.iter().any(|address| own.contains(address))
 }
 
 fn line(step: Option<&Step>) -> String {
@@ -309,12 +422,15 @@ fn astray<'a>(steps: &'a [Step], all: &[Step]) -> Option<&'a Step> {
 /// Whether each count lies between those of two states, and everything else is as in one of them.
 fn is_between(state: &Json, a: &Json, b: &Json) -> bool {
     let (Some(s), Some(x), Some(y)) = (state.as_object(), a.as_object(), b.as_object()) else { return false };
+    // A template that has changed in between begins with no pod.
+    let is_new = x.get("observedGeneration") != y.get("observedGeneration");
     let names = s.keys().chain(x.keys()).chain(y.keys());
     names.into_iter().all(|name| {
         let (now, from, to) = (s.get(name), x.get(name), y.get(name));
         let number = |value: Option<&Json>| value.map_or(Some(0), Json::as_i64);
         if let (Some(n), Some(p), Some(q)) = (number(now), number(from), number(to)) {
-            return p.min(q) <= n && n <= p.max(q);
+            let least = if is_new && name == "updatedReplicas" { 0 } else { p.min(q) };
+            return least <= n && n <= p.max(q);
         }
         if name == "conditions" {
             let listed = |list: Option<&Json>| list.and_then(Json::as_array).cloned().unwrap_or_default();

@@ -4,11 +4,13 @@
 
 mod api;
 mod cluster;
+mod collection;
 mod compare;
 mod jobs;
 mod kubelet;
 mod reduce;
 mod replay;
+mod workloads;
 
 use std::io::Read;
 
@@ -101,4 +103,19 @@ fn daemon_sets_cover_their_nodes_as_recorded() {
 #[test]
 fn garbage_is_collected_as_recorded() {
     replay("gc", [100, 90, 100, 100]);
+}
+
+#[test]
+fn services_know_their_pods_as_recorded() {
+    replay("service", [97, 97, 97, 97]);
+}
+
+#[test]
+fn budgets_are_kept_as_recorded() {
+    replay("poddisruptionbudget", [97, 97, 97, 97]);
+}
+
+#[test]
+fn namespaces_end_as_recorded() {
+    replay("namespace", [97, 97, 97, 97]);
 }

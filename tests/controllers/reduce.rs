@@ -14,6 +14,8 @@ pub struct Names {
     /// Generated name → its base.
     pods: BTreeMap<String, String>,
     order: Vec<String>,
+    /// EndpointSlices in order of their creation.
+    slices: Vec<String>,
     uids: BTreeMap<String, String>,
     pub minute: Option<i64>,
 }
@@ -36,8 +38,10 @@ impl Names {
             && object.name().starts_with(base)
         {
             self.pods.insert(object.name().into(), base.into());
-            if object.kind() == "Pod" {
-                self.order.push(object.name().into());
+            match object.kind() {
+                "Pod" => self.order.push(object.name().into()),
+                "EndpointSlice" => self.slices.push(object.name().into()),
+                _ => (),
             }
         }
     }
@@ -48,12 +52,11 @@ impl Names {
         for (n, hash) in self.hashes.iter().enumerate() {
             name = name.replace(&format!("<hash{}>", n + 1), hash);
         }
-        for (n, pod) in self.order.iter().enumerate() {
-            let suffix = &pod[self.pods[pod].len()..];
-            let place = format!("<p{}>", n + 1);
-            if name.contains(&place) {
-                name = pod.clone();
-                let _ = suffix;
+        for (sign, made) in [("p", &self.order), ("es", &self.slices)] {
+            for (n, actual) in made.iter().enumerate() {
+                if name.contains(&format!("<{sign}{}>", n + 1)) {
+                    name = actual.clone();
+                }
             }
         }
         if let (Some(minute), Some(at)) = (self.minute, name.find("<minute+")) {
@@ -117,21 +120,22 @@ impl Names {
     }
 }
 
-/// A recorded tree without the numbers of pods.
+/// A recorded tree without the numbers of pods and slices.
 pub fn unnumbered(tree: &Json) -> Json {
     map_text(tree, &|text| {
         let mut out = String::new();
         let mut rest = text;
-        while let Some(at) = rest.find("<p") {
-            let digits = rest[at + 2..].bytes().take_while(u8::is_ascii_digit).count();
-            let end = at + 2 + digits;
+        while let Some((at, sign)) = ["<p", "<es"].iter().filter_map(|sign| Some((rest.find(sign)?, sign.len()))).min()
+        {
+            let digits = rest[at + sign..].bytes().take_while(u8::is_ascii_digit).count();
+            let end = at + sign + digits;
             if digits > 0 && rest[end..].starts_with('>') {
                 out.push_str(&rest[..at]);
                 out.push_str("<p>");
                 rest = &rest[end + 1..];
             } else {
-                out.push_str(&rest[..at + 2]);
-                rest = &rest[at + 2..];
+                out.push_str(&rest[..at + sign]);
+                rest = &rest[at + sign..];
             }
         }
         out.push_str(rest);
@@ -167,12 +171,28 @@ pub fn object(object: &Object) -> Json {
                     out.insert(name.clone(), status);
                 }
             }
+            // A list of none is left out.
+            "endpoints" | "ports" if value.as_array().is_some_and(Vec::is_empty) => (),
+            "endpoints" | "subsets" => {
+                out.insert(name.clone(), without_uids(value));
+            }
             _ => {
                 out.insert(name.clone(), value.clone());
             }
         }
     }
     Json::Object(out)
+}
+
+fn without_uids(tree: &Json) -> Json {
+    match tree {
+        Json::Array(list) => list.iter().map(without_uids).collect(),
+        Json::Object(map) => {
+            let kept = map.iter().filter(|(name, _)| *name != "uid");
+            kept.map(|(name, value)| (name.clone(), without_uids(value))).collect()
+        }
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => tree.clone(),
+    }
 }
 
 fn metadata(metadata: &Json) -> Json {
@@ -201,7 +221,7 @@ fn without_condition_times(status: &Json) -> Json {
     let mut status = status.clone();
     for condition in status.get_mut("conditions").and_then(Json::as_array_mut).into_iter().flatten() {
         let keep = ["type", "status", "reason", "message"];
-        condition.as_object_mut().unwrap().retain(|name, _| keep.contains(&name.as_str()));
+        condition.as_object_mut().unwrap().retain(|name, value| keep.contains(&name.as_str()) && value != "");
     }
     for active in status.get_mut("active").and_then(Json::as_array_mut).into_iter().flatten() {
         active.as_object_mut().unwrap().retain(|name, _| matches!(name.as_str(), "kind" | "name"));

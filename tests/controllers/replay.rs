@@ -16,9 +16,7 @@ pub fn run(case: &Json) -> Verdict {
         if group == "cronjob" { before_the_minute(case) } else { "2026-01-01T00:00:00.1Z".parse().unwrap() };
     let mut cluster = Cluster::new(namespace, case["pod_life"].clone(), started_at);
     cluster.names.minute = Some(started_at.as_second() / 60 + 1);
-    if group != "namespace" {
-        cluster.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}));
-    }
+    cluster.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}));
     let mut inputs: Vec<Option<&Json>> =
         case["world"].as_array().unwrap().iter().filter(|w| w["by"] == "user").map(Some).collect();
     let mut ended_at = 0.0;

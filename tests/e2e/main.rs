@@ -6,10 +6,12 @@
 
 mod bad_input;
 mod bad_luck;
+mod busybox;
 mod failpoints;
 #[path = "../support/image.rs"]
 mod image;
 mod keeping;
 mod main_job;
 mod watching;
+mod workloads;
 mod world;

@@ -66,11 +66,18 @@ impl World {
         let dir = tempfile::Builder::new().prefix(&format!("wl-e2e-{name}-")).tempdir_in(home).expect("a folder");
         let world = World { dir, hand: Mutex::default() };
         static IMPORTED: OnceCell<bool> = OnceCell::const_new();
-        let there = IMPORTED.get_or_init(|| async { world.import().await }).await;
+        let there = IMPORTED.get_or_init(|| async { world.import_all().await }).await;
         there.then_some(world)
     }
 
-    async fn import(&self) -> bool {
+    /// Makes an image from the archive of a root.
+    pub async fn import(&self, image: &str, root: bytes::Bytes) {
+        let podman = connect(&self.dir.path().join("import"), "import").await.expect("connected");
+        podman.import_image(image, root, &["ENV PATH=/bin"]).await.expect("imported");
+        podman.close().await;
+    }
+
+    async fn import_all(&self) -> bool {
         let podman = match connect(&self.dir.path().join("import"), "import").await {
             Ok(podman) => podman,
             Err(ConnectError::NotInstalled) => {

@@ -89,6 +89,7 @@ impl Controller for CronJobController {
             | Write::Delete { .. }
             | Write::Update { .. }
             | Write::UpdateStatus { .. }
+            | Write::Finalize { .. }
             | Write::Patch { .. }
             | Write::Event(_) => (),
         }

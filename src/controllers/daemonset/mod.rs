@@ -136,6 +136,7 @@ impl Controller for DaemonSetController {
             | Write::Patch { .. }
             | Write::Update { .. }
             | Write::UpdateStatus { .. }
+            | Write::Finalize { .. }
             | Write::Event(_) => (),
         }
         told

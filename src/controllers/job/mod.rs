@@ -161,6 +161,7 @@ impl Controller for JobController {
             Write::Delete { .. }
             | Write::Update { .. }
             | Write::UpdateStatus { .. }
+            | Write::Finalize { .. }
             | Write::Patch { .. }
             | Write::Event(_) => return told,
         }

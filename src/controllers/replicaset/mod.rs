@@ -160,6 +160,7 @@ impl Controller for ReplicaSetController {
             | Write::Delete { .. }
             | Write::Update { .. }
             | Write::UpdateStatus { .. }
+            | Write::Finalize { .. }
             | Write::Patch { .. }
             | Write::Event(_) => return decision,
         };

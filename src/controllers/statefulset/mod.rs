@@ -92,6 +92,7 @@ impl Controller for StatefulSetController {
             | Write::Patch { .. }
             | Write::Update { .. }
             | Write::UpdateStatus { .. }
+            | Write::Finalize { .. }
             | Write::Event(_) => return told,
         };
         let verb_in_text = verb.to_lowercase();

@@ -1,0 +1,36 @@
+//! An image with a shell, of this machine's busybox: the examples call one.
+
+use bytes::Bytes;
+
+use crate::image::add;
+
+/// What the examples call.
+const APPLETS: [&str; 9] = ["sh", "sleep", "hostname", "cat", "echo", "date", "test", "true", "httpd"];
+
+/// A tar archive with busybox and its links; `None` where there is no static one.
+pub fn root() -> Option<Bytes> {
+    let places = ["/bin/busybox", "/bin/busybox.static", "/usr/bin/busybox.static"];
+    let busybox = places.into_iter().filter_map(|path| std::fs::read(path).ok()).find(|bytes| is_static(bytes))?;
+    let mut tar = Vec::new();
+    for folder in ["bin/", "dev/", "etc/", "proc/", "sys/", "tmp/"] {
+        add(&mut tar, folder, 0o755, b'5', "", &[]);
+    }
+    add(&mut tar, "etc/passwd", 0o644, b'0', "", b"root:x:0:0:root:/:/bin/sh\n");
+    add(&mut tar, "bin/busybox", 0o755, b'0', "", &busybox);
+    for applet in APPLETS {
+        add(&mut tar, &format!("bin/{applet}"), 0o777, b'2', "busybox", &[]);
+    }
+    tar.extend_from_slice(&[0; 1024]);
+    Some(tar.into())
+}
+
+/// A 64-bit ELF file that names no loader: none of its program headers is a `PT_INTERP`.
+fn is_static(elf: &[u8]) -> bool {
+    let number = |at: usize, len: usize| -> Option<usize> {
+        let bytes = elf.get(at..at + len)?;
+        Some(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
+    };
+    let headers = || Some((number(32, 8)?, number(54, 2)?, number(56, 2)?));
+    let Some((from, size, count)) = headers().filter(|_| elf.starts_with(b"\x7fELF")) else { return false };
+    (0..count).all(|n| number(from + n * size, 4).is_some_and(|kind| kind != 3))
+}
