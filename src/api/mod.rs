@@ -13,6 +13,7 @@ pub mod requests;
 pub mod resource;
 pub mod schema;
 pub mod selector;
+pub mod shown;
 pub mod status;
 pub mod support;
 pub mod tree;

@@ -84,6 +84,48 @@ pub fn aggregate(spec: &Json, which: &str) -> ResourceList {
     sum
 }
 
+/// What a Pod has in all in `requests` or `limits`: its containers, or what it asks for as a whole, and its
+/// overhead. `running`: where a container has, or was promised, more than its spec says, that counts.
+/// Source: k8s.io/component-helpers/resource/helpers.go (`PodRequests`, `PodLimits`).
+pub fn whole(pod: &Json, which: &str, running: bool) -> ResourceList {
+    let spec = pod.field("spec");
+    let mut sum = if running { aggregate(&with_running(pod, which), which) } else { aggregate(spec, which) };
+    for (name, amount) in ResourceList::of(spec.field("resources").field(which)).0 {
+        if is_pod_level(&name) {
+            sum.0.insert(name, amount);
+        }
+    }
+    let mut overhead = ResourceList::of(spec.field("overhead"));
+    if which == "limits" {
+        // Without a limit there is none with overhead either.
+        overhead.0.retain(|name, _| sum.get(name).is_some_and(|limit| !limit.is_zero()));
+    }
+    sum.add(&overhead);
+    sum
+}
+
+/// The spec with the resources that containers have now.
+fn with_running(pod: &Json, which: &str) -> Json {
+    let (mut spec, status) = (pod.field("spec").clone(), pod.field("status"));
+    let refused = |c: &Json| c.text("type") == "PodResizePending" && c.text("reason") == "Infeasible";
+    let refused = status.list("conditions").iter().any(refused);
+    for (list, statuses) in [("containers", "containerStatuses"), ("initContainers", "initContainerStatuses")] {
+        for container in super::tree::items(&mut spec, list) {
+            let now = status.list(statuses).iter().find(|s| s.text("name") == container.text("name"));
+            let Some(now) = now.filter(|now| now.has("resources")) else { continue };
+            let mut amounts = ResourceList::of(now.field("resources").field(which));
+            if which == "requests" {
+                amounts.raise_to(&ResourceList::of(now.field("allocatedResources")));
+            }
+            if !refused {
+                amounts.raise_to(&ResourceList::of(container.field("resources").field(which)));
+            }
+            container["resources"][which] = amounts.json();
+        }
+    }
+    spec
+}
+
 pub fn is_hugepages(resource: &str) -> bool {
     resource.starts_with("hugepages-")
 }

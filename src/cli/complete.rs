@@ -32,16 +32,32 @@ pub fn resources() -> ArgValueCompleter {
                     let found = names(&client, kind, &line.namespace).await?;
                     return Some(found.into_iter().map(|name| format!("{kind}/{name}")).collect());
                 }
-                match line.words.first() {
-                    Some(kind) if !kind.contains('/') => names(&client, kind, &line.namespace).await,
-                    _ => {
-                        let discovery = client.discovery().await.ok()?;
-                        Some(discovery.preferred().filter(|r| r.supports("list")).map(|r| type_name(r)).collect())
+                match line.words.split_first() {
+                    Some((kind, given)) if !kind.contains('/') => {
+                        let found = names(&client, kind, &line.namespace).await?;
+                        Some(found.into_iter().filter(|name| !given.contains(name)).collect())
                     }
+                    _ => kinds(&client, &word_text).await,
                 }
             })
         })
     })
+}
+
+/// `TYPE`.
+pub fn types() -> ArgValueCompleter {
+    ArgValueCompleter::new(|word: &OsStr| {
+        let word_text = word.to_string_lossy().into_owned();
+        ask(word, move |client, _| Box::pin(async move { kinds(&client, &word_text).await }))
+    })
+}
+
+/// Types, behind those that a comma ends.
+async fn kinds(client: &Client, word: &str) -> Option<Vec<String>> {
+    let before = word.rfind(',').map_or("", |comma| &word[..=comma]);
+    let discovery = client.discovery().await.ok()?;
+    let listed = discovery.preferred().filter(|r| r.supports("list"));
+    Some(listed.map(|r| format!("{before}{}", type_name(r))).collect())
 }
 
 /// Names of pods, and `TYPE/NAME` of what owns pods.
@@ -83,8 +99,10 @@ pub fn containers() -> ArgValueCompleter {
 }
 
 /// What stands on the command line already.
+#[derive(Debug, Default, PartialEq)]
 struct Line {
     namespace: String,
+    state_dir: Option<String>,
     /// Arguments that are no flags, behind the command's name.
     words: Vec<String>,
 }
@@ -95,17 +113,19 @@ fn ask(word: &OsStr, question: impl FnOnce(Client, Line) -> Names<'static>) -> V
     let env: BTreeMap<String, String> = std::env::vars().collect();
     let cwd = std::env::current_dir().unwrap_or_default();
     let args: Vec<String> = std::env::args().skip_while(|a| a != "--").skip(2).collect();
-    let flag = value_of(&args, &["--state-dir"]);
-    let socket = super::context::state_dir(flag.as_deref().map(Path::new), &env, &cwd).join("api.sock");
+    // Shells that tell where the cursor is count the program's name.
+    let index = env.get("_CLAP_COMPLETE_INDEX").and_then(|i| i.parse::<usize>().ok());
+    let before = index.map_or(args.len(), |index| index.min(args.len() + 1)).saturating_sub(1);
+    let mut line = Line::read(&super::command(), &args[..before]);
+    if line.namespace.is_empty() {
+        line.namespace = env.get("WL_NAMESPACE").filter(|n| !n.is_empty()).cloned().unwrap_or_else(|| "default".into());
+    }
+    let socket = super::context::state_dir(line.state_dir.as_deref().map(Path::new), &env, &cwd).join("api.sock");
     if !socket.exists() {
         return Vec::new();
     }
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return Vec::new();
-    };
-    let line = Line {
-        namespace: value_of(&args, &["-n", "--namespace"]).unwrap_or_else(|| "default".into()),
-        words: words(&args),
     };
     let answer = question(Client::unix(socket), line);
     let found = runtime.block_on(async { tokio::time::timeout(PATIENCE, answer).await }).ok().flatten();
@@ -118,34 +138,46 @@ fn ask(word: &OsStr, question: impl FnOnce(Client, Line) -> Names<'static>) -> V
         .collect()
 }
 
-fn value_of(args: &[String], flags: &[&str]) -> Option<String> {
-    for (i, arg) in args.iter().enumerate() {
-        for flag in flags {
-            if arg == flag {
-                return args.get(i + 1).cloned();
-            }
-            if let Some(value) = arg.strip_prefix(flag).and_then(|rest| rest.strip_prefix('=')) {
-                return Some(value.to_owned());
+impl Line {
+    /// Reads the arguments before the word in the making, by the flags that the commands have.
+    fn read(tree: &clap::Command, args: &[String]) -> Self {
+        let (mut line, mut command) = (Line::default(), tree);
+        let mut rest = args.iter();
+        while let Some(arg) = rest.next() {
+            if let Some(long) = arg.strip_prefix("--") {
+                let (name, mut value) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v.to_owned())));
+                if value.is_none() && takes_value(tree, command, |a| a.get_long() == Some(name)) {
+                    value = rest.next().cloned();
+                }
+                line.keep(name, value);
+            } else if let Some(letter) = arg.strip_prefix('-').and_then(|rest| rest.chars().next()) {
+                if takes_value(tree, command, |a| a.get_short() == Some(letter)) {
+                    let glued = arg[1 + letter.len_utf8()..].trim_start_matches('=');
+                    let value = if glued.is_empty() { rest.next().cloned() } else { Some(glued.to_owned()) };
+                    line.keep(if letter == 'n' { "namespace" } else { "" }, value);
+                }
+            } else if let Some(inner) = command.find_subcommand(arg).filter(|_| line.words.is_empty()) {
+                command = inner;
+            } else {
+                line.words.push(arg.clone());
             }
         }
+        line
     }
-    None
+
+    fn keep(&mut self, flag: &str, value: Option<String>) {
+        match flag {
+            "namespace" => self.namespace = value.unwrap_or_default(),
+            "state-dir" => self.state_dir = value,
+            _ => {}
+        }
+    }
 }
 
-/// The words behind the command, without flags, their values, and the word in the making.
-fn words(args: &[String]) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut rest = args.iter().take(args.len().saturating_sub(1)).skip(1);
-    while let Some(arg) = rest.next() {
-        match arg.as_str() {
-            "-n" | "--namespace" | "-o" | "--output" | "-l" | "--selector" | "-f" | "-c" | "--state-dir" => {
-                rest.next();
-            }
-            flag if flag.starts_with('-') => {}
-            word => words.push(word.to_owned()),
-        }
-    }
-    words
+/// Whether the flag has its value in the next word.
+fn takes_value(tree: &clap::Command, command: &clap::Command, is_meant: impl Fn(&clap::Arg) -> bool) -> bool {
+    let flag = command.get_arguments().find(|a| is_meant(a)).or_else(|| tree.get_arguments().find(|a| is_meant(a)));
+    flag.is_some_and(|flag| flag.get_action().takes_values() && !flag.is_require_equals_set())
 }
 
 fn type_name(found: &Found) -> String {
@@ -163,4 +195,26 @@ async fn names(client: &Client, kind: &str, namespace: &str) -> Option<Vec<Strin
     let list = client.send(ask).await.ok()?.json().ok()?;
     let items = list.get("items").and_then(Json::as_array)?;
     Some(items.iter().filter_map(|i| Some(i.pointer("/metadata/name")?.as_str()?.to_owned())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Line {
+        let args: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        Line::read(&crate::cli::command(), &args)
+    }
+
+    #[test]
+    fn flags_and_their_values_are_no_words() {
+        let line = read("get -n team --watch -o wide pods --state-dir=/x -lapp=web web");
+        assert_eq!(line, Line { namespace: "team".into(), state_dir: Some("/x".into()), words: vec!["pods".into(), "web".into()] });
+    }
+
+    #[test]
+    fn commands_of_commands_are_no_words() {
+        assert_eq!(read("--namespace=a rollout status deploy").words, ["deploy"]);
+        assert_eq!(read("rollout status deploy status").words, ["deploy", "status"]);
+    }
 }

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use http::header::HeaderName;
+use jiff::{Timestamp, tz::TimeZone};
 
 use super::{CliError, GlobalFlags, Output};
 use crate::client::{Ask, Client};
@@ -110,6 +111,17 @@ impl Context {
         (self.clock)()
     }
 
+    /// The zone in which people read times: `TZ`, or the machine's.
+    pub fn time_zone(&self) -> TimeZone {
+        match self.env.get("TZ") {
+            Some(name) => TimeZone::get(name.trim_start_matches(':')).unwrap_or(TimeZone::UTC),
+            None => {
+                let data = std::fs::read("/etc/localtime").ok();
+                data.and_then(|data| TimeZone::tzif("", &data).ok()).unwrap_or(TimeZone::UTC)
+            }
+        }
+    }
+
     /// The namespace that is meant where none is named in a manifest.
     pub fn namespace(&self) -> &str {
         match self.flags.namespace.as_deref() {
@@ -209,7 +221,24 @@ impl Context {
             }
         };
         client.set_timeout(self.flags.request_timeout.filter(|t| !t.is_zero()));
+        client.set_headers(self.impersonation()?);
         Ok(client)
+    }
+
+    /// As whom the server is to see this command. Source: k8s.io/client-go/transport (`ImpersonationConfig`).
+    fn impersonation(&self) -> Result<Vec<(HeaderName, String)>, CliError> {
+        let flags = &self.flags;
+        let Some(user) = flags.as_user.as_ref().filter(|user| !user.is_empty()) else {
+            if flags.as_group.is_empty() && flags.as_uid.is_none() {
+                return Ok(Vec::new());
+            }
+            return Err(CliError::message("requesting uid, groups or user-extra for without impersonating a user"));
+        };
+        let mut headers = vec![(HeaderName::from_static("impersonate-user"), user.clone())];
+        let groups = flags.as_group.iter().flat_map(|groups| groups.split(','));
+        headers.extend(groups.map(|group| (HeaderName::from_static("impersonate-group"), group.to_owned())));
+        headers.extend(flags.as_uid.iter().map(|uid| (HeaderName::from_static("impersonate-uid"), uid.clone())));
+        Ok(headers)
     }
 
     async fn find(&mut self, purpose: Purpose) -> Result<Client, CliError> {

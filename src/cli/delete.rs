@@ -162,6 +162,7 @@ impl Delete {
             all: self.all,
             type_alone: true,
             chunk: 500,
+            deed: Some("deleting"),
             ..Selection::default()
         }
     }

@@ -124,11 +124,8 @@ impl Diff {
     fn text(&self, found: &Found, object: Option<&Json>, other: &Json) -> String {
         let Some(object) = object else { return String::new() };
         let mut shown = object.clone();
-        if let Some(metadata) = shown.get_mut("metadata").and_then(Json::as_object_mut) {
-            if !self.show_managed_fields {
-                metadata.remove("managedFields");
-            }
-            metadata.remove("resourceVersion");
+        if let Some(metadata) = shown.get_mut("metadata").and_then(Json::as_object_mut).filter(|_| !self.show_managed_fields) {
+            metadata.remove("managedFields");
         }
         if found.group.is_empty() && found.kind == "Secret" {
             mask(&mut shown, other);

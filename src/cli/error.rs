@@ -34,6 +34,16 @@ impl CliError {
         CliError::message(format!("the server doesn't have a resource type {}", quote(name)))
     }
 
+    /// The same where a command asks for the kind alone: told without a prefix.
+    /// Source: k8s.io/kubectl/pkg/cmd/util/helpers.go (`NoResourceMatchError`).
+    pub fn no_resource_match(name: &str) -> Self {
+        let (resource, place) = match name.split_once('.') {
+            Some((resource, group)) => (resource, format!(" in group {}", quote(group))),
+            None => (name, String::new()),
+        };
+        CliError::Verbatim(format!("the server doesn't have a resource type {}{place}", quote(resource)))
+    }
+
     /// Several errors as one; one alone stays what it is.
     pub fn many(mut errors: Vec<CliError>) -> Option<Self> {
         match errors.len() {

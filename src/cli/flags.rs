@@ -19,6 +19,12 @@ pub struct GlobalFlags {
     /// The user to act as
     #[arg(long = "as", global = true, value_name = "USER", hide = true)]
     pub as_user: Option<String>,
+    /// A group of the user to act as; may be repeated
+    #[arg(long, global = true, value_name = "GROUP", hide = true)]
+    pub as_group: Vec<String>,
+    /// The UID of the user to act as
+    #[arg(long, global = true, value_name = "UID", hide = true)]
+    pub as_uid: Option<String>,
     /// How long to wait for one answer of the server (0: for ever)
     #[arg(long, global = true, value_parser = timeout)]
     pub request_timeout: Option<Duration>,

@@ -3,17 +3,23 @@
 mod api_resources;
 mod api_versions;
 mod apply;
+mod auth;
 mod backup;
+mod cluster_info;
 mod complete;
 mod completion;
+mod config;
 mod context;
 mod declare;
 mod delete;
+mod describe;
 mod diff;
 mod doctor;
 pub mod diagnose;
 mod error;
+mod events;
 mod exit;
+mod explain;
 mod flags;
 mod get;
 pub mod input;
@@ -27,6 +33,7 @@ mod restore;
 mod rollout;
 mod scale;
 mod terminal;
+mod top;
 mod url;
 mod usage;
 mod version;
@@ -86,11 +93,17 @@ commands! {
     ApiResources(api_resources::ApiResources),
     ApiVersions(api_versions::ApiVersions),
     Apply(apply::Apply),
+    Auth(auth::Auth),
     Backup(backup::Backup),
+    ClusterInfo(cluster_info::ClusterInfo),
     Completion(completion::Completion),
+    Config(config::Config),
     Delete(delete::Delete),
+    Describe(describe::Describe),
     Diff(diff::Diff),
     Doctor(doctor::Doctor),
+    Events(events::Events),
+    Explain(explain::Explain),
     Get(get::Get),
     Lint(lint::Lint),
     Logs(logs::Logs),
@@ -99,6 +112,7 @@ commands! {
     Restore(restore::Restore),
     Rollout(rollout::Rollout),
     Scale(scale::Scale),
+    Top(top::Top),
     Version(version::Version),
     Wait(wait_for::Wait),
     Watch(watch::Watch),

@@ -34,6 +34,8 @@ pub struct Selection {
     pub accept: String,
     /// More query parameters of every request.
     pub query: Vec<(String, String)>,
+    /// What is about to be done with the objects of files (`deleting`): told where one is not there.
+    pub deed: Option<&'static str>,
 }
 
 /// One request's answer: an object, or a list (or table) of a type.
@@ -315,10 +317,36 @@ impl Selection {
                     let object = response.json()?;
                     out.infos.push(Info { found, namespace, name, object, source: Some(item.source.clone()) });
                 }
-                Err(error) => out.errors.push(error.into()),
+                Err(error) => out.errors.push(match self.deed {
+                    Some(deed) => CliError::from(error).at(deed, &item.source),
+                    None => error.into(),
+                }),
             }
         }
         Ok(())
+    }
+}
+
+/// All objects of a path, asked for in pieces of `chunk` (0: all at once).
+pub async fn fetch_all(client: &Client, path: &str, query: &[(&str, &str)], chunk: i64) -> Result<Vec<Json>, CliError> {
+    let mut all = Vec::new();
+    let mut next = String::new();
+    loop {
+        let mut ask = query.iter().fold(Ask::get(path), |ask, (key, value)| ask.query(key, *value));
+        if chunk > 0 {
+            ask = ask.query("limit", chunk.to_string());
+        }
+        if !next.is_empty() {
+            ask = ask.query("continue", next);
+        }
+        let mut list = client.send(ask).await?.json()?;
+        next = list.pointer("/metadata/continue").and_then(Json::as_str).unwrap_or("").to_owned();
+        if let Some(Json::Array(items)) = list.get_mut("items").map(Json::take) {
+            all.extend(items);
+        }
+        if next.is_empty() {
+            return Ok(all);
+        }
     }
 }
 

@@ -30,7 +30,11 @@ pub(super) fn text(error: &clap::Error, tree: &clap::Command, args: &[OsString])
         ErrorKind::UnknownArgument => unknown(&about(ContextKind::InvalidArg), &args),
         ErrorKind::InvalidSubcommand => {
             let name = about(ContextKind::InvalidSubcommand);
-            return format!("error: unknown command {} for {}\n", quote(&name), quote(&path));
+            return match command.is_subcommand_required_set() {
+                _ if path == "wl" => format!("error: unknown command {} for {}\n", quote(&name), quote(&path)),
+                true => format!("error: unknown command {}\nSee '{path} -h' for help and examples\n", quote(&name)),
+                false => format!("error: Unexpected args: [{name}]\nSee '{path} -h' for help and examples\n"),
+            };
         }
         ErrorKind::ValueValidation => {
             let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();

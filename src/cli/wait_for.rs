@@ -5,11 +5,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::input::Files;
+use super::print::goformat;
 use super::print::jsonpath::JsonPath;
 use super::resources::{Info, Selection, items};
 use super::{CliError, CliResult, Context, Exit};
 use crate::api::Json;
 use crate::api::status::quote;
+use crate::api::tree::Tree;
 use crate::client::Client;
 use crate::engine::clock;
 
@@ -86,7 +88,7 @@ impl Wait {
         }
         let mut errors = Vec::new();
         for info in &infos {
-            match until(&client, info, &goal, end).await {
+            match until(&client, info, &goal, (!limit.is_zero()).then_some(end)).await {
                 Ok(object) => match &format {
                     Some(format) => {
                         let (text, result) = format.render(&object, true);
@@ -168,9 +170,15 @@ fn path_goal(text: &str) -> Result<Goal, CliError> {
     Ok(Goal::Path { path: Box::new(parsed), value })
 }
 
-async fn until(client: &Client, info: &Info, goal: &Goal, end: Instant) -> Result<Json, CliError> {
+/// The object once it is as wished. `end`: the time for all objects together; `None`: one look at each.
+async fn until(client: &Client, info: &Info, goal: &Goal, end: Option<Instant>) -> Result<Json, CliError> {
     let uid = info.object.pointer("/metadata/uid").cloned();
+    let name = format!("{}/{}", info.found.resource, info.name);
     loop {
+        // Whoever comes late is not even looked at, as in kubectl.
+        if end.is_some_and(|end| Instant::now() >= end) {
+            return Err(CliError::message(format!("timed out waiting for the condition on {name}")));
+        }
         match client.get(&info.path()).await {
             Err(error) if error.is_not_found() && matches!(goal, Goal::Delete) => return Ok(info.object.clone()),
             Err(error) => return Err(error.into()),
@@ -187,26 +195,22 @@ async fn until(client: &Client, info: &Info, goal: &Goal, end: Instant) -> Resul
                 }
             }
         }
-        if Instant::now() >= end {
-            let name = format!("{}/{}", info.found.resource, info.name);
-            return Err(CliError::message(format!("timed out waiting for the condition on {name}")));
+        if end.is_none() {
+            return Err(CliError::message(format!("condition not met for {name}")));
         }
         clock::sleep(LOOK).await;
     }
 }
 
-/// Whether a condition has the value, and is about the newest spec.
+/// Whether the first condition of this name has the value, and is about the newest spec.
 fn condition(object: &Json, name: &str, value: &str) -> bool {
-    let number = |tree: &Json, pointer: &str| tree.pointer(pointer).and_then(Json::as_i64);
-    let generation = number(object, "/metadata/generation").unwrap_or(0);
-    let conditions = object.pointer("/status/conditions").and_then(Json::as_array);
-    conditions.into_iter().flatten().any(|condition| {
-        let text = |field: &str| condition.get(field).and_then(Json::as_str).unwrap_or("");
-        let observed = number(condition, "/observedGeneration").or_else(|| number(object, "/status/observedGeneration"));
-        text("type").eq_ignore_ascii_case(name)
-            && text("status").eq_ignore_ascii_case(value)
-            && observed.is_none_or(|o| o == 0 || o >= generation)
-    })
+    let conditions = object.field("status").list("conditions").iter();
+    let mut conditions = conditions.filter(|c| c.text("type").eq_ignore_ascii_case(name) && c.field("status").is_string());
+    let Some(condition) = conditions.next() else { return false };
+    let generation = object.field("metadata").opt_int("generation");
+    let observed = condition.opt_int("observedGeneration").or(object.field("status").opt_int("observedGeneration"));
+    let is_old = generation.zip(observed).is_some_and(|(generation, observed)| observed < generation);
+    !is_old && condition.text("status").eq_ignore_ascii_case(value)
 }
 
 fn path_met(object: &Json, path: &JsonPath, value: Option<&str>) -> Result<bool, CliError> {
@@ -218,8 +222,7 @@ fn path_met(object: &Json, path: &JsonPath, value: Option<&str>) -> Result<bool,
             Json::Array(_) | Json::Object(_) => {
                 Err(CliError::message("jsonpath leads to a nested object or list which is not supported"))
             }
-            Json::String(text) => Ok(text == wanted),
-            other => Ok(*other == wanted),
+            one => Ok(goformat::v(one).trim() == wanted.trim()),
         },
         _ => Err(CliError::message("given jsonpath expression matches more than one value")),
     }

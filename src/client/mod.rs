@@ -42,6 +42,8 @@ struct Inner {
     idle: Mutex<VecDeque<connection::Sender>>,
     user_agent: String,
     timeout: Mutex<Option<Duration>>,
+    /// Sent with every request.
+    headers: Mutex<Vec<(HeaderName, String)>>,
     discovery: OnceCell<Arc<Discovery>>,
 }
 
@@ -116,6 +118,7 @@ impl Client {
                 idle: Mutex::new(VecDeque::new()),
                 user_agent: format!("wl/{} (linux)", env!("CARGO_PKG_VERSION")),
                 timeout: Mutex::new(None),
+                headers: Mutex::new(Vec::new()),
                 discovery: OnceCell::new(),
             }),
         }
@@ -129,6 +132,11 @@ impl Client {
     /// Gives up on answers (not on streams) that take longer; `None` waits for ever.
     pub fn set_timeout(&self, timeout: Option<Duration>) {
         *self.inner.timeout.lock().expect("no panic under the lock") = timeout;
+    }
+
+    /// Sends these headers with every request from now on: as whom one asks.
+    pub fn set_headers(&self, headers: Vec<(HeaderName, String)>) {
+        *self.inner.headers.lock().expect("no panic under the lock") = headers;
     }
 
     /// Asks, and reads the whole answer. Anything but 2xx is an `Err`.
@@ -245,10 +253,15 @@ impl Client {
         if let Ok(agent) = HeaderValue::from_str(&self.inner.user_agent) {
             headers.insert(header::USER_AGENT, agent);
         }
-        for (name, value) in &ask.headers {
+        let sendable = |name: &HeaderName, value: &str| {
             let value = HeaderValue::from_str(value);
-            let value = value.map_err(|_| ClientError::Request(format!("the header {name} cannot be sent")))?;
-            headers.insert(name.clone(), value);
+            value.map_err(|_| ClientError::Request(format!("the header {name} cannot be sent")))
+        };
+        for (name, value) in self.inner.headers.lock().expect("no panic under the lock").iter() {
+            headers.append(name.clone(), sendable(name, value)?);
+        }
+        for (name, value) in &ask.headers {
+            headers.insert(name.clone(), sendable(name, value)?);
         }
         Ok(request)
     }

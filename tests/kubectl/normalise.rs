@@ -210,11 +210,33 @@ fn address(before: Option<char>, text: &str) -> Match {
     (third > 0 && fourth > 0 && ends_word(&text[length..])).then(|| (length, "<ip>".into()))
 }
 
+/// `Expected resource version to be 1, was 15`: the version of the moment.
+fn told_version(before: Option<char>, text: &str) -> Match {
+    let start = ", was ";
+    let expected = text.strip_prefix("Expected resource version to be ").filter(|_| at_boundary(before))?;
+    let at = expected.find(start)? + start.len();
+    let count = digits(&expected[at..]);
+    let head = text.len() - expected.len() + at;
+    (count > 0).then(|| (head + count, format!("{}<rv>", &text[..head])))
+}
+
 /// The text at level *exact*. `mutates`: service addresses are the server's choice.
 pub fn exact(text: &str, cwd: &str, mutates: bool) -> String {
     let mut text = if cwd.is_empty() { text.to_owned() } else { text.replace(cwd, "<cwd>") };
-    let patterns: &[fn(Option<char>, &str) -> Match] =
-        &[uid, time, long_time, version, described_version, diff_folder, diff_head, token, program, log_head, server];
+    let patterns: &[fn(Option<char>, &str) -> Match] = &[
+        uid,
+        time,
+        long_time,
+        version,
+        described_version,
+        told_version,
+        diff_folder,
+        diff_head,
+        token,
+        program,
+        log_head,
+        server,
+    ];
     for pattern in patterns {
         text = rewrite(&text, pattern);
     }

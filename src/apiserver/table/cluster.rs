@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::view::{View, text};
 use crate::api::Json;
+use crate::api::shown::node_roles;
 
 /// `None` for kinds without a printer of their own.
 pub(super) fn cells(resource: &str, view: &View<'_>) -> Option<Vec<Json>> {
@@ -63,21 +64,17 @@ fn node(view: &View<'_>) -> Vec<Json> {
     };
     let cordoned = view.at("/spec/unschedulable").and_then(Json::as_bool) == Some(true);
     let status = if cordoned { format!("{ready},SchedulingDisabled") } else { ready.to_owned() };
-    let mut roles: Vec<&str> = Vec::new();
-    for (key, value) in view.at("/metadata/labels").and_then(Json::as_object).into_iter().flatten() {
-        match key.strip_prefix("node-role.kubernetes.io/") {
-            Some(role) if !role.is_empty() => roles.push(role),
-            _ if key == "kubernetes.io/role" => roles.extend(value.as_str().filter(|v| !v.is_empty())),
-            _ => {}
-        }
-    }
-    roles.sort_unstable();
-    roles.dedup();
+    let roles = node_roles(view.get("/metadata/labels"));
     let address = |kind: &str| {
         let found = view.list("/status/addresses").iter().find(|a| text(a, "/type") == kind);
         found.map_or("<none>", |a| text(a, "/address")).to_owned()
     };
     let info = |field: &str| view.text_or(&format!("/status/nodeInfo/{field}"), "<unknown>").to_owned();
+    let mut kernel = info("kernelVersion");
+    let architecture = view.text("/status/nodeInfo/architecture");
+    if !architecture.is_empty() {
+        kernel.push_str(&format!(" ({architecture})"));
+    }
     vec![
         json!(status),
         json!(if roles.is_empty() { "<none>".to_owned() } else { roles.join(",") }),
@@ -86,7 +83,7 @@ fn node(view: &View<'_>) -> Vec<Json> {
         json!(address("InternalIP")),
         json!(address("ExternalIP")),
         json!(info("osImage")),
-        json!(info("kernelVersion")),
+        json!(kernel),
         json!(info("containerRuntimeVersion")),
     ]
 }

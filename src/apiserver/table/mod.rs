@@ -54,6 +54,7 @@ pub(crate) fn row(resource: &Resource, object: &Json, now: Timestamp) -> Json {
         ("apps" | "batch", _) | ("", "replicationcontrollers" | "podtemplates") => {
             cells.extend(workloads::cells(&resource.resource, &view));
         }
+        ("networking.k8s.io", "ingressclasses") => cells = network::class(&view),
         ("", "services" | "endpoints") | ("discovery.k8s.io" | "networking.k8s.io", _) => {
             cells.extend(network::cells(&resource.resource, &view));
         }

@@ -1,11 +1,10 @@
 //! Rows of services and what is about them. Source: printService, printEndpoints, printEndpointSlice, printIngress.
 
-use std::collections::BTreeSet;
-
 use serde_json::json;
 
-use super::view::{View, first, int, labels, list, selector, text};
+use super::view::{View, int, list, text};
 use crate::api::Json;
+use crate::api::shown::{balancer, first, host_port, labels, selector};
 
 /// So many endpoints are listed.
 const MOST: usize = 3;
@@ -16,20 +15,29 @@ pub(super) fn cells(resource: &str, view: &View<'_>) -> Vec<Json> {
         "endpoints" => vec![json!(endpoints(view)), view.own_age()],
         "endpointslices" => slice(view),
         "ingresses" => ingress(view),
-        "ingressclasses" => {
-            let parameters = view.at("/spec/parameters").map_or("<none>".to_owned(), |p| {
-                let group = Some(text(p, "/apiGroup")).filter(|g| !g.is_empty()).map(|g| format!(".{g}"));
-                format!("{}{}/{}", text(p, "/kind"), group.unwrap_or_default(), text(p, "/name"))
-            });
-            vec![json!(view.text("/spec/controller")), json!(parameters), view.own_age()]
-        }
-        "networkpolicies" => vec![json!(selector(view.at("/spec/podSelector"))), view.own_age()],
+        "networkpolicies" => vec![json!(selector(view.get("/spec/podSelector"))), view.own_age()],
         "servicecidrs" => {
             let cidrs: Vec<&str> = view.list("/spec/cidrs").iter().filter_map(Json::as_str).collect();
             vec![json!(cidrs.join(",")), view.own_age()]
         }
         _ => vec![view.own_age()],
     }
+}
+
+/// An IngressClass; the default one is marked. Source: printIngressClass.
+pub(super) fn class(view: &View<'_>) -> Vec<Json> {
+    let is_default = view.text("/metadata/annotations/ingressclass.kubernetes.io~1is-default-class") == "true";
+    let name = view.text("/metadata/name");
+    let parameters = view.at("/spec/parameters").map_or("<none>".to_owned(), |p| {
+        let group = Some(text(p, "/apiGroup")).filter(|g| !g.is_empty()).map(|g| format!(".{g}"));
+        format!("{}{}/{}", text(p, "/kind"), group.unwrap_or_default(), text(p, "/name"))
+    });
+    vec![
+        json!(if is_default { format!("{name} (default)") } else { name.to_owned() }),
+        json!(view.text("/spec/controller")),
+        json!(parameters),
+        view.own_age(),
+    ]
 }
 
 fn joined(items: &[Json]) -> String {
@@ -52,7 +60,7 @@ fn service(view: &View<'_>) -> Vec<Json> {
         json!(external(view)),
         json!(if ports.is_empty() { "<none>".into() } else { ports.join(",") }),
         view.own_age(),
-        json!(labels(view.at("/spec/selector"))),
+        json!(labels(view.get("/spec/selector"))),
     ]
 }
 
@@ -61,7 +69,7 @@ fn external(view: &View<'_>) -> String {
     match view.text("/spec/type") {
         "ExternalName" => view.text("/spec/externalName").to_owned(),
         "LoadBalancer" => {
-            let given = balancer(view);
+            let given = balancer(view.list("/status/loadBalancer/ingress"));
             match (given.is_empty(), own.is_empty()) {
                 (true, true) => "<pending>".into(),
                 (false, true) => given,
@@ -73,20 +81,6 @@ fn external(view: &View<'_>) -> String {
         "ClusterIP" | "NodePort" => own,
         _ => "<unknown>".into(),
     }
-}
-
-fn balancer(view: &View<'_>) -> String {
-    let given: BTreeSet<&str> = view
-        .list("/status/loadBalancer/ingress")
-        .iter()
-        .map(|i| if text(i, "/ip").is_empty() { text(i, "/hostname") } else { text(i, "/ip") })
-        .filter(|t| !t.is_empty())
-        .collect();
-    given.into_iter().collect::<Vec<_>>().join(",")
-}
-
-fn host_port(ip: &str, port: i64) -> String {
-    if ip.contains(':') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
 }
 
 fn endpoints(view: &View<'_>) -> String {
@@ -124,7 +118,7 @@ fn ingress(view: &View<'_>) -> Vec<Json> {
     vec![
         json!(view.text_or("/spec/ingressClassName", "<none>")),
         json!(shown),
-        json!(balancer(view)),
+        json!(balancer(view.list("/status/loadBalancer/ingress"))),
         json!(ports),
         view.own_age(),
     ]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::view::{View, int, list, text};
-use crate::api::Json;
+use crate::api::{Json, shown};
 
 /// What the statuses of a pod's containers add up to.
 #[derive(Default)]
@@ -54,7 +54,7 @@ pub(super) fn cells(view: &View<'_>) -> Vec<Json> {
         reason = "Terminating".into();
     }
     let restarts = match sum.last_restart.filter(|_| sum.restarts != 0) {
-        Some(at) => format!("{} ({} ago)", sum.restarts, super::view::human(view.now.duration_since(at))),
+        Some(at) => format!("{} ({} ago)", sum.restarts, shown::human(view.now.duration_since(at))),
         None => sum.restarts.to_string(),
     };
     let ip = view.list("/status/podIPs").first().map(|ip| text(ip, "/ip")).filter(|ip| !ip.is_empty());

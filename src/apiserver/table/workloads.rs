@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::pods::containers;
-use super::view::{View, human, labels, selector, text};
+use super::view::{View, text};
 use crate::api::Json;
+use crate::api::shown::{human, labels, selector};
 
 const TEMPLATE: &str = "/spec/template/spec/containers";
 
@@ -19,11 +20,11 @@ pub(super) fn cells(resource: &str, view: &View<'_>) -> Vec<Json> {
                 view.own_age(),
             ];
             cells.extend(containers(view, TEMPLATE));
-            cells.push(json!(selector(view.at("/spec/selector"))));
+            cells.push(json!(selector(view.get("/spec/selector"))));
             cells
         }
-        "replicasets" => replicas(view, selector(view.at("/spec/selector"))),
-        "replicationcontrollers" => replicas(view, labels(view.at("/spec/selector"))),
+        "replicasets" => replicas(view, selector(view.get("/spec/selector"))),
+        "replicationcontrollers" => replicas(view, labels(view.get("/spec/selector"))),
         "statefulsets" => {
             let ready = format!("{}/{}", view.int("/status/readyReplicas"), view.int("/spec/replicas"));
             [vec![json!(ready), view.own_age()], containers(view, TEMPLATE).to_vec()].concat()
@@ -33,7 +34,7 @@ pub(super) fn cells(resource: &str, view: &View<'_>) -> Vec<Json> {
         "cronjobs" => cron_job(view),
         "podtemplates" => {
             let mut cells = containers(view, "/template/spec/containers").to_vec();
-            cells.push(json!(labels(view.at("/template/metadata/labels"))));
+            cells.push(json!(labels(view.get("/template/metadata/labels"))));
             cells
         }
         "controllerrevisions" => {
@@ -63,10 +64,10 @@ fn replicas(view: &View<'_>, selector: String) -> Vec<Json> {
 fn daemon_set(view: &View<'_>) -> Vec<Json> {
     let numbers = ["desiredNumberScheduled", "currentNumberScheduled", "numberReady", "updatedNumberScheduled", "numberAvailable"];
     let mut cells: Vec<Json> = numbers.iter().map(|n| json!(view.int(&format!("/status/{n}")))).collect();
-    cells.push(json!(labels(view.at("/spec/template/spec/nodeSelector"))));
+    cells.push(json!(labels(view.get("/spec/template/spec/nodeSelector"))));
     cells.push(view.own_age());
     cells.extend(containers(view, TEMPLATE));
-    cells.push(json!(selector(view.at("/spec/selector"))));
+    cells.push(json!(selector(view.get("/spec/selector"))));
     cells
 }
 
@@ -91,7 +92,7 @@ fn job(view: &View<'_>) -> Vec<Json> {
         .unwrap_or("Running");
     let mut cells = vec![json!(status), json!(completions), json!(duration), view.own_age()];
     cells.extend(containers(view, TEMPLATE));
-    cells.push(json!(selector(view.at("/spec/selector"))));
+    cells.push(json!(selector(view.get("/spec/selector"))));
     cells
 }
 
@@ -111,6 +112,6 @@ fn cron_job(view: &View<'_>) -> Vec<Json> {
         view.own_age(),
     ];
     cells.extend(containers(view, "/spec/jobTemplate/spec/template/spec/containers"));
-    cells.push(json!(selector(view.at("/spec/jobTemplate/spec/selector"))));
+    cells.push(json!(selector(view.get("/spec/jobTemplate/spec/selector"))));
     cells
 }

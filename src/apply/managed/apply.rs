@@ -26,7 +26,8 @@ pub(super) fn apply(
     };
     let live = without_managed_fields(live.unwrap_or(&fm.nothing()));
     let mut attempt = run(fm, &live, patch, managed.clone(), manager, force, now);
-    if let (Err(ApplyError::Conflicts(conflicts)), "kubectl") = (&attempt, manager)
+    if let Err(ApplyError::Conflicts(conflicts)) = &attempt
+        && last_applied::goes_on(manager)
         && let Some(allowed) = last_applied::allowed_conflicts(fm, &live)
     {
         let rest: Vec<_> = conflicts.iter().filter(|c| !allowed.has(&c.path)).cloned().collect();
@@ -37,7 +38,7 @@ pub(super) fn apply(
         };
     }
     let (mut object, managed) = attempt?;
-    if manager == "kubectl" {
+    if last_applied::goes_on(manager) {
         last_applied::refresh(&mut object, patch);
     }
     managed.write(&mut object);

@@ -14,6 +14,11 @@ pub const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration
 /// All annotations of an object together, keys and values. Source: `TotalAnnotationSizeLimitB`.
 const ANNOTATIONS_MAX_SIZE: usize = 256 * 1024;
 
+/// Whether a manager's applies go on from where kubectl's client-side apply ended: kubectl's, and our own.
+pub(super) fn goes_on(manager: &str) -> bool {
+    matches!(manager, "kubectl" | "wl")
+}
+
 fn annotation(object: &Json) -> Option<&str> {
     object.get("metadata")?.get("annotations")?.get(LAST_APPLIED)?.as_str().filter(|t| !t.is_empty())
 }

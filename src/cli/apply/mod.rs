@@ -1,6 +1,7 @@
 //! `wl apply`: makes the server hold what the files say, and waits until it is so.
 
 mod client_side;
+mod last_applied;
 mod server_side;
 
 use std::time::Duration;
@@ -23,7 +24,10 @@ const IN_FLIGHT: usize = 8;
 
 /// Apply manifests, and wait until everything in them has settled
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Apply {
+    #[command(subcommand)]
+    last_applied: Option<last_applied::LastApplied>,
     #[command(flatten)]
     files: Files,
     /// Server-side apply as kubectl does it, conflicts included; `=false`: kubectl's client-side apply
@@ -76,6 +80,9 @@ pub(super) struct Applied {
 
 impl Apply {
     pub async fn run(&self, ctx: &mut Context) -> CliResult {
+        if let Some(command) = &self.last_applied {
+            return command.run(ctx).await;
+        }
         self.check()?;
         let validate = Validate::parse(&self.validate).map_err(CliError::message)?;
         ctx.watch_flags = self.watch.clone();

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::{Applied, Apply};
+use crate::api::tree::Tree;
 use crate::api::{Json, Status};
+use crate::apply::fields::{Element, FieldSet, parse, print};
 use crate::cli::CliError;
 use crate::cli::declare::{Target, Validate};
 use crate::client::{Ask, Client, ClientError};
@@ -54,10 +56,10 @@ pub async fn apply(client: &Client, target: &Target, args: &Apply, validate: Val
     };
     let dry = args.is_dry();
     let mut warnings = Vec::new();
-    if let Some(before) = before.as_ref().filter(|_| !dry) {
+    let kubectl = args.server_side == Some(true);
+    if let Some(before) = before.as_ref().filter(|_| !dry && !kubectl) {
         take_over(client, target, before, &args.field_manager).await?;
     }
-    let kubectl = args.server_side == Some(true);
     let first = client.send(ask(target, args, validate, dry, args.force_conflicts)).await;
     let answer = match first {
         Err(error) if is_conflict(&error) && !kubectl => {
@@ -69,7 +71,11 @@ pub async fn apply(client: &Client, target: &Target, args: &Apply, validate: Val
         other => other?,
     };
     warnings.extend(answer.warnings.clone());
-    let object = answer.json()?;
+    let mut object = answer.json()?;
+    // kubectl applies first, so that conflicts are told, and takes over then.
+    if kubectl && !dry && take_over(client, target, &object, &args.field_manager).await? {
+        object = client.send(ask(target, args, validate, dry, args.force_conflicts)).await?.json()?;
+    }
     let word = match &before {
         _ if kubectl => "serverside-applied",
         None => "created",
@@ -99,7 +105,7 @@ fn same(before: &Json, after: &Json) -> bool {
             for key in ["managedFields", "resourceVersion", "generation"] {
                 metadata.remove(key);
             }
-            // kubectl's note to itself goes when its fields are taken over; nothing of the user's changes by that.
+            // kubectl's note to itself is the server's to keep; nothing of the user's changes by that.
             let annotations = metadata.get_mut("annotations").and_then(Json::as_object_mut);
             if annotations.is_some_and(|a| a.remove(LAST_APPLIED).is_some() && a.is_empty()) {
                 metadata.remove("annotations");
@@ -113,31 +119,37 @@ fn same(before: &Json, after: &Json) -> bool {
     bare(before) == bare(after)
 }
 
-/// Makes the fields of kubectl's client-side apply this manager's, so that what leaves the file leaves the object.
-/// Source: k8s.io/client-go/util/csaupgrade/upgrade.go.
-async fn take_over(client: &Client, target: &Target, before: &Json, manager: &str) -> Result<(), CliError> {
-    let Some(fields) = before.pointer("/metadata/managedFields").and_then(Json::as_array) else { return Ok(()) };
-    let text = |entry: &Json, key: &str| entry.get(key).and_then(Json::as_str).unwrap_or("").to_owned();
-    let client_side = |e: &Json| text(e, "manager") == CLIENT_SIDE && text(e, "operation") == "Update" && text(e, "subresource").is_empty();
-    let has_own = fields.iter().any(|e| text(e, "manager") == manager && text(e, "operation") == "Apply");
-    if has_own || !fields.iter().any(client_side) {
-        return Ok(());
+/// Makes the fields of kubectl's client-side apply this manager's, so that what leaves the file leaves the object; its
+/// own note stays. Answers whether there was something to do.
+/// Source: k8s.io/client-go/util/csaupgrade/upgrade.go, k8s.io/kubectl/pkg/cmd/apply/apply.go.
+async fn take_over(client: &Client, target: &Target, before: &Json, manager: &str) -> Result<bool, CliError> {
+    let mut entries = before.field("metadata").list("managedFields").to_vec();
+    let is = |entry: &Json, manager: &str, operation: &str| {
+        entry.text("manager") == manager && entry.text("operation") == operation && entry.text("subresource").is_empty()
+    };
+    let Some(first) = entries.iter().position(|e| is(e, CLIENT_SIDE, "Update")) else { return Ok(false) };
+    let own = entries.iter().position(|e| is(e, manager, "Apply")).unwrap_or(first);
+    let mut fields = FieldSet::new();
+    for entry in entries.iter().filter(|e| is(e, CLIENT_SIDE, "Update") || is(e, manager, "Apply")) {
+        let more = parse(entry.field("fieldsV1"));
+        fields = fields.union(&more.map_err(|e| CliError::message(e.to_string()))?);
     }
-    let mut fields = fields.clone();
-    for entry in fields.iter_mut().filter(|e| client_side(e)) {
-        entry["manager"] = json!(manager);
-        entry["operation"] = json!("Apply");
-    }
-    let version = before.pointer("/metadata/resourceVersion").cloned().unwrap_or(Json::Null);
+    let mut note = FieldSet::new();
+    note.insert(&["metadata", "annotations", LAST_APPLIED].map(Element::field));
+    entries[own]["fieldsV1"] = print(&fields.difference(&note));
+    entries[own]["manager"] = json!(manager);
+    entries[own]["operation"] = json!("Apply");
+    entries.retain(|e| !is(e, CLIENT_SIDE, "Update"));
+    let version = before.field("metadata").field("resourceVersion");
     let patch = json!([
-        {"op": "replace", "path": "/metadata/managedFields", "value": fields},
+        {"op": "replace", "path": "/metadata/managedFields", "value": entries},
         {"op": "replace", "path": "/metadata/resourceVersion", "value": version},
     ]);
     let ask = Ask::new(http::Method::PATCH, target.path())
         .query("fieldManager", manager)
         .bytes("application/json-patch+json", Bytes::from(patch.to_string()));
     client.send(ask).await?;
-    Ok(())
+    Ok(true)
 }
 
 /// kubectl's text about conflicts. Source: k8s.io/kubectl/pkg/cmd/apply/apply.go.

@@ -6,7 +6,7 @@ use super::human::{Columns, Layout, as_table, list};
 use super::{Get, generic};
 use crate::api::Json;
 use crate::cli::print::flags::Format;
-use crate::cli::print::tabwriter::TabWriter;
+use crate::cli::print::tabwriter::Growing;
 use crate::cli::resources::{Info, TABLE};
 use crate::cli::{CliError, CliResult, Context, Exit};
 use crate::client::{Ask, Watch, WatchEvent};
@@ -116,7 +116,7 @@ struct Printer<'a> {
     format: &'a Format,
     layout: Layout,
     columns: Option<Columns>,
-    widths: Vec<usize>,
+    table: Growing,
     definitions: Json,
 }
 
@@ -130,7 +130,7 @@ impl<'a> Printer<'a> {
             label_columns: get.label_columns.clone(),
             show_labels: get.show_labels,
         };
-        Printer { get, format, layout, columns: None, widths: Vec::new(), definitions: Json::Null }
+        Printer { get, format, layout, columns: None, table: Growing::default(), definitions: Json::Null }
     }
 
     fn answer(&mut self, ctx: &mut Context, answer: &Json, event: &str) -> Result<(), CliError> {
@@ -186,22 +186,6 @@ impl<'a> Printer<'a> {
             rows.push(with_event(event, columns.row(row, &self.layout)));
         }
         self.columns = Some(columns);
-        for (i, width) in TabWriter::TABLE.widths(&rows).into_iter().enumerate() {
-            match self.widths.get_mut(i) {
-                Some(known) => *known = (*known).max(width),
-                None => self.widths.push(width),
-            }
-        }
-        let mut text = String::new();
-        for row in rows {
-            for (i, cell) in row.iter().enumerate() {
-                text.push_str(cell);
-                if i + 1 < row.len() {
-                    text.extend(std::iter::repeat_n(' ', self.widths[i].saturating_sub(cell.chars().count())));
-                }
-            }
-            text.push('\n');
-        }
-        ctx.out.text(&text);
+        ctx.out.text(&self.table.rows(&rows));
     }
 }

@@ -76,6 +76,35 @@ fn write(lines: &[Vec<&str>], widths: &[usize], out: &mut String) {
     }
 }
 
+/// A table that is printed piece by piece: columns only get wider (kubectl's `RememberWidths`).
+#[derive(Debug, Default)]
+pub struct Growing {
+    widths: Vec<usize>,
+}
+
+impl Growing {
+    /// The text of the next rows.
+    pub fn rows(&mut self, rows: &[Vec<String>]) -> String {
+        for (i, width) in TabWriter::TABLE.widths(rows).into_iter().enumerate() {
+            match self.widths.get_mut(i) {
+                Some(known) => *known = (*known).max(width),
+                None => self.widths.push(width),
+            }
+        }
+        let mut text = String::new();
+        for row in rows {
+            for (i, cell) in row.iter().enumerate() {
+                text.push_str(cell);
+                if i + 1 < row.len() {
+                    text.extend(std::iter::repeat_n(' ', self.widths[i].saturating_sub(cell.chars().count())));
+                }
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

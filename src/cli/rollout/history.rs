@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Which, template};
+use super::Which;
 use crate::api::{Json, Object};
 use crate::cli::resources::Info;
-use crate::cli::{CliError, CliResult, Context, Exit};
+use crate::cli::{CliError, CliResult, Context, Exit, describe};
 use crate::client::{Ask, Client};
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -58,7 +58,7 @@ impl History {
                     ctx.out.text("");
                     return Err(CliError::message("unable to find the specified revision"));
                 };
-                let shown = template::describe(&revision.template, &revision.cause);
+                let shown = describe::pod_template(ctx, &with_cause(&revision.template, &revision.cause));
                 ctx.out.text(&format!("with revision #{}\n{shown}\n", self.revision));
             } else {
                 ctx.out.text(&table(&revisions));
@@ -79,6 +79,15 @@ fn table(revisions: &BTreeMap<i64, Revision>) -> String {
     }
     text.push('\n');
     text
+}
+
+/// The template with the cause of the change among its annotations.
+fn with_cause(template: &Json, cause: &str) -> Json {
+    let mut template = template.clone();
+    if !cause.is_empty() {
+        template["metadata"]["annotations"][CHANGE_CAUSE] = cause.into();
+    }
+    template
 }
 
 fn annotation(object: &Json, name: &str) -> String {

@@ -3,7 +3,6 @@
 mod history;
 mod status;
 mod switch;
-mod template;
 mod undo;
 
 use super::input::Files;

@@ -11,6 +11,10 @@ use crate::cli::resources::Info;
 use crate::cli::wait::settle::{Progress, progress};
 use crate::cli::{CliError, CliResult, Context, Exit};
 use crate::client::{Ask, Client, WatchEvent};
+use crate::engine::clock;
+
+/// Between two watches that told nothing.
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(clap::Args)]
 pub struct Status {
@@ -140,5 +144,7 @@ async fn next_state(client: &Client, info: &Info, since: String) -> Result<Json,
             return Ok(now);
         }
         since = version;
+        // A server that ends watches at once is not asked all the time.
+        clock::sleep(PAUSE).await;
     }
 }

@@ -38,7 +38,7 @@ impl Undo {
         let (infos, mut errors) = self.which.find(ctx).await?;
         let client = ctx.client().await?;
         for info in &infos {
-            match self.one(&client, info).await {
+            match self.one(ctx, &client, info).await {
                 Ok(text) => ctx.out.line(&format!("{} {text}", info.shown())),
                 Err(error) => errors.push(error),
             }
@@ -49,7 +49,7 @@ impl Undo {
         }
     }
 
-    async fn one(&self, client: &Client, info: &Info) -> Result<String, CliError> {
+    async fn one(&self, ctx: &Context, client: &Client, info: &Info) -> Result<String, CliError> {
         if !matches!((info.found.group.as_str(), info.found.kind.as_str()), ("apps", "Deployment" | "DaemonSet" | "StatefulSet")) {
             return Err(CliError::message(format!("no rollbacker has been implemented for {:?}", super::group_kind(info))));
         }
@@ -75,7 +75,7 @@ impl Undo {
             return Ok(format!("skipped rollback (current template already matches revision {wanted})"));
         }
         if self.dry_run == "client" {
-            let shown = super::template::describe(&template, "");
+            let shown = crate::cli::describe::pod_template(ctx, &template);
             return Ok(format!("{} (dry run)", shown.trim_end_matches('\n')));
         }
         let (media, patch) = if info.found.kind == "Deployment" {
