@@ -5,6 +5,8 @@ mod human;
 mod sort;
 mod watch;
 
+pub use generic::hide_managed_fields;
+
 use super::input::Files;
 use super::print::flags::{Format, Offer, PrintFlags};
 use super::resources::{Selection, TABLE};
