@@ -100,8 +100,7 @@ impl Expose {
 
     async fn one(&self, ctx: &mut Context, info: &Info, dry_run: DryRun) -> Result<Json, CliError> {
         let exposed = Exposed::of(info)?;
-        let service = self.overrides.apply(typed(self.service(info, &exposed)?)?)?;
-        let mut service = service;
+        let mut service = self.overrides.apply(typed(self.service(info, &exposed)?)?)?;
         if dry_run == DryRun::Client {
             if let Some(namespace) = ctx.flags.namespace.as_deref().filter(|n| !n.is_empty()) {
                 service["metadata"]["namespace"] = namespace.into();

@@ -99,10 +99,10 @@ async fn an_apply_set_of_another_tool_is_left_alone() {
     let fixture = fixture("empty");
     let server = fixture.serve();
     let secret = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: shop\n  labels: {applyset.kubernetes.io/id: x}\n  annotations:\n    \
-                  applyset.kubernetes.io/tooling: kubectl/v1.36\n";
+                  applyset.kubernetes.io/tooling: helm/v4.0\n";
     session(&["create", "-f", "s.yaml"], "", json!({"s.yaml": secret})).run_on(&fixture, &server).await;
     let outcome = apply(&server, &fixture, &config("a"), &[]).await;
-    let text = "error: ApplySet parent object \"secrets./shop\" already exists and is managed by tooling \"kubectl\" instead of \"wl\"\n";
+    let text = "error: ApplySet parent object \"secrets./shop\" already exists and is managed by tooling \"helm\" instead of \"wl\"\n";
     assert_eq!((outcome.exit, outcome.stderr.as_str()), (1, text));
     assert_eq!(names(&outcome), ["shop"]);
 }

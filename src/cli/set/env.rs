@@ -68,7 +68,7 @@ impl Env {
         self.check(&names, dry_run)?;
         let mut variables = self.variables(ctx, &words)?;
         if !self.from.is_empty() {
-            variables.set.extend(self.from_keys(ctx).await?);
+            variables.set.extend(self.keys_of_source(ctx).await?);
         }
         for variable in &mut variables.set {
             let name = format!("{}{}", self.prefix, variable["name"].as_str().unwrap_or(""));
@@ -152,7 +152,7 @@ impl Env {
     }
 
     /// Variables that refer to the keys of a ConfigMap or Secret.
-    async fn from_keys(&self, ctx: &mut Context) -> Result<Vec<Json>, CliError> {
+    async fn keys_of_source(&self, ctx: &mut Context) -> Result<Vec<Json>, CliError> {
         ctx.client().await?;
         let selection = Selection { args: vec![self.from.clone()], all: self.which.all, ..Selection::default() };
         let found = selection.fetch(ctx).await?;
