@@ -8,6 +8,8 @@
 mod normalise;
 #[path = "kubectl/server.rs"]
 mod server;
+#[path = "kubectl/writing.rs"]
+mod writing;
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -17,28 +19,42 @@ use flate2::read::GzDecoder;
 use serde_json::Value;
 use wl::cli::{self, Output, World};
 
-use server::Fixture;
+use server::{Fixture, Serving};
 
 /// The least share of each verb's sessions that must agree, in percent. A verb that is not here is not
 /// there yet in `wl`. Raised as work goes on.
 const FLOORS: &[(&str, u32)] = &[
+    ("annotate", 100),
     ("api-resources", 100),
     ("api-versions", 100),
-    ("apply", 17),
+    ("apply", 19),
+    ("auth", 0),
+    ("autoscale", 100),
+    ("bogusverb", 100),
+    ("cluster-info", 0),
+    ("config", 0),
+    ("cordon", 100),
+    ("create", 95),
     ("delete", 92),
     ("describe", 95),
     ("diff", 66),
+    ("drain", 100),
     ("events", 95),
-    ("get", 95),
-    ("logs", 100),
-    ("rollout", 95),
-    ("scale", 87),
-    ("auth", 0),
-    ("cluster-info", 0),
-    ("config", 0),
     ("explain", 0),
-    ("bogusverb", 100),
+    ("expose", 100),
+    ("get", 95),
+    ("kustomize", 95),
+    ("label", 100),
+    ("logs", 100),
+    ("patch", 95),
+    ("replace", 100),
+    ("rollout", 95),
+    ("run", 100),
+    ("scale", 87),
+    ("set", 100),
+    ("taint", 100),
     ("top", 0),
+    ("uncordon", 100),
     ("version", 66),
     ("wait", 92),
 ];
@@ -108,13 +124,18 @@ impl Session {
     }
 
     async fn run(&self, fixture: &Fixture) -> Outcome {
-        let folder = tempfile::tempdir().unwrap();
+        self.run_on(fixture, &fixture.serve()).await
+    }
+
+    /// Runs against a server that others may have changed.
+    async fn run_on(&self, fixture: &Fixture, server: &Serving) -> Outcome {
+        let own = tempfile::tempdir().unwrap();
+        let folder = if self.text("cwd").is_empty() { own.path() } else { std::path::Path::new(self.text("cwd")) };
         for (path, text) in self.0.get("files").and_then(Value::as_object).into_iter().flatten() {
-            let path = folder.path().join(path);
+            let path = folder.join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text.as_str().unwrap()).unwrap();
         }
-        let server = fixture.serve();
         let (stdout, stderr) = (Sink::default(), Sink::default());
         let mut args = vec!["wl".to_owned()];
         args.extend(self.0["argv"].as_array().unwrap().iter().map(|a| a.as_str().unwrap().to_owned()));
@@ -127,7 +148,7 @@ impl Session {
         let started = tokio::time::Instant::now();
         let world = World {
             args: args.into_iter().map(Into::into).collect(),
-            cwd: folder.path().to_owned(),
+            cwd: folder.to_owned(),
             env,
             stdin: Box::new(std::io::Cursor::new(self.text("stdin").as_bytes().to_vec())),
             stdin_is_terminal: false,
@@ -137,7 +158,7 @@ impl Session {
             server: cli::Server::Given(server.client()),
         };
         let exit = tokio::time::timeout(std::time::Duration::from_secs(120), cli::run_with(world)).await;
-        let cwd = folder.path().to_string_lossy().into_owned();
+        let cwd = folder.to_string_lossy().into_owned();
         let clean = |sink: &Sink| normalise::exact(&sink.text(), &cwd, self.mutates());
         Outcome {
             exit: exit.map_or(-1, |exit| i64::from(exit.code())),

@@ -3,18 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde_json::json;
-
+use super::change::deletion::{Deletion, policy, wait_until_gone};
+use super::change::{DryRun, DryRunFlag};
 use super::input::Files;
-use super::resources::{Info, Selection, Targets};
+use super::resources::{Selection, Targets};
 use super::{CliError, CliResult, Context, Exit};
-use crate::api::Json;
-use crate::api::status::quote;
-use crate::client::{Ask, Client};
-use crate::engine::clock;
-
-/// Between two looks whether an object is gone.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// Delete objects, and wait until they are gone
 #[derive(clap::Args)]
@@ -56,9 +49,8 @@ pub struct Delete {
     /// How long to wait at most (0: for ever)
     #[arg(long, default_value = "0s", value_parser = super::flags::timeout, hide_default_value = true)]
     timeout: Duration,
-    /// none, server or client: show what would be done
-    #[arg(long, num_args = 0..=1, default_value = "none", default_missing_value = "unchanged", require_equals = true, hide_default_value = true)]
-    dry_run: String,
+    #[command(flatten)]
+    dry_run: DryRunFlag,
     /// name: only the names
     #[arg(short, long, default_value = "", hide_default_value = true)]
     output: String,
@@ -66,9 +58,10 @@ pub struct Delete {
 
 impl Delete {
     pub async fn run(&self, ctx: &mut Context) -> CliResult {
+        let dry_run = self.dry_run.mode(ctx)?;
         let grace = self.check()?;
-        if self.dry_run == "none" { ctx.client_to_change().await? } else { ctx.client().await? };
-        let client = ctx.client().await?;
+        let deletion = Deletion { policy: policy(&self.cascade)?, grace, dry_run, names: self.output == "name" };
+        let client = dry_run.client(ctx).await?;
         let selecting = self.selector.is_some() || self.field_selector.is_some() || self.all;
         let selection = self.selection();
         let targets = selection.targets(ctx).await?;
@@ -97,10 +90,10 @@ impl Delete {
             if !seen.insert((info.found.qualified(), info.namespace.clone(), info.name.clone())) {
                 continue;
             }
-            match self.one(&client, &info, grace).await {
+            match deletion.send(&client, &info).await {
                 Ok(()) => {
                     count += 1;
-                    self.tell(ctx, &info, grace);
+                    deletion.tell(ctx, &info);
                     gone.push(info);
                 }
                 Err(error) if ignore && error.is_not_found() => {}
@@ -113,8 +106,8 @@ impl Delete {
         if count == 0 && errors.is_empty() && !(ignore && self.ignore_not_found.is_some()) {
             ctx.out.line("No resources found");
         }
-        if self.wait && self.dry_run == "none" {
-            self.wait_until_gone(ctx, &client, &gone).await?;
+        if self.wait && dry_run == DryRun::None {
+            wait_until_gone(ctx, &client, &gone, self.timeout).await?;
         }
         match CliError::many(errors) {
             Some(error) => Err(error),
@@ -124,14 +117,6 @@ impl Delete {
 
     /// The flags against each other; answers with the grace period to ask for, below 0: the pod's own.
     fn check(&self) -> Result<i64, CliError> {
-        if !matches!(self.dry_run.as_str(), "none" | "server" | "client") {
-            let text = format!("Invalid dry-run value ({}). Must be \"none\", \"server\", or \"client\".", self.dry_run);
-            return Err(CliError::message(text));
-        }
-        if !matches!(self.cascade.as_str(), "background" | "foreground" | "orphan" | "true" | "false") {
-            let text = format!("invalid cascade value ({}). Must be \"background\", \"foreground\", or \"orphan\"", self.cascade);
-            return Err(CliError::message(text));
-        }
         if self.all && self.selector.as_ref().is_some_and(|s| !s.is_empty()) {
             return Err(CliError::message("setting 'all' parameter but found a non empty selector. "));
         }
@@ -165,64 +150,5 @@ impl Delete {
             deed: Some("deleting"),
             ..Selection::default()
         }
-    }
-
-    async fn one(&self, client: &Client, info: &Info, grace: i64) -> Result<(), CliError> {
-        if self.dry_run == "client" {
-            return Ok(());
-        }
-        let policy = match self.cascade.as_str() {
-            "foreground" => "Foreground",
-            "orphan" | "false" => "Orphan",
-            _ => "Background",
-        };
-        let mut body = json!({"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": policy});
-        if grace >= 0 {
-            body["gracePeriodSeconds"] = json!(grace);
-        }
-        let mut ask = Ask::new(http::Method::DELETE, info.path());
-        if self.dry_run == "server" {
-            ask = ask.query("dryRun", "All");
-            body["dryRun"] = json!(["All"]);
-        }
-        client.send(ask.json(&body)).await?;
-        Ok(())
-    }
-
-    fn tell(&self, ctx: &mut Context, info: &Info, grace: i64) {
-        if self.output == "name" {
-            ctx.out.line(&info.shown());
-            return;
-        }
-        let done = if grace == 0 { "force deleted" } else { "deleted" };
-        let place = if info.found.namespaced { format!(" from {} namespace", info.namespace) } else { String::new() };
-        let suffix = match self.dry_run.as_str() {
-            "client" => " (dry run)",
-            "server" => " (server dry run)",
-            _ => "",
-        };
-        ctx.out.line(&format!("{} {} {done}{place}{suffix}", info.found.singular_qualified(), quote(&info.name)));
-    }
-
-    async fn wait_until_gone(&self, ctx: &mut Context, client: &Client, infos: &[Info]) -> Result<(), CliError> {
-        ctx.out.flush();
-        let begun = tokio::time::Instant::now();
-        for info in infos {
-            let uid = info.object.pointer("/metadata/uid").and_then(Json::as_str).unwrap_or("").to_owned();
-            loop {
-                match client.get(&info.path()).await {
-                    Err(error) if error.is_not_found() => break,
-                    Err(error) => return Err(error.into()),
-                    Ok(object) if object.pointer("/metadata/uid").and_then(Json::as_str) != Some(uid.as_str()) => break,
-                    Ok(_) => {}
-                }
-                if !self.timeout.is_zero() && begun.elapsed() >= self.timeout {
-                    let name = format!("{}/{}", info.found.resource, info.name);
-                    return Err(CliError::message(format!("timed out waiting for the condition on {name}")));
-                }
-                clock::sleep(LOOK).await;
-            }
-        }
-        Ok(())
     }
 }

@@ -159,7 +159,7 @@ fn invalid(status: &Status) -> String {
     }
     match lines.as_slice() {
         [] => head,
-        [one] => format!("{head}: {one}"),
+        [one] => format!("{head}: {one}\n"),
         _ => format!("{head}: \n{}", lines.iter().map(|l| format!("* {l}\n")).collect::<String>()),
     }
 }
@@ -189,7 +189,7 @@ mod tests {
     fn invalid_objects_list_their_causes() {
         let cause = |field: &str| Cause { reason: "FieldValueRequired".into(), message: "Required value".into(), field: field.into() };
         let one = Status::invalid("", "Pod", "x", &[cause("spec.a")]);
-        assert_eq!(invalid(&one), "The Pod \"x\" is invalid: spec.a: Required value");
+        assert_eq!(invalid(&one), "The Pod \"x\" is invalid: spec.a: Required value\n");
         let two = Status::invalid("", "Pod", "x", &[cause("spec.a"), cause("spec.b")]);
         assert_eq!(invalid(&two), "The Pod \"x\" is invalid: \n* spec.a: Required value\n* spec.b: Required value\n");
     }

@@ -99,6 +99,12 @@ pub fn integer(text: &str) -> Result<i64, String> {
     i64::try_from(value).map_err(|_| format!("strconv.ParseInt: parsing {}: value out of range", quote(text)))
 }
 
+/// The same, for 32 bits.
+pub fn integer32(text: &str) -> Result<i32, String> {
+    let value = integer(text)?;
+    i32::try_from(value).map_err(|_| format!("strconv.ParseInt: parsing {}: value out of range", quote(text)))
+}
+
 /// Go's `time.ParseDuration`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     signed_duration(text)?.try_into().map_err(|_| format!("time: invalid duration {}", quote(text)))

@@ -17,6 +17,9 @@ pub struct Files {
     /// File, directory, URL or `-` for standard input; may be repeated
     #[arg(short = 'f', long = "filename", value_name = "PATH", value_hint = clap::ValueHint::AnyPath)]
     pub filename: Vec<String>,
+    /// Directory with a kustomization
+    #[arg(short = 'k', long, default_value = "", hide_default_value = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub kustomize: String,
     /// Directories with all that is below them
     #[arg(short = 'R', long)]
     pub recursive: bool,
@@ -40,7 +43,7 @@ pub struct Input {
 
 impl Files {
     pub fn is_empty(&self) -> bool {
-        self.filename.is_empty()
+        self.filename.is_empty() && self.kustomize.is_empty()
     }
 
     /// The names, with commas taken apart as pflag's string slices do.
@@ -50,6 +53,9 @@ impl Files {
 
     /// Whether every path is there.
     pub fn check(&self, ctx: &Context) -> Result<(), CliError> {
+        if !self.kustomize.is_empty() && !self.filename.is_empty() {
+            return Err(CliError::message("only one of -f or -k can be specified"));
+        }
         for name in self.names().filter(|n| !is_url(n) && *n != "-") {
             if !ctx.path(name).exists() {
                 return Err(CliError::message(format!("the path {} does not exist", quote(name))));
@@ -62,6 +68,11 @@ impl Files {
     pub async fn read(&self, ctx: &mut Context) -> Result<Vec<Input>, CliError> {
         self.check(ctx)?;
         let mut inputs = Vec::new();
+        if !self.kustomize.is_empty() {
+            let objects = super::kustomize::build(ctx, &self.kustomize)?;
+            let texts: Vec<String> = objects.iter().map(super::print::yaml::to_yaml).collect();
+            inputs.push(Input { source: self.kustomize.clone(), bytes: texts.join("---\n").into_bytes() });
+        }
         for name in self.names().map(str::to_owned).collect::<Vec<_>>() {
             if name == "-" {
                 inputs.push(Input { source: "STDIN".into(), bytes: read_stdin(ctx)? });
@@ -100,7 +111,7 @@ impl Files {
         for input in self.read(ctx).await? {
             let parsed = manifest::parse(&input.source, &input.bytes);
             if let Some(problem) = parsed.problems.first() {
-                return Err(CliError::message(format!("error parsing {}: {problem}", input.source)));
+                return Err(CliError::message(format!("error parsing {}: {}", input.source, in_goyamls_words(problem))));
             }
             items.extend(parsed.documents.into_iter().map(|document| Item {
                 object: document.object(),
@@ -109,6 +120,16 @@ impl Files {
             }));
         }
         Ok(items)
+    }
+}
+
+/// What is wrong with a document, where it is no YAML as sigs.k8s.io/yaml says it.
+fn in_goyamls_words(problem: &manifest::Problem) -> String {
+    let place = problem.place();
+    let line = place.rsplit(':').nth(1).filter(|line| line.bytes().all(|b| b.is_ascii_digit()));
+    match (problem.message().strip_prefix("this is no YAML: "), line) {
+        (Some(why), Some(line)) => format!("error converting YAML to JSON: yaml: line {line}: {why}"),
+        _ => problem.to_string(),
     }
 }
 

@@ -307,7 +307,7 @@ async fn next(mut lines: Lines, source: Source) -> (Lines, Source, Result<Option
 }
 
 /// Bytes as they are into a file or pipe; on a terminal control characters become visible.
-fn print(ctx: &mut Context, prefix: &str, line: &[u8]) {
+pub fn print(ctx: &mut Context, prefix: &str, line: &[u8]) {
     ctx.out.text(prefix);
     if ctx.out.is_terminal() {
         ctx.out.text(&String::from_utf8_lossy(line));

@@ -1,39 +1,59 @@
 //! The command line: one file per command; answers to stdout, notes to stderr.
 
+mod annotate;
 mod api_resources;
 mod api_versions;
 mod apply;
 mod auth;
+mod autoscale;
 mod backup;
+mod change;
 mod cluster_info;
 mod complete;
 mod completion;
 mod config;
 mod context;
+mod cordon;
+mod create;
 mod declare;
 mod delete;
 mod describe;
+pub mod diagnose;
 mod diff;
 mod doctor;
-pub mod diagnose;
+mod down;
+mod drain;
+mod edit;
 mod error;
 mod events;
 mod exit;
 mod explain;
+mod expose;
 mod flags;
 mod get;
+mod given;
 pub mod input;
+mod kustomize;
+mod label;
 mod lint;
 mod logs;
+mod patch;
 mod plan;
 pub mod print;
+mod project;
+mod prune;
+mod replace;
 mod reset;
 pub mod resources;
 mod restore;
 mod rollout;
+mod run;
 mod scale;
+mod set;
+mod taint;
 mod terminal;
 mod top;
+mod up;
 mod url;
 mod usage;
 mod version;
@@ -90,29 +110,46 @@ macro_rules! commands {
 }
 
 commands! {
+    Annotate(annotate::Annotate),
     ApiResources(api_resources::ApiResources),
     ApiVersions(api_versions::ApiVersions),
     Apply(apply::Apply),
     Auth(auth::Auth),
+    Autoscale(autoscale::Autoscale),
     Backup(backup::Backup),
     ClusterInfo(cluster_info::ClusterInfo),
     Completion(completion::Completion),
     Config(config::Config),
+    Cordon(cordon::Cordon),
+    Create(create::Create),
     Delete(delete::Delete),
     Describe(describe::Describe),
     Diff(diff::Diff),
     Doctor(doctor::Doctor),
     Events(events::Events),
     Explain(explain::Explain),
+    Down(down::Down),
+    Drain(drain::Drain),
+    Edit(edit::Edit),
+    Expose(expose::Expose),
     Get(get::Get),
+    Kustomize(kustomize::Kustomize),
+    Label(label::Label),
     Lint(lint::Lint),
     Logs(logs::Logs),
+    Patch(patch::Patch),
     Plan(plan::Plan),
+    Replace(replace::Replace),
     Reset(reset::Reset),
     Restore(restore::Restore),
     Rollout(rollout::Rollout),
+    Run(run::Run),
     Scale(scale::Scale),
     Top(top::Top),
+    Set(set::Set),
+    Taint(taint::Taint),
+    Uncordon(cordon::Uncordon),
+    Up(up::Up),
     Version(version::Version),
     Wait(wait_for::Wait),
     Watch(watch::Watch),
@@ -121,6 +158,18 @@ commands! {
 /// The tree of commands and flags, with pflag's rules for values.
 pub fn command() -> clap::Command {
     flags::as_pflag(Cli::command())
+}
+
+/// Prints the help of a command that does nothing by itself.
+fn help(ctx: &mut Context, path: &[&str]) {
+    let mut tree = command();
+    let mut at = &mut tree;
+    for word in path {
+        let Some(inner) = at.find_subcommand_mut(word) else { return };
+        at = inner;
+    }
+    let text = at.render_help().to_string();
+    ctx.out.text(&text);
 }
 
 /// Reads this process's arguments, does what they say and returns the exit code.
@@ -157,8 +206,16 @@ pub async fn run_with(world: World) -> Exit {
     if ctx.finish() { exit } else { Exit::BrokenPipe }
 }
 
+/// `wl down -v` takes volumes away; everywhere else the letter is kubectl's verbosity.
+fn spelled_out(args: &[OsString]) -> Vec<OsString> {
+    let is_down = args.iter().skip(1).find(|a| !a.to_string_lossy().starts_with('-')).is_some_and(|word| word == "down");
+    let long = |word: &OsString| if is_down && word == "-v" { "--volumes".into() } else { word.clone() };
+    args.iter().map(long).collect()
+}
+
 /// The command asked for; `None` where help was asked for, and printed.
 fn parse(args: &[OsString], ctx: &mut Context) -> Result<Option<Command>, Exit> {
+    let args = &spelled_out(args);
     let mut tree = command();
     let parsed = tree.try_get_matches_from_mut(args).and_then(|matches| {
         ctx.command_path = usage::path_of(&matches);

@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use super::declare::{self, Target, Validate};
 use super::diagnose;
 use super::input::Files;
+use super::prune::PruneFlags;
 use super::{CliError, CliResult, Context, Exit};
 use crate::api::schema::Schema;
 use crate::api::{Json, Key, Object};
@@ -33,6 +34,8 @@ pub struct Plan {
     /// text or json
     #[arg(short, long, default_value = "text", value_parser = ["text", "json"])]
     output: String,
+    #[command(flatten)]
+    prune: PruneFlags,
     /// Unknown and doubled fields: strict, warn or ignore
     #[arg(long, num_args = 0..=1, default_value = "strict", default_missing_value = "strict", require_equals = true, hide_default_value = true)]
     validate: String,
@@ -45,13 +48,22 @@ impl Plan {
         if self.files.is_empty() {
             return Err(CliError::message("must specify -f"));
         }
+        self.prune.check(None, false)?;
         let validate = Validate::parse(&self.validate).map_err(CliError::message)?;
         ctx.watch_flags = self.watch.clone();
         let (documents, mut problems) = declare::documents(ctx, &self.files, validate).await?;
         let client = ctx.client().await?;
         let discovery = client.discovery().await?;
-        let targets = declare::targets(ctx, &discovery, &documents, &mut problems);
-        let made = if problems.is_empty() { Some(make(ctx, &client, &targets, self.replace).await?) } else { None };
+        let mut targets = declare::targets(ctx, &discovery, &documents, &mut problems);
+        let scope = self.prune.scope(ctx, &client, None).await?;
+        if let Some(scope) = &scope {
+            scope.adopt(&mut targets, &mut problems);
+        }
+        let gone = match &scope {
+            Some(scope) => scope.leftovers(&client, &targets, self.prune.prune_volumes).await?.keys(),
+            None => Vec::new(),
+        };
+        let made = if problems.is_empty() { Some(make(ctx, &client, &targets, gone, self.replace).await?) } else { None };
         if let Some(made) = &made {
             for (object, status) in made.refused() {
                 let name = object.name.split_once('/').map_or("", |(_, name)| name);
@@ -64,7 +76,14 @@ impl Plan {
         let Some(made) = made.filter(|_| problems.is_empty()) else {
             return Err(declare::fail(ctx, &problems, "there is no plan"));
         };
-        let command = self.files.filename.iter().map(|f| format!("-f {f}")).collect::<Vec<_>>().join(" ");
+        let mut command = self.files.filename.iter().map(|f| format!("-f {f}")).collect::<Vec<_>>().join(" ");
+        if self.files.recursive {
+            command.push_str(" -R");
+        }
+        command.push_str(&self.prune.typed());
+        if self.replace {
+            command.push_str(" --replace");
+        }
         match self.output.as_str() {
             "json" => ctx.out.line(&format!("{:#}", plan::render::json(&made))),
             _ => ctx.out.text(&plan::render::text(&made, &command)),
@@ -73,8 +92,8 @@ impl Plan {
     }
 }
 
-/// Makes the plan of applying `targets` from what the server holds now.
-pub async fn make(ctx: &Context, client: &Client, targets: &[Target], replace: bool) -> Result<Made, CliError> {
+/// Makes the plan of applying `targets` and deleting `prune` from what the server holds now.
+pub async fn make(ctx: &Context, client: &Client, targets: &[Target], prune: Vec<Key>, replace: bool) -> Result<Made, CliError> {
     let state = fetch(client).await?;
     let intents: Vec<Intent> = targets.iter().map(intent).collect();
     let controllers = controllers::of_a_plan();
@@ -84,7 +103,7 @@ pub async fn make(ctx: &Context, client: &Client, targets: &[Target], replace: b
         controllers: &controllers,
         settings: &settings,
         now: ctx.now(),
-        prune: Vec::new(),
+        prune,
         replace,
     };
     Ok(plan::make(&intents, &inputs))

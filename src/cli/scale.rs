@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde_json::json;
 
+use super::change::{DryRun, DryRunFlag, MERGE, Teller};
 use super::input::Files;
 use super::resources::{Info, Selection};
 use super::{CliError, CliResult, Context, Exit};
@@ -33,9 +33,8 @@ pub struct Scale {
     /// Only objects with these labels
     #[arg(short = 'l', long)]
     selector: Option<String>,
-    /// none, server or client: show what would be done
-    #[arg(long, num_args = 0..=1, default_value = "none", default_missing_value = "unchanged", require_equals = true, hide_default_value = true)]
-    dry_run: String,
+    #[command(flatten)]
+    dry_run: DryRunFlag,
     /// How long to wait for the replicas (0: not at all)
     #[arg(long, default_value = "0s", value_parser = super::flags::timeout, hide_default_value = true)]
     timeout: Duration,
@@ -53,8 +52,9 @@ impl Scale {
                 "The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0",
             ));
         }
-        let format = self.print.format(&ctx.cwd, super::print::flags::Offer::Change)?;
-        let client = if self.dry_run == "none" { ctx.client_to_change().await? } else { ctx.client().await? };
+        let dry_run = self.dry_run.mode(ctx)?;
+        let mut teller = Teller::new(ctx, &self.print, dry_run)?;
+        let client = dry_run.client(ctx).await?;
         let selection = Selection {
             args: self.args.clone(),
             files: self.files.clone(),
@@ -73,22 +73,10 @@ impl Scale {
             return Err(CliError::message("cannot use --resource-version with multiple resources"));
         }
         for info in &infos {
-            match self.one(&client, info, replicas).await {
-                Ok(object) => match &format {
-                    Some(format) => {
-                        let (text, result) = format.render(&object, true);
-                        ctx.out.text(&text);
-                        result?;
-                    }
-                    None => {
-                        let suffix = match self.dry_run.as_str() {
-                            "client" => " (dry run)",
-                            "server" => " (server dry run)",
-                            _ => "",
-                        };
-                        ctx.out.line(&format!("{} scaled{suffix}", info.shown()));
-                    }
-                },
+            match self.one(&client, info, replicas, dry_run).await {
+                // What was scaled is told, not the scale.
+                Ok(_) if !teller.has_format() => ctx.out.line(&format!("{} scaled{}", info.shown(), dry_run.suffix())),
+                Ok(object) => teller.tell(ctx, &object, "scaled")?,
                 Err(error) => errors.push(error),
             }
         }
@@ -98,22 +86,19 @@ impl Scale {
         }
     }
 
-    async fn one(&self, client: &Client, info: &Info, replicas: i64) -> Result<Json, CliError> {
-        if self.dry_run == "client" {
+    async fn one(&self, client: &Client, info: &Info, replicas: i64, dry_run: DryRun) -> Result<Json, CliError> {
+        if dry_run == DryRun::Client {
             return Ok(info.object.clone());
         }
         let path = format!("{}/scale", info.path());
         if self.current_replicas != -1 || !self.resource_version.is_empty() {
             self.precondition(&client.get(&path).await?)?;
         }
-        let mut ask = Ask::new(http::Method::PATCH, path.clone())
-            .bytes("application/merge-patch+json", Bytes::from(json!({"spec": {"replicas": replicas}}).to_string()));
-        if self.dry_run == "server" {
-            ask = ask.query("dryRun", "All");
-        }
-        let scale = client.send(ask).await?.json()?;
+        let patch = json!({"spec": {"replicas": replicas}});
+        let ask = Ask::new(http::Method::PATCH, path.clone()).bytes(MERGE, patch.to_string());
+        let scale = client.send(dry_run.ask(ask)).await?.json()?;
         let begun = tokio::time::Instant::now();
-        while !self.timeout.is_zero() && self.dry_run == "none" {
+        while !self.timeout.is_zero() && dry_run == DryRun::None {
             let now = client.get(&path).await?;
             if now.pointer("/status/replicas").and_then(Json::as_i64).unwrap_or(0) == replicas {
                 break;

@@ -42,6 +42,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 pub use connect::{ConnectError, ConnectOptions, StartService, Version};
+pub use image_name::ImageName;
 pub use images::PullProgress;
 pub use locate::Surroundings;
 pub use naming::InstanceId;

@@ -33,7 +33,7 @@ pub(crate) fn create(mut run: Run<'_, '_>) -> Result<Answer, Status> {
     };
     if let Some(detail) = problem {
         let errors = [field::invalid(&path, seconds, detail)];
-        return Err(Status::invalid("authentication.k8s.io", "TokenRequest", &name, &errors));
+        return Err(Status::invalid("authentication.k8s.io", "TokenRequest", "", &errors));
     }
     let bound = bound_object(&run, &request)?;
     let key = signing_key(&mut run);

@@ -37,7 +37,9 @@ impl Fixture {
 
     /// A server of its own that starts from the fixture.
     pub fn serve(&self) -> Serving {
-        let settings = Settings { admission: vec!["NamespaceLifecycle".into()], ..Settings::default() };
+        // As the recorded server: no ServiceAccount plugin, which would wait for its controller.
+        let admission = ["NamespaceLifecycle", "Priority", "DefaultTolerationSeconds"].map(str::to_owned).into();
+        let settings = Settings { admission, ..Settings::default() };
         let now = self.now;
         let started = tokio::time::Instant::now();
         let clock = Arc::new(move || now + started.elapsed());
@@ -107,7 +109,9 @@ impl Serving {
 }
 
 fn all(state: &State) -> Vec<(Key, Arc<Object>)> {
-    let resources: Vec<GroupResource> = state.resources().cloned().collect();
+    // The recorder did not look at the addresses that come and go with Services.
+    let recorded = |resource: &&GroupResource| resource.resource.as_ref() != "ipaddresses";
+    let resources: Vec<GroupResource> = state.resources().filter(recorded).cloned().collect();
     let of = |resource: &GroupResource| {
         let resource = resource.clone();
         state

@@ -9,6 +9,7 @@ use crate::api::Json;
 use crate::api::schema::Schema;
 use crate::apply::{three_way_merge_patch, three_way_strategic_patch};
 use crate::cli::CliError;
+use crate::cli::change::DryRun;
 use crate::cli::declare::{Target, Validate};
 use crate::client::{Ask, Client};
 
@@ -46,7 +47,7 @@ pub async fn apply(client: &Client, target: &Target, args: &Apply, validate: Val
     if patch.as_object().is_some_and(serde_json::Map::is_empty) {
         return Ok(Applied { word: "unchanged", object: before, warnings });
     }
-    if args.dry_run == "client" {
+    if args.dry_run.known() == DryRun::Client {
         return Ok(Applied { word: "configured", object: modified, warnings });
     }
     let mut ask = Ask::new(http::Method::PATCH, target.path())
@@ -65,7 +66,7 @@ pub async fn apply(client: &Client, target: &Target, args: &Apply, validate: Val
 }
 
 async fn create(client: &Client, target: &Target, args: &Apply, validate: Validate, tree: Json) -> Result<Applied, CliError> {
-    if args.dry_run == "client" {
+    if args.dry_run.known() == DryRun::Client {
         return Ok(Applied { word: "created", object: tree, warnings: Vec::new() });
     }
     let mut ask = Ask::new(http::Method::POST, target.found.path(&target.namespace, ""))

@@ -2,15 +2,20 @@
 
 mod client_side;
 mod last_applied;
+mod images;
 mod server_side;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 
+use super::change::deletion::wait_until_gone;
+use super::change::{DryRun, DryRunFlag};
 use super::declare::{self, Target, Validate};
 use super::diagnose;
 use super::input::Files;
+use super::prune::{Leftovers, PruneFlags, Scope};
 use super::wait::{Ended, Outcome, Progress, Style, until_settled};
 use super::{CliError, CliResult, Context, Exit};
 use crate::api::Json;
@@ -39,9 +44,8 @@ pub struct Apply {
     /// Who manages the fields
     #[arg(long, default_value = "wl", hide_default_value = true)]
     field_manager: String,
-    /// none, server or client: show what would be done
-    #[arg(long, num_args = 0..=1, default_value = "none", default_missing_value = "unchanged", require_equals = true, hide_default_value = true)]
-    dry_run: String,
+    #[command(flatten)]
+    dry_run: DryRunFlag,
     /// Unknown and doubled fields: strict, warn or ignore
     #[arg(long, num_args = 0..=1, default_value = "strict", default_missing_value = "strict", require_equals = true, hide_default_value = true)]
     validate: String,
@@ -64,9 +68,14 @@ pub struct Apply {
     #[arg(long, value_enum, default_value_t)]
     progress: Style,
     #[command(flatten)]
+    prune: PruneFlags,
+    #[command(flatten)]
     print: super::print::flags::PrintFlags,
     #[command(flatten)]
     watch: WatchFlags,
+    /// Images of this machine and their ids: what runs one of them rolls when it has become another one.
+    #[arg(skip)]
+    images: BTreeMap<String, String>,
 }
 
 /// What became of one object.
@@ -79,10 +88,39 @@ pub(super) struct Applied {
 }
 
 impl Apply {
+    /// The application of a folder as one set.
+    pub fn of_folder(files: Files, prune: PruneFlags, images: BTreeMap<String, String>) -> Self {
+        Apply {
+            files,
+            server_side: None,
+            force_conflicts: false,
+            field_manager: "wl".into(),
+            dry_run: DryRunFlag::default(),
+            validate: "strict".into(),
+            selector: None,
+            plan: None,
+            replace: false,
+            wait: true,
+            timeout: Duration::ZERO,
+            progress: Style::default(),
+            prune,
+            print: super::print::flags::PrintFlags::default(),
+            watch: WatchFlags::default(),
+            images,
+            last_applied: None,
+        }
+    }
+
+    pub fn with(mut self, replace: bool, timeout: Duration, progress: Style, watch: WatchFlags) -> Self {
+        (self.replace, self.timeout, self.progress, self.watch) = (replace, timeout, progress, watch);
+        self
+    }
+
     pub async fn run(&self, ctx: &mut Context) -> CliResult {
         if let Some(command) = &self.last_applied {
             return command.run(ctx).await;
         }
+        self.dry_run.mode(ctx)?;
         self.check()?;
         let validate = Validate::parse(&self.validate).map_err(CliError::message)?;
         ctx.watch_flags = self.watch.clone();
@@ -100,32 +138,48 @@ impl Apply {
                 return Err(CliError::message("no objects passed to apply"));
             }
         }
-        if let Some(id) = &self.plan {
-            self.check_plan(ctx, &client, &targets, id, &problems).await?;
+        images::mark(&mut targets, &self.images);
+        let scope = self.prune.scope(ctx, &client, self.selector.as_deref()).await?;
+        if let Some(scope) = &scope {
+            scope.adopt(&mut targets, &mut problems);
+        }
+        if let Some(id) = self.plan.as_ref().filter(|_| problems.is_empty()) {
+            self.check_plan(ctx, &client, &targets, scope.as_ref(), id).await?;
         }
         if !problems.is_empty() {
             // What the server would say of the other documents is told with them.
             problems.extend(self.rehearse(&client, &targets, validate).await?);
             return Err(declare::fail(ctx, &problems, "nothing was applied"));
         }
-        match self.attempt(ctx, &client, &targets, validate).await {
+        match self.attempt(ctx, &client, &targets, scope.as_ref(), validate).await {
             Err(CliError::Lost(why)) if !self.is_dry() => {
                 // The watch has ended under this command, however: everything it did is kept, so it is begun again.
                 let client = ctx.reconnect(&why).await?;
-                self.attempt(ctx, &client, &targets, validate).await
+                self.attempt(ctx, &client, &targets, scope.as_ref(), validate).await
             }
             other => other,
         }
     }
 
     /// Asks, sends and waits. What has been done before is done at once.
-    async fn attempt(&self, ctx: &mut Context, client: &Client, targets: &[Target], validate: Validate) -> CliResult {
+    async fn attempt(
+        &self,
+        ctx: &mut Context,
+        client: &Client,
+        targets: &[Target],
+        scope: Option<&Scope>,
+        validate: Validate,
+    ) -> CliResult {
         let problems = self.rehearse(client, targets, validate).await?;
         if !problems.is_empty() {
             return Err(declare::fail(ctx, &problems, "nothing was applied"));
         }
         let format = self.print.format(&ctx.cwd, super::print::flags::Offer::Change)?;
         failpoint::reach(Point::ApplyRehearsed);
+        let dry_run = self.dry_run.known();
+        if let Some(Scope::Set(set)) = scope {
+            set.cover(client, targets, dry_run).await?;
+        }
         let settled = self.carry_out(ctx, client, targets, validate, format.is_none()).await?;
         if let Some(format) = format {
             let objects: Vec<Json> = settled.iter().map(|a| a.object.clone()).collect();
@@ -137,6 +191,16 @@ impl Apply {
             ctx.out.text(&text);
             result?;
         }
+        let left = match scope {
+            Some(scope) => {
+                let quiet = !self.print.output.is_empty();
+                scope.prune(ctx, client, targets, self.prune.prune_volumes, dry_run, quiet).await?
+            }
+            None => Leftovers::default(),
+        };
+        if let Some(Scope::Set(set)) = scope {
+            set.settle(client, targets, &left.kept, dry_run).await?;
+        }
         if self.is_dry() || !self.wait || !runs_controllers(client).await {
             return Ok(Exit::Success);
         }
@@ -144,11 +208,12 @@ impl Apply {
         failpoint::reach(Point::ApplySent);
         let mut report = Progress::new(ctx, self.progress);
         let outcome = until_settled(ctx, client, targets, self.timeout, &mut report).await?;
+        wait_until_gone(ctx, client, &left.gone, self.timeout).await?;
         Ok(verdict(ctx, &outcome))
     }
 
     fn is_dry(&self) -> bool {
-        self.dry_run != "none"
+        self.dry_run.known() != DryRun::None
     }
 
     fn client_side(&self) -> bool {
@@ -159,11 +224,7 @@ impl Apply {
         if self.files.is_empty() {
             return Err(CliError::message("must specify one of -f and -k"));
         }
-        if !matches!(self.dry_run.as_str(), "none" | "server" | "client") {
-            let text = format!("Invalid dry-run value ({}). Must be \"none\", \"server\", or \"client\".", self.dry_run);
-            return Err(CliError::message(text));
-        }
-        if self.dry_run == "client" && self.server_side == Some(true) {
+        if self.dry_run.known() == DryRun::Client && self.server_side == Some(true) {
             return Err(CliError::message(
                 "--dry-run=client doesn't work with --server-side (did you mean --dry-run=server instead?)",
             ));
@@ -171,7 +232,7 @@ impl Apply {
         if self.force_conflicts && self.server_side != Some(true) {
             return Err(CliError::message("--force-conflicts only works with --server-side"));
         }
-        Ok(())
+        self.prune.check(self.selector.as_deref(), self.server_side == Some(true))
     }
 
     async fn check_plan(
@@ -179,13 +240,14 @@ impl Apply {
         ctx: &mut Context,
         client: &Client,
         targets: &[Target],
+        scope: Option<&Scope>,
         id: &str,
-        problems: &[Problem],
     ) -> Result<(), CliError> {
-        if !problems.is_empty() {
-            return Ok(());
-        }
-        let plan = super::plan::make(ctx, client, targets, self.replace).await?;
+        let gone = match scope {
+            Some(scope) => scope.leftovers(client, targets, self.prune.prune_volumes).await?.keys(),
+            None => Vec::new(),
+        };
+        let plan = super::plan::make(ctx, client, targets, gone, self.replace).await?;
         if plan.id == id {
             return Ok(());
         }
@@ -239,11 +301,7 @@ impl Apply {
                 };
                 ctx.warn_all(&applied.warnings);
                 if print {
-                    let suffix = match self.dry_run.as_str() {
-                        "server" => " (server dry run)",
-                        "client" => " (dry run)",
-                        _ => "",
-                    };
+                    let suffix = self.dry_run.known().suffix();
                     ctx.out.line(&format!("{} {}{suffix}", target.label(), applied.word));
                 }
                 done.push(applied);

@@ -166,7 +166,7 @@ fn check_strict(run: &mut Run<'_, '_>, shown: &str, found: Vec<String>) -> Resul
 
 /// Media types of patches of kinds that have no Go type, such as custom resources.
 const WITHOUT_STRATEGIC: &str =
-    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml, application/apply-patch+cbor";
+    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 
 fn strategic_patched(run: &mut Run<'_, '_>, gvk: &Gvk, current: &Json) -> Result<Json, Status> {
     if Schema::get().type_of(gvk).is_none() {

@@ -1,0 +1,128 @@
+//! `wl create -f`: the objects of files, which must not be there yet.
+
+use crate::api::Json;
+use crate::cli::change::{DryRun, DryRunFlag, Teller};
+use crate::cli::declare::Validate;
+use crate::cli::input::Files;
+use crate::cli::print::flags::PrintFlags;
+use crate::cli::resources::Info;
+use crate::cli::{CliError, CliResult, Context, Exit};
+use crate::client::Ask;
+
+#[derive(clap::Args)]
+pub struct FromFiles {
+    #[command(flatten)]
+    files: Files,
+    /// Edit the objects before they are made
+    #[arg(long)]
+    edit: bool,
+    /// Only objects with these labels
+    #[arg(short = 'l', long, default_value = "", hide_default_value = true)]
+    selector: String,
+    /// Send the file to this path of the API as it is
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "PATH")]
+    raw: String,
+    /// Keep the objects in their annotation, for a later client-side apply
+    #[arg(long)]
+    save_config: bool,
+    /// Unknown and doubled fields: strict, warn or ignore
+    #[arg(long, num_args = 0..=1, default_value = "strict", default_missing_value = "strict", require_equals = true, hide_default_value = true)]
+    validate: String,
+    /// Who manages the fields
+    #[arg(long, default_value = "kubectl-create", hide_default_value = true)]
+    field_manager: String,
+    #[command(flatten)]
+    dry_run: DryRunFlag,
+    #[command(flatten)]
+    print: PrintFlags,
+}
+
+impl FromFiles {
+    pub async fn run(&self, ctx: &mut Context) -> CliResult {
+        let dry_run = self.dry_run.mode(ctx)?;
+        let validate = Validate::parse(&self.validate).map_err(CliError::message)?;
+        let mut teller = Teller::new(ctx, &self.print, dry_run)?;
+        self.check()?;
+        if !self.raw.is_empty() {
+            return self.send_raw(ctx, dry_run).await;
+        }
+        let client = dry_run.client(ctx).await?;
+        let found = self.files.infos(ctx).await?;
+        let mut errors = found.errors;
+        let mut infos = found.infos;
+        if !self.selector.is_empty() {
+            let selector = crate::api::selector::LabelSelector::parse(&self.selector).map_err(CliError::message)?;
+            infos.retain(|info| selector.matches_map(info.object.pointer("/metadata/labels")));
+        }
+        if infos.is_empty() && errors.is_empty() {
+            return Err(CliError::message("no objects passed to create"));
+        }
+        if self.edit {
+            infos = crate::cli::edit::before_create(ctx, infos, &self.print).await?;
+        }
+        for info in &infos {
+            match self.one(ctx, &client, info, dry_run, validate).await {
+                Ok(object) => errors.extend(teller.tell(ctx, &object, "created").err()),
+                Err(error) => errors.push(error.at("creating", info.source.as_deref().unwrap_or(""))),
+            }
+        }
+        CliError::many(errors).map_or(Ok(Exit::Success), Err)
+    }
+
+    fn check(&self) -> Result<(), CliError> {
+        if self.files.is_empty() {
+            return Err(CliError::message("must specify one of -f and -k"));
+        }
+        if self.raw.is_empty() {
+            return Ok(());
+        }
+        let [file] = self.files.filename.as_slice() else {
+            return Err(CliError::message("--raw can only use a single local file or stdin"));
+        };
+        let refused = [
+            (self.edit, "--raw and --edit are mutually exclusive"),
+            (file.starts_with("http://") || file.starts_with("https://"), "--raw cannot read from a url"),
+            (self.files.recursive, "--raw and --recursive are mutually exclusive"),
+            (!self.selector.is_empty(), "--raw and --selector (-l) are mutually exclusive"),
+            (!self.print.output.is_empty(), "--raw and --output are mutually exclusive"),
+        ];
+        if let Some((_, text)) = refused.iter().find(|(wrong, _)| *wrong) {
+            return Err(CliError::message(*text));
+        }
+        if !self.raw.starts_with('/') {
+            let text = format!("--raw must be a valid URL path: parse \"{}\": invalid URI for request", self.raw);
+            return Err(CliError::message(text));
+        }
+        Ok(())
+    }
+
+    async fn send_raw(&self, ctx: &mut Context, dry_run: DryRun) -> CliResult {
+        let client = dry_run.client(ctx).await?;
+        let input = self.files.read(ctx).await?;
+        let body = input.into_iter().next().map(|i| i.bytes).unwrap_or_default();
+        let ask = Ask::new(http::Method::POST, self.raw.as_str()).bytes("application/json", body);
+        let answer = client.send(ask).await?;
+        ctx.out.raw(&answer.body);
+        Ok(Exit::Success)
+    }
+
+    async fn one(
+        &self,
+        ctx: &mut Context,
+        client: &crate::client::Client,
+        info: &Info,
+        dry_run: DryRun,
+        validate: Validate,
+    ) -> Result<Json, CliError> {
+        let tree = if self.save_config { super::last_applied(info.object.clone()) } else { info.object.clone() };
+        if dry_run == DryRun::Client {
+            return Ok(tree);
+        }
+        let ask = Ask::new(http::Method::POST, info.found.path(&info.namespace, ""))
+            .query("fieldManager", self.field_manager.as_str())
+            .query("fieldValidation", validate.parameter());
+        let answer = client.send(dry_run.ask(ask.json(&tree))).await?;
+        ctx.warn_all(&answer.warnings);
+        Ok(answer.json()?)
+    }
+}

@@ -1,0 +1,153 @@
+//! What writes and was not recorded: editors, apply sets.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::server::Fixture;
+use crate::{Outcome, Session, lines};
+
+fn fixture(name: &str) -> Fixture {
+    let all: BTreeMap<String, Fixture> = lines("fixtures").iter().map(Fixture::load).collect();
+    all.into_iter().find(|(own, _)| own == name).unwrap().1
+}
+
+fn session(argv: &[&str], editor: &str, files: Value) -> Session {
+    Session(json!({"id": "", "argv": argv, "env": {"KUBE_EDITOR": editor}, "files": files, "mutates": true, "exit": 0}))
+}
+
+async fn edit(editor: &str, files: Value) -> Outcome {
+    session(&["edit", "deploy/web"], editor, files).run(&fixture("apps")).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn edit_sends_what_the_editor_changed() {
+    let outcome = edit("sed -i s/nginx:1.26/nginx:9/", json!({})).await;
+    assert_eq!((outcome.exit, outcome.stdout.as_str()), (0, "deployment.apps/web edited\n"), "{outcome:?}");
+    let image = outcome.after.pointer("/0/object/spec/template/spec/containers/0/image").unwrap();
+    assert_eq!((outcome.after.as_array().unwrap().len(), image), (1, &json!("nginx:9")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn edit_without_a_change_sends_nothing() {
+    let outcome = edit("true", json!({})).await;
+    assert_eq!((outcome.exit, outcome.stderr.as_str()), (0, "Edit cancelled, no changes made.\n"));
+    assert_eq!(outcome.after, json!([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn edit_opens_again_with_what_was_refused() {
+    let script = "if grep -q '# [*] spec.replicas: Invalid value' $1\nthen sed -i 's/replicas: -1/replicas: 4/' $1\n\
+                  else sed -i 's/^  replicas: 3/  replicas: -1/' $1; fi\n";
+    let outcome = edit("sh edit.sh", json!({"edit.sh": script})).await;
+    assert_eq!((outcome.exit, outcome.stdout.as_str()), (0, "deployment.apps/web edited\n"), "{outcome:?}");
+    assert_eq!(outcome.stderr, "error: deployments.apps \"web\" is invalid\n");
+    assert_eq!(outcome.after.pointer("/0/object/spec/replicas"), Some(&json!(4)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn edit_says_that_the_editor_failed() {
+    let outcome = edit("false", json!({})).await;
+    assert_eq!((outcome.exit, outcome.stderr.as_str()), (1, "error: there was a problem with the editor \"false\"\n"));
+    assert_eq!(outcome.after, json!([]));
+}
+
+const CLAIM: &str = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {accessModes: [ReadWriteOnce], \
+                     resources: {requests: {storage: 1Gi}}}\n";
+
+fn config(name: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n---\n")
+}
+
+/// Applies the objects as the set `shop`, and tells what was printed.
+async fn apply(server: &crate::server::Serving, fixture: &Fixture, text: &str, more: &[&str]) -> Outcome {
+    let mut argv = vec!["apply", "-f", "all.yaml", "--prune", "--applyset=shop"];
+    argv.extend(more);
+    session(&argv, "", json!({"all.yaml": text})).run_on(fixture, server).await
+}
+
+fn names(outcome: &Outcome) -> Vec<String> {
+    let objects =
+        outcome.after.as_array().unwrap().iter().map(|c| c.pointer("/object/metadata/name").unwrap_or(&c["path"]));
+    objects.map(|name| name.as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_set_prunes_what_left_the_files_and_keeps_data() {
+    let fixture = fixture("empty");
+    let server = fixture.serve();
+    let first = apply(&server, &fixture, &(config("a") + &config("b") + CLAIM), &[]).await;
+    assert_eq!((first.exit, names(&first)), (0, ["a", "b", "data", "shop"].map(str::to_owned).to_vec()), "{first:?}");
+
+    let plan = ["plan", "-f", "all.yaml", "--prune", "--applyset=shop"];
+    let plan = session(&plan, "", json!({"all.yaml": config("a")})).run_on(&fixture, &server).await;
+    assert!(plan.exit == 2 && plan.stdout.contains("- configmap/b") && !plan.stdout.contains("data"), "{plan:?}");
+
+    let dry = apply(&server, &fixture, &config("a"), &["--dry-run=server"]).await;
+    assert!(dry.stdout.contains("configmap/b pruned (server dry run)"), "{dry:?}");
+    let second = apply(&server, &fixture, &config("a"), &[]).await;
+    assert_eq!(second.stdout, "configmap/a unchanged\nconfigmap/b pruned\n");
+    assert!(second.stderr.contains("persistentvolumeclaim/data stays"), "{second:?}");
+    assert_eq!(names(&second), ["a", "data", "shop"]);
+
+    let third = apply(&server, &fixture, &config("a"), &["--prune-volumes"]).await;
+    assert_eq!(third.stdout, "configmap/a unchanged\npersistentvolumeclaim/data pruned\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_apply_set_of_another_tool_is_left_alone() {
+    let fixture = fixture("empty");
+    let server = fixture.serve();
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: shop\n  labels: {applyset.kubernetes.io/id: x}\n  annotations:\n    \
+                  applyset.kubernetes.io/tooling: helm/v4.0\n";
+    session(&["create", "-f", "s.yaml"], "", json!({"s.yaml": secret})).run_on(&fixture, &server).await;
+    let outcome = apply(&server, &fixture, &config("a"), &[]).await;
+    let text = "error: ApplySet parent object \"secrets./shop\" already exists and is managed by tooling \"helm\" instead of \"wl\"\n";
+    assert_eq!((outcome.exit, outcome.stderr.as_str()), (1, text));
+    assert_eq!(names(&outcome), ["shop"]);
+}
+
+/// A session in a folder that others use too.
+async fn in_folder(
+    folder: &std::path::Path,
+    argv: &[&str],
+    server: &crate::server::Serving,
+    fixture: &Fixture,
+) -> Outcome {
+    let mut session = session(argv, "", json!({}));
+    session.0["cwd"] = folder.to_str().unwrap().into();
+    session.run_on(fixture, server).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn up_applies_a_folder_and_down_takes_it_away() {
+    let fixture = fixture("empty");
+    let server = fixture.serve();
+    let root = tempfile::tempdir().unwrap();
+    let shop = root.path().join("Shop_1");
+    std::fs::create_dir(&shop).unwrap();
+    std::fs::write(shop.join("all.yaml"), config("a") + &config("b") + CLAIM).unwrap();
+
+    let up = in_folder(root.path(), &["up", "Shop_1", "-d"], &server, &fixture).await;
+    assert_eq!((up.exit, names(&up)), (0, ["a", "b", "data", "shop-1"].map(str::to_owned).to_vec()), "{up:?}");
+    std::fs::write(shop.join("all.yaml"), config("a") + CLAIM).unwrap();
+    let again = in_folder(root.path(), &["up", "Shop_1"], &server, &fixture).await;
+    assert_eq!(
+        again.stdout, "configmap/a unchanged\npersistentvolumeclaim/data unchanged\nconfigmap/b pruned\n",
+        "{again:?}"
+    );
+
+    let other = tempfile::tempdir().unwrap();
+    std::fs::create_dir(other.path().join("Shop_1")).unwrap();
+    let stranger = in_folder(other.path(), &["down", "Shop_1"], &server, &fixture).await;
+    assert!(stranger.exit == 1 && stranger.stderr.contains("is that of the folder"), "{stranger:?}");
+
+    let down = in_folder(root.path(), &["down", "Shop_1"], &server, &fixture).await;
+    assert_eq!(down.stdout, "configmap \"a\" deleted from default namespace\n");
+    assert!(down.stderr.contains("persistentvolumeclaim/data stays"), "{down:?}");
+    assert_eq!(names(&down), ["data", "shop-1"]);
+    let rest = in_folder(root.path(), &["down", "Shop_1", "-v"], &server, &fixture).await;
+    assert_eq!((rest.exit, names(&rest)), (0, Vec::new()), "{rest:?}");
+    let nothing = in_folder(root.path(), &["down", "Shop_1"], &server, &fixture).await;
+    assert!(nothing.exit == 1 && nothing.stderr.contains("wl up has applied nothing from here"), "{nothing:?}");
+}
