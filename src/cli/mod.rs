@@ -3,16 +3,20 @@
 mod api_resources;
 mod api_versions;
 mod apply;
+mod attach;
 mod backup;
 mod complete;
 mod completion;
 mod context;
+mod cp;
+mod debug;
 mod declare;
 mod delete;
 mod diff;
 mod doctor;
 pub mod diagnose;
 mod error;
+mod exec;
 mod exit;
 mod flags;
 mod get;
@@ -20,12 +24,14 @@ pub mod input;
 mod lint;
 mod logs;
 mod plan;
+mod port_forward;
 pub mod print;
 mod reset;
 pub mod resources;
 mod restore;
 mod rollout;
 mod scale;
+mod session;
 mod terminal;
 mod url;
 mod usage;
@@ -86,15 +92,20 @@ commands! {
     ApiResources(api_resources::ApiResources),
     ApiVersions(api_versions::ApiVersions),
     Apply(apply::Apply),
+    Attach(attach::Attach),
     Backup(backup::Backup),
     Completion(completion::Completion),
+    Cp(cp::Cp),
+    Debug(debug::Debug),
     Delete(delete::Delete),
     Diff(diff::Diff),
     Doctor(doctor::Doctor),
+    Exec(exec::Exec),
     Get(get::Get),
     Lint(lint::Lint),
     Logs(logs::Logs),
     Plan(plan::Plan),
+    PortForward(port_forward::PortForward),
     Reset(reset::Reset),
     Restore(restore::Restore),
     Rollout(rollout::Rollout),
