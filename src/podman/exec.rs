@@ -132,6 +132,13 @@ impl Entrance {
         process.insert("args".to_owned(), command.into());
         process.insert("terminal".to_owned(), terminal.into());
         process.remove("consoleSize");
+        let env = process.entry("env").or_insert_with(|| serde_json::Value::Array(Vec::new()));
+        if let Some(env) = env.as_array_mut().filter(|_| terminal)
+            && !env.iter().any(|e| e.as_str().is_some_and(|e| e.starts_with("TERM=")))
+        {
+            // As containerd does: an editor needs to know something.
+            env.push("TERM=xterm".into());
+        }
         Ok(serde_json::to_vec(process)?)
     }
 

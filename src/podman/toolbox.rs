@@ -137,7 +137,7 @@ fn loader(bytes: &[u8]) -> Option<Option<PathBuf>> {
     };
     let number = |at: usize, length: usize| -> Option<usize> {
         let field = bytes.get(at..at.checked_add(length)?)?;
-        usize::try_from(field.iter().rev().fold(0u64, |value, byte| value << 8 | u64::from(*byte))).ok()
+        usize::try_from(field.iter().rev().fold(0u64, |value, byte| (value << 8) | u64::from(*byte))).ok()
     };
     let (table, size, count) = match long {
         true => (number(0x20, 8)?, number(0x36, 2)?, number(0x38, 2)?),

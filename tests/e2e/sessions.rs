@@ -123,6 +123,8 @@ async fn a_terminal_is_raw_has_a_size_and_is_given_back() {
     terminal.shows("24 80");
     terminal.shows("at:begin");
     assert_ne!(told(&terminal.settings()), before, "keys go to the container, one by one");
+    terminal.types("echo term:$TERM\r");
+    terminal.shows("term:xterm");
     terminal.becomes(120, 40);
     terminal.types("sleep 0.3; stty size\r");
     terminal.shows("40 120");

@@ -6,13 +6,13 @@ use std::path::Path;
 use bytes::{Buf, Bytes};
 use tokio::sync::mpsc;
 
-use super::super::session::{self, Heard, Piped, STDERR, STDIN, STDOUT, Streams};
+use super::super::session::{self, Heard, STDERR, STDIN, STDOUT, Streams};
 use super::super::{CliError, CliResult, Context};
 use super::unpack::Unpack;
 use super::{ends, pack, spec};
 use crate::api::Object;
 use crate::api::status::quote;
-use crate::client::Client;
+use crate::client::{Client, Speaker};
 
 /// Pieces on their way.
 const QUEUE: usize = 8;
@@ -24,14 +24,14 @@ pub struct Container {
 }
 
 impl Container {
-    async fn start(&self, client: &Client, command: &[&str], stdin: bool) -> Result<Piped, CliError> {
+    async fn start(&self, client: &Client, command: &[&str], stdin: bool) -> Result<(Speaker, Heard), CliError> {
         let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
         let ask = session::exec(&self.pod, &self.container, &command, Streams { stdin, tty: false });
-        Ok(Piped::start(client, ask).await?)
+        Ok(session::piped(client, ask).await?)
     }
 
     async fn is_folder(&self, client: &Client, path: &str) -> Result<bool, CliError> {
-        let (_speaker, mut heard) = self.start(client, &["test", "-d", path], false).await?.split();
+        let (_speaker, mut heard) = self.start(client, &["test", "-d", path], false).await?;
         while heard.next().await?.is_some() {}
         Ok(heard.code()? == 0)
     }
@@ -50,7 +50,7 @@ pub async fn copy_in(
         command.extend(["--no-same-permissions", "--no-same-owner"]);
     }
     command.extend(["-xmf", "-", "-C", folder.as_str()]);
-    let (mut speaker, mut heard) = container.start(client, &command, true).await?.split();
+    let (mut speaker, mut heard) = container.start(client, &command, true).await?;
     let (send, mut pieces) = mpsc::channel::<Vec<u8>>(QUEUE);
     let packing = tokio::task::spawn_blocking(move || {
         pack::pack(&local, &name, &mut |piece| send.blocking_send(piece).is_ok())
@@ -126,7 +126,7 @@ async fn fetch(
         let resumed = ["sh", "-c", "tar cf - \"$1\" | tail -c+$2", "sh", from, &start];
         let command: &[&str] = if retries == 0 { &["tar", "cf", "-", from] } else { &resumed };
         let result = match container.start(client, command, false).await {
-            Ok(piped) => receive(ctx, piped.split().1, &mut read, &send).await,
+            Ok((_, heard)) => receive(ctx, heard, &mut read, &send).await,
             Err(error) => Err(error),
         };
         match result {

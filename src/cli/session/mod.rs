@@ -139,23 +139,10 @@ pub fn report(ctx: &mut Context, ended: &Ended) -> CliResult {
     })
 }
 
-/// A command whose streams are this program's own affair.
-pub struct Piped {
-    pub speaker: Speaker,
-    listener: Listener,
-    status: Option<Bytes>,
-}
-
-impl Piped {
-    pub async fn start(client: &Client, ask: Ask) -> Result<Self, ClientError> {
-        let (speaker, listener) = client.channels(ask, PROTOCOL).await?;
-        Ok(Piped { speaker, listener, status: None })
-    }
-
-    /// Both directions, to be used side by side.
-    pub fn split(self) -> (Speaker, Heard) {
-        (self.speaker, Heard { listener: self.listener, status: self.status })
-    }
+/// Starts a command whose streams are this program's own affair.
+pub async fn piped(client: &Client, ask: Ask) -> Result<(Speaker, Heard), ClientError> {
+    let (speaker, listener) = client.channels(ask, PROTOCOL).await?;
+    Ok((speaker, Heard { listener, status: None }))
 }
 
 /// What a command says, and then how it ended.

@@ -141,10 +141,11 @@ fn refusal(files: &Files, status: ExitStatus) -> Result<(i32, String), RuntimeEr
     let mut text = Vec::new();
     let log = std::fs::File::open(&files.log).and_then(|log| log.take(LONGEST_COMPLAINT).read_to_end(&mut text));
     let text = String::from_utf8_lossy(&text).trim().to_owned();
-    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    let lower = text.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     match log {
-        Ok(_) if says(&["executable file", "No such file or directory"]) && !says(&["Permission denied"]) => Ok((127, text)),
-        Ok(_) if says(&["open executable", "exec format error", "Exec format error", "Permission denied"]) => Ok((126, text)),
+        Ok(_) if says(&["executable file", "no such file or directory"]) && !says(&["permission denied"]) => Ok((127, text)),
+        Ok(_) if says(&["open executable", "not a regular file", "exec format error", "permission denied"]) => Ok((126, text)),
         Ok(_) if !text.is_empty() => Err(refused(text)),
         _ => Err(refused(format!("the OCI runtime ended with {status}"))),
     }

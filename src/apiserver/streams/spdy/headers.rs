@@ -131,7 +131,7 @@ mod tests {
             let a = (a + u32::from(*byte)) % 65521;
             (a, (b + a) % 65521)
         });
-        b << 16 | a
+        (b << 16) | a
     }
 
     #[test]
