@@ -4,6 +4,7 @@ mod annotate;
 mod api_resources;
 mod api_versions;
 mod apply;
+mod attach;
 mod auth;
 mod autoscale;
 mod backup;
@@ -14,7 +15,9 @@ mod completion;
 mod config;
 mod context;
 mod cordon;
+mod cp;
 mod create;
+mod debug;
 mod declare;
 mod delete;
 mod describe;
@@ -26,6 +29,7 @@ mod drain;
 mod edit;
 mod error;
 mod events;
+mod exec;
 mod exit;
 mod explain;
 mod expose;
@@ -39,6 +43,7 @@ mod lint;
 mod logs;
 mod patch;
 mod plan;
+mod port_forward;
 pub mod print;
 mod project;
 mod prune;
@@ -49,6 +54,7 @@ mod restore;
 mod rollout;
 mod run;
 mod scale;
+mod session;
 mod set;
 mod taint;
 mod terminal;
@@ -116,12 +122,15 @@ commands! {
     Apply(apply::Apply),
     Auth(auth::Auth),
     Autoscale(autoscale::Autoscale),
+    Attach(attach::Attach),
     Backup(backup::Backup),
     ClusterInfo(cluster_info::ClusterInfo),
     Completion(completion::Completion),
     Config(config::Config),
     Cordon(cordon::Cordon),
     Create(create::Create),
+    Cp(cp::Cp),
+    Debug(debug::Debug),
     Delete(delete::Delete),
     Describe(describe::Describe),
     Diff(diff::Diff),
@@ -132,6 +141,7 @@ commands! {
     Drain(drain::Drain),
     Edit(edit::Edit),
     Expose(expose::Expose),
+    Exec(exec::Exec),
     Get(get::Get),
     Kustomize(kustomize::Kustomize),
     Label(label::Label),
@@ -140,6 +150,7 @@ commands! {
     Patch(patch::Patch),
     Plan(plan::Plan),
     Replace(replace::Replace),
+    PortForward(port_forward::PortForward),
     Reset(reset::Reset),
     Restore(restore::Restore),
     Rollout(rollout::Rollout),

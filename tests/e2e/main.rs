@@ -12,6 +12,8 @@ mod failpoints;
 mod image;
 mod keeping;
 mod main_job;
+mod sessions;
+mod terminal;
 mod watching;
 mod workloads;
 mod world;
