@@ -5,7 +5,7 @@ export CARGO_TERM_COLOR ?= auto
 FUZZ_SECONDS ?= 60
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build demo test check fmt clippy doc deny test-matrix static fuzz setup setup-demo clean
+.PHONY: help build demo test check fmt clippy doc deny test-matrix static fuzz bench setup setup-demo clean
 
 help: ## What there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ test-matrix: rust ## The tests on real Podman: 4.3 and 5.x, rootful and rootless
 static: rust ## One static binary that runs on any Linux
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $$(rustc -vV | sed -n 's/^host: //p')
 	@ls -l $(TARGET)/$$(rustc -vV | sed -n 's/^host: //p')/release/wl
+
+bench: rust ## Measures wl beside its peers on real Podman (FLAVOURS="4-root 5-user …", ROWS="fifty plan …")
+	bash benches/run.sh $(ROWS)
 
 fuzz: rust ## Mutated input for FUZZ_SECONDS; coverage-guided where nightly Rust and cargo-fuzz are installed
 	@if cargo fuzz --version >/dev/null 2>&1 && cargo +nightly --version >/dev/null 2>&1; then \
