@@ -38,7 +38,7 @@ fn intents(text: &str) -> Vec<Intent> {
             field_manager: Some("wl".into()),
             field_validation: FieldValidation::Strict,
             force: Some(true),
-            user: User { name: "wl".into(), groups: vec!["system:masters".into()] },
+            user: User { name: "wl".into(), groups: vec!["system:masters".into()], ..User::default() },
             ..Options::default()
         };
         let request = Request {
