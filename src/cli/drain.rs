@@ -144,21 +144,22 @@ impl Drain {
                 break;
             }
         }
-        let (mut pods, mut warned, mut refused) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        let mut pods = Vec::new();
+        let mut warned: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        let mut refused: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for pod in all {
             let name = format!("{}/{}", pod.namespace(), pod.name());
             match self.fate(ctx.now(), client, &pod).await? {
                 Fate::End => pods.push(pod),
                 Fate::EndWarned(why) => {
-                    warned.entry(why).or_insert_with(Vec::new).push(name);
+                    warned.entry(why).or_default().push(name);
                     pods.push(pod);
                 }
                 Fate::Stay => {}
-                Fate::StayWarned(why) => warned.entry(why).or_insert_with(Vec::new).push(name),
-                Fate::Refused(why) => refused.entry(why).or_insert_with(Vec::new).push(name),
+                Fate::StayWarned(why) => warned.entry(why).or_default().push(name),
+                Fate::Refused(why) => refused.entry(why).or_default().push(name),
             }
         }
-        let (warned, refused): (BTreeMap<&str, Vec<String>>, BTreeMap<String, Vec<String>>) = (warned, refused);
         let errors: Vec<CliError> = refused
             .into_iter()
             .map(|(why, names)| CliError::message(format!("cannot delete {why}: {}", names.join(", "))))

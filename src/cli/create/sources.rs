@@ -26,7 +26,8 @@ type Pairs = Vec<(String, Vec<u8>)>;
 
 impl Sources {
     pub fn check(&self) -> Result<(), CliError> {
-        if !self.from_env_file.is_empty() && !(self.from_file.is_empty() && self.from_literal.is_empty()) {
+        let others = !self.from_file.is_empty() || !self.from_literal.is_empty();
+        if others && !self.from_env_file.is_empty() {
             return Err(CliError::message("from-env-file cannot be combined with from-file or from-literal"));
         }
         Ok(())
