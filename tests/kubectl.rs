@@ -36,6 +36,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("drain", 100),
     ("expose", 100),
     ("get", 95),
+    ("kustomize", 95),
     ("label", 100),
     ("logs", 100),
     ("patch", 95),

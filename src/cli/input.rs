@@ -57,10 +57,6 @@ impl Files {
             if !self.filename.is_empty() {
                 return Err(CliError::message("only one of -f or -k can be specified"));
             }
-            return Err(CliError::message(format!(
-                "wl builds no kustomizations: run 'kustomize build {}' and give its output to -f -",
-                self.kustomize
-            )));
         }
         for name in self.names().filter(|n| !is_url(n) && *n != "-") {
             if !ctx.path(name).exists() {
@@ -74,6 +70,11 @@ impl Files {
     pub async fn read(&self, ctx: &mut Context) -> Result<Vec<Input>, CliError> {
         self.check(ctx)?;
         let mut inputs = Vec::new();
+        if !self.kustomize.is_empty() {
+            let objects = super::kustomize::build(ctx, &self.kustomize)?;
+            let texts: Vec<String> = objects.iter().map(super::print::yaml::to_yaml).collect();
+            inputs.push(Input { source: self.kustomize.clone(), bytes: texts.join("---\n").into_bytes() });
+        }
         for name in self.names().map(str::to_owned).collect::<Vec<_>>() {
             if name == "-" {
                 inputs.push(Input { source: "STDIN".into(), bytes: read_stdin(ctx)? });

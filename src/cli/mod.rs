@@ -27,6 +27,7 @@ mod flags;
 mod get;
 mod given;
 pub mod input;
+mod kustomize;
 mod label;
 mod lint;
 mod logs;
@@ -119,6 +120,7 @@ commands! {
     Edit(edit::Edit),
     Expose(expose::Expose),
     Get(get::Get),
+    Kustomize(kustomize::Kustomize),
     Label(label::Label),
     Lint(lint::Lint),
     Logs(logs::Logs),

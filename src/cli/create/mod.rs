@@ -16,6 +16,7 @@ mod token;
 mod workloads;
 
 pub use making::{last_applied, required, typed};
+pub use sources::name_hash;
 pub use policy::{int_or_text, quantities, selector};
 
 use super::{CliError, CliResult, Context};

@@ -1,0 +1,400 @@
+//! What `kustomization.yaml` says. Source: sigs.k8s.io/kustomize/api/types/kustomization.go.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::unsupported;
+use crate::api::Json;
+use crate::cli::{CliError, Context};
+use crate::manifest;
+
+const NAMES: &[&str] = &["kustomization.yaml", "kustomization.yml", "Kustomization"];
+/// Fields that are known and that need more than is done here.
+const MORE: &[&str] = &[
+    "openapi", "replacements", "vars", "components", "crds", "helmGlobals", "helmCharts", "helmChartInflationGenerator",
+    "configurations", "generators", "transformers", "validators", "buildMetadata", "imageTags", "sortOptions",
+];
+
+pub type Texts = BTreeMap<String, String>;
+
+#[derive(Debug, Default)]
+pub struct Kustomization {
+    pub resources: Vec<String>,
+    pub prefix: String,
+    pub suffix: String,
+    pub namespace: String,
+    pub labels: Vec<Label>,
+    pub annotations: Texts,
+    pub images: Vec<Image>,
+    pub replicas: Vec<Replica>,
+    pub config_maps: Vec<Generated>,
+    pub secrets: Vec<Generated>,
+    pub strategic: Vec<String>,
+    pub patches: Vec<Patch>,
+    pub json_patches: Vec<Patch>,
+}
+
+#[derive(Debug, Default)]
+pub struct Label {
+    pub pairs: Texts,
+    pub selectors: bool,
+    pub templates: bool,
+    pub claim_templates: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Image {
+    pub name: String,
+    pub new_name: String,
+    pub new_tag: String,
+    pub tag_suffix: String,
+    pub digest: String,
+}
+
+#[derive(Debug)]
+pub struct Replica {
+    pub name: String,
+    pub count: i64,
+}
+
+#[derive(Debug, Default)]
+pub struct Generated {
+    pub name: String,
+    pub namespace: String,
+    /// `create`, `merge`, `replace`, or nothing.
+    pub behavior: String,
+    /// Only of Secrets.
+    pub kind: String,
+    pub literals: Vec<String>,
+    pub files: Vec<String>,
+    pub envs: Vec<String>,
+    pub options: Options,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub labels: Texts,
+    pub annotations: Texts,
+    pub no_hash: bool,
+    pub immutable: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Patch {
+    pub path: String,
+    pub text: String,
+    pub target: Option<Texts>,
+    pub may_rename: bool,
+    pub may_change_kind: bool,
+}
+
+/// A part of the file: its fields are taken one by one, and what is left is unknown.
+struct Part<'a> {
+    json: &'a Json,
+    /// Go's name of the struct, and the way to it, for messages.
+    name: &'static str,
+    path: String,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Part<'a> {
+    fn new(json: &'a Json, name: &'static str, path: String) -> Result<Self, CliError> {
+        if !json.is_object() && !json.is_null() {
+            return Err(wrong_type(json, name, &path, &format!("types.{name}")));
+        }
+        Ok(Part { json, name, path, known: Vec::new() })
+    }
+
+    fn get(&mut self, key: &'static str) -> Option<&'a Json> {
+        self.known.push(key);
+        self.json.get(key).filter(|v| !v.is_null())
+    }
+
+    fn at(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    fn text(&mut self, key: &'static str) -> Result<String, CliError> {
+        match self.get(key) {
+            None => Ok(String::new()),
+            Some(Json::String(text)) => Ok(text.clone()),
+            Some(other) => Err(wrong_type(other, self.name, &self.at(key), "string")),
+        }
+    }
+
+    fn flag(&mut self, key: &'static str) -> Result<bool, CliError> {
+        match self.get(key) {
+            None => Ok(false),
+            Some(Json::Bool(value)) => Ok(*value),
+            Some(other) => Err(wrong_type(other, self.name, &self.at(key), "bool")),
+        }
+    }
+
+    fn number(&mut self, key: &'static str) -> Result<i64, CliError> {
+        match self.get(key) {
+            None => Ok(0),
+            Some(other) => other.as_i64().ok_or_else(|| wrong_type(other, self.name, &self.at(key), "int64")),
+        }
+    }
+
+    fn list(&mut self, key: &'static str, of: &str) -> Result<&'a [Json], CliError> {
+        match self.get(key) {
+            None => Ok(&[]),
+            Some(Json::Array(items)) => Ok(items),
+            Some(other) => Err(wrong_type(other, self.name, &self.at(key), &format!("[]{of}"))),
+        }
+    }
+
+    fn texts_of_list(&mut self, key: &'static str) -> Result<Vec<String>, CliError> {
+        let (name, at) = (self.name, self.at(key));
+        let one = |item: &Json| match item {
+            Json::String(text) => Ok(text.clone()),
+            other => Err(wrong_type(other, name, &at, "string")),
+        };
+        self.list(key, "string")?.iter().map(one).collect()
+    }
+
+    fn texts(&mut self, key: &'static str) -> Result<Texts, CliError> {
+        let at = self.at(key);
+        let map = match self.get(key) {
+            None => return Ok(Texts::new()),
+            Some(Json::Object(map)) => map,
+            Some(other) => return Err(wrong_type(other, self.name, &at, "map[string]string")),
+        };
+        let one = |(key, value): (&String, &Json)| match value {
+            Json::String(text) => Ok((key.clone(), text.clone())),
+            Json::Null => Ok((key.clone(), String::new())),
+            other => Err(wrong_type(other, self.name, &at, "string")),
+        };
+        map.iter().map(one).collect()
+    }
+
+    /// Nothing but what was asked for may be there.
+    fn end(self) -> Result<(), CliError> {
+        let unknown = self.json.as_object().into_iter().flatten().map(|(key, _)| key);
+        match unknown.into_iter().find(|key| !self.known.contains(&key.as_str())) {
+            Some(key) => Err(CliError::message(format!("invalid Kustomization: json: unknown field \"{key}\""))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Go's words for a value of a wrong type.
+fn wrong_type(value: &Json, name: &str, path: &str, wanted: &str) -> CliError {
+    let kind = match value {
+        Json::Null => "null",
+        Json::Bool(_) => "bool",
+        Json::Number(_) => "number",
+        Json::String(_) => "string",
+        Json::Array(_) => "array",
+        Json::Object(_) => "object",
+    };
+    CliError::message(format!("invalid Kustomization: json: cannot unmarshal {kind} into Go struct field {name}.{path} of type {wanted}"))
+}
+
+impl Kustomization {
+    pub fn read(ctx: &mut Context, root: &Path) -> Result<Self, CliError> {
+        let there: Vec<_> = NAMES.iter().map(|name| root.join(name)).filter(|path| path.is_file()).collect();
+        let path = match there.as_slice() {
+            [] => {
+                return Err(CliError::message(format!(
+                    "unable to find one of 'kustomization.yaml', 'kustomization.yml' or 'Kustomization' in directory '{}'",
+                    root.display()
+                )));
+            }
+            [one] => one,
+            _ => {
+                let text = format!("Found multiple kustomization files under: {}\n", root.display());
+                return Err(CliError::message(text));
+            }
+        };
+        let bytes = std::fs::read(path).map_err(|e| CliError::message(format!("{}: {e}", path.display())))?;
+        let first = manifest::first_document(&bytes);
+        let tree = first.map_err(|e| CliError::message(format!("invalid Kustomization: yaml: {e}")))?.tree;
+        if tree.as_object().is_none_or(serde_json::Map::is_empty) {
+            return Err(CliError::message("kustomization.yaml is empty"));
+        }
+        let kustomization = Self::of(&tree, root)?;
+        for (field, instead) in [
+            ("bases", "resources"),
+            ("commonLabels", "labels"),
+            ("patchesJson6902", "patches"),
+            ("patchesStrategicMerge", "patches"),
+        ] {
+            if tree.get(field).is_some_and(|v| !v.is_null()) {
+                ctx.err.line(&format!(
+                    "# Warning: '{field}' is deprecated. Please use '{instead}' instead. Run 'kustomize edit fix' to update your \
+                     Kustomization automatically."
+                ));
+            }
+        }
+        Ok(kustomization)
+    }
+
+    fn of(tree: &Json, root: &Path) -> Result<Self, CliError> {
+        let mut part = Part::new(tree, "Kustomization", String::new())?;
+        if let Some(field) = MORE.iter().find(|field| tree.get(**field).is_some_and(|v| !v.is_null())) {
+            return Err(unsupported(&format!("the field '{field}' of a kustomization")));
+        }
+        part.known.extend(MORE);
+        part.get("metadata");
+        let mut wrong = Vec::new();
+        let (version, kind) = (part.text("apiVersion")?, part.text("kind")?);
+        if kind == "Component" {
+            return Err(unsupported("a component"));
+        }
+        if !matches!(kind.as_str(), "" | "Kustomization") {
+            wrong.push("kind should be Kustomization or Component".to_owned());
+        }
+        if !matches!(version.as_str(), "" | "kustomize.config.k8s.io/v1beta1") {
+            wrong.push("apiVersion for Kustomization should be kustomize.config.k8s.io/v1beta1".to_owned());
+        }
+        if !wrong.is_empty() {
+            let root = root.display();
+            return Err(CliError::message(format!("Failed to read kustomization file under {root}:\n{}", wrong.join("\n"))));
+        }
+        let mut resources = part.texts_of_list("resources")?;
+        resources.extend(part.texts_of_list("bases")?);
+        let common = part.texts("commonLabels")?;
+        let mut labels = Vec::new();
+        for json in part.list("labels", "types.Label")? {
+            labels.push(label(json)?);
+        }
+        if !common.is_empty() {
+            labels.push(Label { pairs: common, selectors: true, ..Label::default() });
+        }
+        let options = match part.get("generatorOptions") {
+            Some(json) => options(json, "generatorOptions")?,
+            None => Options::default(),
+        };
+        let kustomization = Kustomization {
+            resources,
+            prefix: part.text("namePrefix")?,
+            suffix: part.text("nameSuffix")?,
+            namespace: part.text("namespace")?,
+            labels,
+            annotations: part.texts("commonAnnotations")?,
+            images: all(part.list("images", "types.Image")?, image)?,
+            replicas: all(part.list("replicas", "types.Replica")?, replica)?,
+            config_maps: all(part.list("configMapGenerator", "types.ConfigMapArgs")?, |j| generated(j, "ConfigMapArgs", &options))?,
+            secrets: all(part.list("secretGenerator", "types.SecretArgs")?, |j| generated(j, "SecretArgs", &options))?,
+            strategic: part.texts_of_list("patchesStrategicMerge")?,
+            patches: all(part.list("patches", "types.Patch")?, patch)?,
+            json_patches: all(part.list("patchesJson6902", "types.Patch")?, patch)?,
+        };
+        part.end()?;
+        Ok(kustomization)
+    }
+}
+
+fn all<T>(items: &[Json], one: impl Fn(&Json) -> Result<T, CliError>) -> Result<Vec<T>, CliError> {
+    items.iter().map(one).collect()
+}
+
+fn label(json: &Json) -> Result<Label, CliError> {
+    let mut part = Part::new(json, "Label", "labels".into())?;
+    if part.get("fields").is_some() {
+        return Err(unsupported("the field 'fields' of labels"));
+    }
+    let label = Label {
+        pairs: part.texts("pairs")?,
+        selectors: part.flag("includeSelectors")?,
+        templates: part.flag("includeTemplates")?,
+        claim_templates: part.flag("includeVolumeClaimTemplates")?,
+    };
+    part.end()?;
+    Ok(label)
+}
+
+fn image(json: &Json) -> Result<Image, CliError> {
+    let mut part = Part::new(json, "Image", "images".into())?;
+    let image = Image {
+        name: part.text("name")?,
+        new_name: part.text("newName")?,
+        new_tag: part.text("newTag")?,
+        tag_suffix: part.text("tagSuffix")?,
+        digest: part.text("digest")?,
+    };
+    part.end()?;
+    Ok(image)
+}
+
+fn replica(json: &Json) -> Result<Replica, CliError> {
+    let mut part = Part::new(json, "Replica", "replicas".into())?;
+    let replica = Replica { name: part.text("name")?, count: part.number("count")? };
+    part.end()?;
+    Ok(replica)
+}
+
+fn options(json: &Json, path: &str) -> Result<Options, CliError> {
+    let mut part = Part::new(json, "GeneratorOptions", path.into())?;
+    let options = Options {
+        labels: part.texts("labels")?,
+        annotations: part.texts("annotations")?,
+        no_hash: part.flag("disableNameSuffixHash")?,
+        immutable: part.flag("immutable")?,
+    };
+    part.end()?;
+    Ok(options)
+}
+
+/// The options of one generator win over those of all.
+fn generated(json: &Json, name: &'static str, common: &Options) -> Result<Generated, CliError> {
+    let path = if name == "SecretArgs" { "secretGenerator" } else { "configMapGenerator" };
+    let mut part = Part::new(json, name, path.into())?;
+    let own = match part.get("options") {
+        Some(json) => options(json, &format!("{path}.options"))?,
+        None => Options::default(),
+    };
+    let mut options = common.clone();
+    options.labels.extend(own.labels);
+    options.annotations.extend(own.annotations);
+    options.no_hash |= own.no_hash;
+    options.immutable |= own.immutable;
+    let mut envs = part.texts_of_list("envs")?;
+    envs.extend(Some(part.text("env")?).filter(|env| !env.is_empty()));
+    let kind = if name == "SecretArgs" { part.text("type")? } else { String::new() };
+    let generated = Generated {
+        name: part.text("name")?,
+        namespace: part.text("namespace")?,
+        behavior: part.text("behavior")?,
+        kind,
+        literals: part.texts_of_list("literals")?,
+        files: part.texts_of_list("files")?,
+        envs,
+        options,
+    };
+    part.end()?;
+    Ok(generated)
+}
+
+fn patch(json: &Json) -> Result<Patch, CliError> {
+    let mut part = Part::new(json, "Patch", "patches".into())?;
+    let (may_rename, may_change_kind) = match part.get("options") {
+        Some(json) => {
+            let mut options = Part::new(json, "PatchArgs", "patches.options".into())?;
+            let flags = (options.flag("allowNameChange")?, options.flag("allowKindChange")?);
+            options.end()?;
+            flags
+        }
+        None => (false, false),
+    };
+    let target = match part.get("target") {
+        Some(json) => {
+            let mut target = Part::new(json, "Selector", "patches.target".into())?;
+            let mut texts = Texts::new();
+            for key in ["group", "version", "kind", "name", "namespace", "labelSelector", "annotationSelector"] {
+                let text = target.text(key)?;
+                if !text.is_empty() {
+                    texts.insert(key.into(), text);
+                }
+            }
+            target.end()?;
+            Some(texts)
+        }
+        None => None,
+    };
+    let patch = Patch { path: part.text("path")?, text: part.text("patch")?.trim().to_owned(), target, may_rename, may_change_kind };
+    part.end()?;
+    Ok(patch)
+}
