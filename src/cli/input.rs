@@ -53,10 +53,8 @@ impl Files {
 
     /// Whether every path is there.
     pub fn check(&self, ctx: &Context) -> Result<(), CliError> {
-        if !self.kustomize.is_empty() {
-            if !self.filename.is_empty() {
-                return Err(CliError::message("only one of -f or -k can be specified"));
-            }
+        if !self.kustomize.is_empty() && !self.filename.is_empty() {
+            return Err(CliError::message("only one of -f or -k can be specified"));
         }
         for name in self.names().filter(|n| !is_url(n) && *n != "-") {
             if !ctx.path(name).exists() {
