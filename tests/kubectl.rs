@@ -27,6 +27,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("annotate", 100),
     ("api-resources", 100),
     ("api-versions", 100),
+<<<<<<< HEAD
     ("apply", 19),
     ("autoscale", 100),
     ("cordon", 100),
@@ -35,12 +36,25 @@ const FLOORS: &[(&str, u32)] = &[
     ("diff", 66),
     ("drain", 100),
     ("expose", 100),
+=======
+    ("apply", 17),
+    ("attach", 100),
+    ("cp", 100),
+    ("debug", 100),
+    ("delete", 92),
+    ("diff", 66),
+    ("exec", 100),
+>>>>>>> 968526b (Reaching into pods: exec, attach, port-forward, cp, debug; ephemeral containers)
     ("get", 95),
     ("label", 100),
     ("logs", 100),
+<<<<<<< HEAD
     ("patch", 95),
     ("replace", 100),
     ("run", 100),
+=======
+    ("port-forward", 100),
+>>>>>>> 968526b (Reaching into pods: exec, attach, port-forward, cp, debug; ephemeral containers)
     ("scale", 87),
     ("set", 100),
     ("taint", 100),

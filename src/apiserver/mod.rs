@@ -19,16 +19,19 @@ mod table;
 mod watch;
 mod write;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response};
 
 pub use catalog::{all as resources, find as resource};
 pub use listen::{listen, serve};
-pub use streams::{ByteStream, LogOptions, PodStreams, StreamError};
+pub use streams::{
+    Answering, ByteStream, CommandOptions, LogOptions, Pipe, PodStreams, Process, StreamError,
+};
 
 use crate::api::{Resource, Status};
 use crate::registry::User;
@@ -55,6 +58,8 @@ pub(crate) struct Call {
     pub query: query::Query,
     pub headers: hyper::HeaderMap,
     pub body: Bytes,
+    /// The connection itself, for who takes it over.
+    pub upgrade: Mutex<Option<OnUpgrade>>,
 }
 
 impl Server {
@@ -80,7 +85,8 @@ impl Server {
     }
 
     /// Answers one request; never fails, it says so in the answer.
-    pub(crate) async fn handle(&self, request: Request<Incoming>) -> Response<Body> {
+    pub(crate) async fn handle(&self, mut request: Request<Incoming>) -> Response<Body> {
+        let upgrade = hyper::upgrade::on(&mut request);
         let (head, body) = request.into_parts();
         let accept = negotiate::errors_as(&head.headers);
         let is_head = head.method == Method::HEAD;
@@ -94,6 +100,7 @@ impl Server {
             query: query::Query::parse(head.uri.query().unwrap_or("")),
             headers: head.headers,
             body,
+            upgrade: Mutex::new(Some(upgrade)),
         };
         let reply = self.answer(&call).await;
         let mut response = match reply {

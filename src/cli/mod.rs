@@ -4,14 +4,23 @@ mod annotate;
 mod api_resources;
 mod api_versions;
 mod apply;
+<<<<<<< HEAD
 mod autoscale;
+=======
+mod attach;
+>>>>>>> 968526b (Reaching into pods: exec, attach, port-forward, cp, debug; ephemeral containers)
 mod backup;
 mod change;
 mod complete;
 mod completion;
 mod context;
+<<<<<<< HEAD
 mod cordon;
 mod create;
+=======
+mod cp;
+mod debug;
+>>>>>>> 968526b (Reaching into pods: exec, attach, port-forward, cp, debug; ephemeral containers)
 mod declare;
 mod delete;
 mod diff;
@@ -20,7 +29,11 @@ mod down;
 mod drain;
 pub mod diagnose;
 mod error;
+<<<<<<< HEAD
 mod edit;
+=======
+mod exec;
+>>>>>>> 968526b (Reaching into pods: exec, attach, port-forward, cp, debug; ephemeral containers)
 mod exit;
 mod expose;
 mod flags;
@@ -32,6 +45,7 @@ mod lint;
 mod logs;
 mod patch;
 mod plan;
+mod port_forward;
 pub mod print;
 mod project;
 mod prune;
@@ -42,8 +56,12 @@ mod restore;
 mod rollout;
 mod run;
 mod scale;
+<<<<<<< HEAD
 mod set;
 mod taint;
+=======
+mod session;
+>>>>>>> 968526b (Reaching into pods: exec, attach, port-forward, cp, debug; ephemeral containers)
 mod terminal;
 mod up;
 mod url;
@@ -106,6 +124,7 @@ commands! {
     ApiResources(api_resources::ApiResources),
     ApiVersions(api_versions::ApiVersions),
     Apply(apply::Apply),
+<<<<<<< HEAD
     Autoscale(autoscale::Autoscale),
     Backup(backup::Backup),
     Completion(completion::Completion),
@@ -118,13 +137,28 @@ commands! {
     Drain(drain::Drain),
     Edit(edit::Edit),
     Expose(expose::Expose),
+=======
+    Attach(attach::Attach),
+    Backup(backup::Backup),
+    Completion(completion::Completion),
+    Cp(cp::Cp),
+    Debug(debug::Debug),
+    Delete(delete::Delete),
+    Diff(diff::Diff),
+    Doctor(doctor::Doctor),
+    Exec(exec::Exec),
+>>>>>>> 968526b (Reaching into pods: exec, attach, port-forward, cp, debug; ephemeral containers)
     Get(get::Get),
     Label(label::Label),
     Lint(lint::Lint),
     Logs(logs::Logs),
     Patch(patch::Patch),
     Plan(plan::Plan),
+<<<<<<< HEAD
     Replace(replace::Replace),
+=======
+    PortForward(port_forward::PortForward),
+>>>>>>> 968526b (Reaching into pods: exec, attach, port-forward, cp, debug; ephemeral containers)
     Reset(reset::Reset),
     Restore(restore::Restore),
     Rollout(rollout::Rollout),

@@ -3,6 +3,7 @@
 //!
 //! HTTP/1.1 with kept-alive connections. Answers other than 2xx come back as [`ClientError::Status`].
 
+mod channels;
 mod connection;
 pub mod discovery;
 mod error;
@@ -22,6 +23,7 @@ use tokio::sync::OnceCell;
 
 use crate::api::{Json, Status};
 
+pub use channels::{Listener, Speaker};
 pub use connection::{Dial, DialFuture, Transport};
 pub use discovery::{Discovery, Found};
 pub use error::ClientError;

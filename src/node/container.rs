@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume, VolumeMount};
 
 use super::env::{self, Env};
 use super::fields::Addresses;
-use super::{Context, expansion, hosts, identity, resources, security};
-use crate::runtime::{ContainerConfig, ImageInfo, Mount, MountSource, Sandbox};
+use super::{Context, expansion, hosts, identity, observed, resources, security};
+use crate::runtime::{ContainerConfig, ContainerState, ImageInfo, Mount, MountSource, Sandbox};
 
 /// Where the termination message is read from by default (core/v1: TerminationMessagePathDefault).
 const TERMINATION_MESSAGE_PATH: &str = "/dev/termination-log";
@@ -56,7 +56,7 @@ pub fn config(
         stop_signal: Some(stop_signal),
         resources: resources::container(pod, spec, container, context.machine.memory_bytes),
         security,
-        pid_of: None,
+        pid_of: pid_of(spec, container, sandbox)?,
         termination_message_path: container
             .termination_message_path
             .clone()
@@ -68,6 +68,18 @@ pub fn config(
         labels: BTreeMap::new(),
         annotations,
     })
+}
+
+/// Whose processes an ephemeral container sees; in a pod that shares them it sees them all.
+/// Source: pkg/kubelet/kuberuntime/kuberuntime_container.go: getTargetID.
+fn pid_of(spec: &PodSpec, container: &Container, sandbox: &Sandbox) -> Result<Option<String>, String> {
+    let ephemeral = spec.ephemeral_containers.iter().flatten().find(|c| c.name == container.name);
+    let target = ephemeral.and_then(|c| c.target_container_name.as_deref()).filter(|name| !name.is_empty());
+    let Some(name) = target.filter(|_| spec.share_process_namespace != Some(true)) else { return Ok(None) };
+    match observed::latest(Some(sandbox), name) {
+        Some(found) if matches!(found.state, ContainerState::Running { .. }) => Ok(Some(found.id.clone())),
+        Some(_) | None => Err(format!("unable to find target container {name}")),
+    }
 }
 
 fn stop_signal(container: &Container, image: &ImageInfo) -> String {

@@ -1,6 +1,8 @@
 //! How the node names a pod and its containers to others, and what it remembers in labels and annotations.
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use std::borrow::Cow;
+
+use k8s_openapi::api::core::v1::{Container, EphemeralContainer, Pod};
 use sha2::{Digest, Sha256};
 
 /// Annotation of a container: seconds of back-off that came before this attempt.
@@ -54,6 +56,7 @@ fn hex(bytes: &[u8]) -> String {
 pub enum Place {
     Init,
     Main,
+    Ephemeral,
 }
 
 /// `spec.containers{c}`.
@@ -61,13 +64,78 @@ pub fn field_path(place: Place, name: &str) -> String {
     match place {
         Place::Init => format!("spec.initContainers{{{name}}}"),
         Place::Main => format!("spec.containers{{{name}}}"),
+        Place::Ephemeral => format!("spec.ephemeralContainers{{{name}}}"),
     }
 }
 
 /// A container of the pod by name, and where it stands.
-pub fn find<'a>(pod: &'a Pod, name: &str) -> Option<(&'a Container, Place)> {
+pub fn find<'a>(pod: &'a Pod, name: &str) -> Option<(Cow<'a, Container>, Place)> {
     let spec = pod.spec.as_ref()?;
     let main = spec.containers.iter().map(|c| (c, Place::Main));
     let init = spec.init_containers.iter().flatten().map(|c| (c, Place::Init));
-    main.chain(init).find(|(c, _)| c.name == name)
+    if let Some((container, place)) = main.chain(init).find(|(c, _)| c.name == name) {
+        return Some((Cow::Borrowed(container), place));
+    }
+    let ephemeral = spec.ephemeral_containers.iter().flatten().find(|c| c.name == name)?;
+    Some((Cow::Owned(as_container(ephemeral)), Place::Ephemeral))
+}
+
+/// An ephemeral container as any other one: it has the same fields, and one of its own.
+/// Source: pkg/apis/core: EphemeralContainerCommon.
+pub fn as_container(container: &EphemeralContainer) -> Container {
+    let EphemeralContainer {
+        args,
+        command,
+        env,
+        env_from,
+        image,
+        image_pull_policy,
+        lifecycle,
+        liveness_probe,
+        name,
+        ports,
+        readiness_probe,
+        resize_policy,
+        resources,
+        restart_policy,
+        restart_policy_rules,
+        security_context,
+        startup_probe,
+        stdin,
+        stdin_once,
+        target_container_name: _,
+        termination_message_path,
+        termination_message_policy,
+        tty,
+        volume_devices,
+        volume_mounts,
+        working_dir,
+    } = container.clone();
+    Container {
+        args,
+        command,
+        env,
+        env_from,
+        image,
+        image_pull_policy,
+        lifecycle,
+        liveness_probe,
+        name,
+        ports,
+        readiness_probe,
+        resize_policy,
+        resources,
+        restart_policy,
+        restart_policy_rules,
+        security_context,
+        startup_probe,
+        stdin,
+        stdin_once,
+        termination_message_path,
+        termination_message_policy,
+        tty,
+        volume_devices,
+        volume_mounts,
+        working_dir,
+    }
 }

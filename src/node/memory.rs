@@ -143,6 +143,7 @@ pub struct Ending {
 pub struct Shown {
     pub containers: Vec<ContainerStatus>,
     pub init_containers: Vec<ContainerStatus>,
+    pub ephemeral_containers: Vec<ContainerStatus>,
 }
 
 /// Why a pod ends.

@@ -82,7 +82,8 @@ fn unknown_exit(at: Timestamp) -> Exit {
 pub fn status_of<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
     let status = pod.status.as_ref()?;
     let main = status.container_statuses.iter().flatten();
-    main.chain(status.init_container_statuses.iter().flatten()).find(|s| s.name == name)
+    let others = status.init_container_statuses.iter().chain(&status.ephemeral_container_statuses).flatten();
+    main.chain(others).find(|s| s.name == name)
 }
 
 /// An attempt of which only the API's status is left.

@@ -55,6 +55,7 @@ pub fn restarts(pod: &Pod, observed: Option<&Sandbox>, memory: &PodMemory, conta
     match (place, &seen) {
         (Place::Init, Some(Seen::Exited { .. })) if is_sidecar(container) => true,
         (Place::Init, Some(Seen::Exited { exit, .. })) if exit.code == 0 => false,
+        (Place::Ephemeral, Some(Seen::Exited { .. })) => false,
         _ => view.should_restart(container, seen.as_ref()),
     }
 }
@@ -93,7 +94,7 @@ impl View<'_> {
     }
 
     fn containers(&self) -> Plan {
-        let (mut kill, mut start) = (Vec::new(), Vec::new());
+        let (mut kill, mut start) = (Vec::new(), self.ephemeral());
         match self.init_containers(&mut kill, &mut start) {
             Init::Failed => return Plan::EndPod,
             Init::UnderWay => return Plan::Containers { kill, start },
@@ -125,6 +126,12 @@ impl View<'_> {
         }
         start.extend(main_start);
         Plan::Containers { kill, start }
+    }
+
+    /// Ephemeral containers run once, and wait for no init container.
+    fn ephemeral(&self) -> Vec<String> {
+        let names = self.spec.ephemeral_containers.iter().flatten().map(|c| &c.name);
+        names.filter(|name| matches!(self.seen(name), None | Some(Seen::Created(_)))).cloned().collect()
     }
 
     /// Source: pkg/kubelet/container/helpers.go: ShouldContainerBeRestarted.

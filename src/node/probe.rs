@@ -222,7 +222,7 @@ fn tick(count: &mut Count, probe: &Probe, kind: Kind, admitted_at: Timestamp, st
 /// Takes in what a probe answered; gives the events about it.
 pub fn record(pod: &Pod, memory: &mut PodMemory, due: &Due, answer: &Answer) -> Vec<PodEvent> {
     let Some((container, place)) = identity::find(pod, &due.container) else { return Vec::new() };
-    let Some(probe) = due.kind.of(container) else { return Vec::new() };
+    let Some(probe) = due.kind.of(&container) else { return Vec::new() };
     let path = identity::field_path(place, &due.container);
     let kind = due.kind.name();
     let probes = &mut memory.container(&due.container).probes;
@@ -251,6 +251,7 @@ pub(super) fn kill_message(kind: Kind, place: Place, name: &str, restarts: bool)
     let what = match place {
         Place::Init => "Init container",
         Place::Main => "Container",
+        Place::Ephemeral => "Ephemeral container",
     };
     let probe = if kind == Kind::Startup { "startup" } else { "liveness" };
     let message = format!("{what} {name} failed {probe} probe");

@@ -91,8 +91,8 @@ impl PodMemory {
     /// The containers that wait for `image`.
     fn trying(&self, pod: &Pod, image: &str) -> Vec<(String, String)> {
         let waits = |name: &str| self.containers.get(name).is_some_and(|m| m.trying);
-        let containers = all(pod).filter(|(c, _)| c.image.as_deref().unwrap_or_default() == image && waits(&c.name));
-        containers.map(|(c, place)| (c.name.clone(), identity::field_path(place, &c.name))).collect()
+        let containers = all(pod).filter(|(name, of, _)| *of == image && waits(name));
+        containers.map(|(name, _, place)| (name.to_owned(), identity::field_path(place, name))).collect()
     }
 
     fn image_looked_at(
@@ -200,7 +200,8 @@ impl PodMemory {
 
     /// Which container a runtime id belongs to: the one that is on its way.
     fn name_of(&self, _id: &str, pod: &Pod) -> Option<String> {
-        all(pod).map(|(c, _)| &c.name).find(|name| self.containers.get(*name).is_some_and(|m| m.trying)).cloned()
+        let mut names = all(pod).map(|(name, ..)| name);
+        names.find(|name| self.containers.get(*name).is_some_and(|m| m.trying)).map(str::to_owned)
     }
 
     fn signal_failed(&mut self, id: &str, signal: i32, error: &RuntimeError, now: Timestamp) {
@@ -215,11 +216,15 @@ impl PodMemory {
     }
 }
 
-fn all(pod: &Pod) -> impl Iterator<Item = (&k8s_openapi::api::core::v1::Container, Place)> {
+/// Names and images of all containers, in the order in which they are started.
+fn all(pod: &Pod) -> impl Iterator<Item = (&str, &str, Place)> {
     let spec = pod.spec.as_ref();
-    let main = spec.into_iter().flat_map(|s| s.containers.iter()).map(|c| (c, Place::Main));
+    let ephemeral = spec.into_iter().flat_map(|s| s.ephemeral_containers.iter().flatten());
+    let ephemeral = ephemeral.map(|c| (c.name.as_str(), c.image.as_deref().unwrap_or_default(), Place::Ephemeral));
     let init = spec.into_iter().flat_map(|s| s.init_containers.iter().flatten()).map(|c| (c, Place::Init));
-    init.chain(main)
+    let main = spec.into_iter().flat_map(|s| s.containers.iter()).map(|c| (c, Place::Main));
+    let others = init.chain(main).map(|(c, place)| (c.name.as_str(), c.image.as_deref().unwrap_or_default(), place));
+    ephemeral.chain(others)
 }
 
 /// Nobody answered, or what was acted on has gone meanwhile: the next look tells what to do.

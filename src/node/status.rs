@@ -11,7 +11,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use super::memory::{Lost, PodMemory, Shown, Waiting};
 use super::observed::{self, Seen};
 use super::phase::Phase;
-use super::{Context, conditions, hosts, identity, plan};
+use super::identity::{self, Place};
+use super::{Context, conditions, hosts, plan};
 use crate::api::requests::{is_sidecar, qos_class};
 use crate::runtime::{self, Exit, Sandbox, SandboxState};
 
@@ -36,12 +37,19 @@ impl View<'_> {
         let Some(spec) = &self.pod.spec else { return Shown::default() };
         let init = spec.init_containers.as_deref().unwrap_or_default();
         let initializing = !init.is_empty();
-        let mut containers: Vec<_> = spec.containers.iter().map(|c| self.status(c, false, initializing)).collect();
+        let mut containers: Vec<_> = spec.containers.iter().map(|c| self.status(c, Place::Main, initializing)).collect();
         containers.sort_by(|a, b| a.name.cmp(&b.name));
-        Shown { containers, init_containers: init.iter().map(|c| self.status(c, true, true)).collect() }
+        let ephemeral = spec.ephemeral_containers.iter().flatten().map(identity::as_container);
+        let mut ephemeral: Vec<_> = ephemeral.map(|c| self.status(&c, Place::Ephemeral, initializing)).collect();
+        ephemeral.sort_by(|a, b| a.name.cmp(&b.name));
+        Shown {
+            containers,
+            init_containers: init.iter().map(|c| self.status(c, Place::Init, true)).collect(),
+            ephemeral_containers: ephemeral,
+        }
     }
 
-    fn status(&self, container: &Container, init: bool, initializing: bool) -> ContainerStatus {
+    fn status(&self, container: &Container, place: Place, initializing: bool) -> ContainerStatus {
         let name = &container.name;
         let before = observed::status_of(self.pod, name);
         let memory = self.memory.containers.get(name);
@@ -61,9 +69,9 @@ impl View<'_> {
             (None, None, Some(before)) => self.of_vanished(&mut status, before),
             (None, None, None) => {}
         }
-        self.readiness(&mut status, container, init);
+        self.readiness(&mut status, container, place);
         if let Some(why) = memory.and_then(|m| m.waiting.as_ref()).filter(|_| self.with_waiting)
-            && self.waits(container, init)
+            && self.waits(container, place)
         {
             wait(&mut status, why);
         }
@@ -71,9 +79,8 @@ impl View<'_> {
     }
 
     /// Whether what the last try said is still the state of the container.
-    fn waits(&self, container: &Container, init: bool) -> bool {
+    fn waits(&self, container: &Container, place: Place) -> bool {
         let seen = observed::seen(self.pod, self.observed, self.memory, &container.name);
-        let place = if init { identity::Place::Init } else { identity::Place::Main };
         !matches!(seen, Some(Seen::Running(_))) && plan::restarts(self.pod, self.observed, self.memory, container, place)
     }
 
@@ -154,11 +161,16 @@ impl View<'_> {
         }
     }
 
-    fn readiness(&self, status: &mut ContainerStatus, container: &Container, init: bool) {
+    fn readiness(&self, status: &mut ContainerStatus, container: &Container, place: Place) {
+        if place == Place::Ephemeral {
+            // Nobody asks whether it is ready.
+            status.started = None;
+            return;
+        }
         let state = status.state.as_ref();
         let running = state.is_some_and(|s| s.running.is_some());
         let completed = state.and_then(|s| s.terminated.as_ref()).is_some_and(|t| t.exit_code == 0);
-        if init && !is_sidecar(container) {
+        if place == Place::Init && !is_sidecar(container) {
             status.started = Some(running);
             status.ready = completed;
             return;
@@ -251,6 +263,7 @@ pub fn compose(pod: &Pod, observed: Option<&Sandbox>, shown: Shown, outline: Out
         start_time: old.start_time.clone().or(Some(Time(now))),
         container_statuses: Some(bounded(pod, shown.containers)),
         init_container_statuses: Some(bounded(pod, shown.init_containers)).filter(|l| !l.is_empty()),
+        ephemeral_container_statuses: Some(bounded(pod, shown.ephemeral_containers)).filter(|l| !l.is_empty()),
         qos_class: pod.spec.as_ref().map(|s| qos_class(s).to_owned()),
         observed_generation: pod.metadata.generation.filter(|g| *g > 0),
         ..old

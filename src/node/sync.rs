@@ -508,7 +508,7 @@ impl Look<'_> {
         for name in names {
             let Some((container, place)) = identity::find(self.pod, name) else { continue };
             let field_path = identity::field_path(place, name);
-            let start = Start { pod: self.pod, container, field_path, observed: sandbox };
+            let start = Start { pod: self.pod, container: &container, field_path, observed: sandbox };
             let before = self.memory.containers.get(name).and_then(|m| m.waiting.clone());
             match start.next(self.memory, self.context, &mut self.events) {
                 Next::Step(step) => {
@@ -521,7 +521,7 @@ impl Look<'_> {
                     if self.memory.containers.get(name).and_then(|m| m.waiting.clone()) != before {
                         self.wake(Some(self.context.now + SignedDuration::from_millis(500)));
                     }
-                    if place == Place::Init && !crate::api::requests::is_sidecar(container) {
+                    if place == Place::Init && !crate::api::requests::is_sidecar(&container) {
                         return;
                     }
                 }
@@ -577,5 +577,5 @@ fn wants_apparmor(pod: &Pod) -> bool {
 }
 
 fn identity_is_init(pod: &Pod, name: &str) -> bool {
-    matches!(identity::find(pod, name), Some((container, Place::Init)) if !crate::api::requests::is_sidecar(container))
+    matches!(identity::find(pod, name), Some((container, Place::Init)) if !crate::api::requests::is_sidecar(&container))
 }

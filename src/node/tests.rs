@@ -246,6 +246,35 @@ fn a_failure_under_never_fails_the_pod_and_under_on_failure_restarts() {
 }
 
 #[test]
+fn an_ephemeral_container_runs_once_beside_the_others() {
+    let mut play = Play::new(one("Always"));
+    play.run(5);
+    let ephemeral = |target: &str| json!([{"name": "d", "image": "e", "imagePullPolicy": "IfNotPresent", "targetContainerName": target}]);
+    play.pod.spec.as_mut().unwrap().ephemeral_containers = serde_json::from_value(ephemeral("c")).unwrap();
+    play.node.has_image("e");
+    play.node.behave("e", vec![Behaviour::ends(3, 7)]);
+    play.node.take_log();
+    play.run(600);
+    let status = play.pod.status.clone().unwrap();
+    let debug = status.ephemeral_container_statuses.unwrap().remove(0);
+    let ended = debug.state.unwrap().terminated.expect("it has ended");
+    assert_eq!((ended.exit_code, debug.restart_count, debug.ready, debug.started), (7, 0, false, None));
+    assert_eq!(play.node.take_log(), ["inspect-image e", "create p/d#0", "start p/d#0"]);
+    assert_eq!(status.phase.as_deref(), Some("Running"), "the pod goes on");
+    play.no_breach();
+
+    let mut play = Play::new(one("Always"));
+    play.node.has_image("e");
+    play.run(5);
+    play.pod.spec.as_mut().unwrap().ephemeral_containers = serde_json::from_value(ephemeral("gone")).unwrap();
+    play.run(5);
+    let status = play.pod.status.clone().unwrap().ephemeral_container_statuses.unwrap().remove(0);
+    let waiting = status.state.unwrap().waiting.expect("it waits");
+    assert_eq!(waiting.reason.as_deref(), Some("CreateContainerConfigError"));
+    assert_eq!(waiting.message.as_deref(), Some("unable to find target container gone"));
+}
+
+#[test]
 fn deletion_gives_the_grace_and_then_kills() {
     let mut play = Play::new(one("Always"));
     play.node.behave("i", vec![Behaviour { ends_on_signal_after: None, ..Behaviour::default() }]);

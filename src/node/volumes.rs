@@ -48,7 +48,8 @@ pub fn wanted(pod: &Pod, addresses: &Addresses, context: &Context<'_>) -> Vec<Wa
 
 fn mounted(spec: &PodSpec) -> BTreeSet<&str> {
     let all = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    all.flat_map(|c| c.volume_mounts.iter().flatten()).map(|m| m.name.as_str()).collect()
+    let ephemeral = spec.ephemeral_containers.iter().flatten().map(|c| &c.volume_mounts);
+    all.map(|c| &c.volume_mounts).chain(ephemeral).flatten().flatten().map(|m| m.name.as_str()).collect()
 }
 
 /// ConfigMaps, Secrets, claims and the service account that a pod looks at: a change of one is a

@@ -17,7 +17,7 @@ use super::dirs::write_file;
 use super::fault::refused;
 use super::http::encode;
 use super::namespaces::Namespaces;
-use crate::runtime::{ContainerState, Outcome, RuntimeError, RuntimeErrorKind};
+use crate::runtime::{Outcome, RuntimeError};
 
 /// What is kept of the output; the rest is read and thrown away.
 const OUTPUT_BYTES: usize = 1 << 20;
@@ -25,11 +25,11 @@ const OUTPUT_BYTES: usize = 1 << 20;
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is needed to enter a container by its OCI runtime.
-struct Entrance {
-    runtime: PathBuf,
+pub struct Entrance {
+    pub runtime: PathBuf,
     /// Folder of the container's `config.json`.
     bundle: PathBuf,
-    namespaces: Namespaces,
+    pub namespaces: Namespaces,
 }
 
 impl Inner {
@@ -38,12 +38,7 @@ impl Inner {
         if command.is_empty() {
             return Err(refused("there is no command to run"));
         }
-        let running = match self.index().records.get(id).map(|r| (r.state.clone(), r.conmon_pid)) {
-            Some((ContainerState::Running { .. }, conmon)) => conmon,
-            Some(_) => return Err(refused("the container is not running")),
-            None => return Err(RuntimeError::new(RuntimeErrorKind::NotFound, format!("there is no container {id}"))),
-        };
-        match entrance(running, id) {
+        match entrance(self.conmon_of_running(id)?, id) {
             Some(entrance) => self.exec_by_runtime(&entrance, id, command, timeout).await,
             None => self.exec_by_api(id, command, timeout).await,
         }
@@ -56,7 +51,7 @@ impl Inner {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let pid_file = self.scratch.join(format!("exec-{}-{number}.pid", std::process::id()));
         let process_file = pid_file.with_extension("json");
-        let process = entrance.process(command).and_then(|process| write_file(&process_file, &process, 0o600));
+        let process = entrance.process(command, false).and_then(|process| write_file(&process_file, &process, 0o600));
         process.map_err(|e| refused(format!("cannot tell how {id} runs its processes: {e}")))?;
         let mut run = Command::new(&entrance.runtime);
         run.arg("exec").arg("--pid-file").arg(&pid_file).arg("--process").arg(&process_file).arg(id);
@@ -69,7 +64,7 @@ impl Inner {
             Some(Ok(exit_code)) => Ok(Outcome::Exec { exit_code, output, timed_out: false }),
             Some(Err(e)) => Err(refused(format!("cannot wait for the command: {e}"))),
             None => {
-                kill(entrance, &pid_file).await;
+                signal(entrance, &pid_file, "KILL").await;
                 // Ended or not: it is dropped, and killed with that.
                 let _ = tokio::time::timeout(KILL_PATIENCE, child.wait()).await;
                 Ok(Outcome::Exec { exit_code: 137, output, timed_out: true })
@@ -114,7 +109,7 @@ impl Inner {
 }
 
 /// conmon's arguments tell which runtime the container is run by, its namespaces where that keeps its state.
-fn entrance(conmon_pid: u32, id: &str) -> Option<Entrance> {
+pub fn entrance(conmon_pid: u32, id: &str) -> Option<Entrance> {
     let arguments = std::fs::read(format!("/proc/{conmon_pid}/cmdline")).ok()?;
     let arguments: Vec<&[u8]> = arguments.split(|b| *b == 0).collect();
     let value = |name: &[u8]| arguments.iter().position(|a| *a == name).and_then(|at| arguments.get(at + 1)).copied();
@@ -130,14 +125,26 @@ fn entrance(conmon_pid: u32, id: &str) -> Option<Entrance> {
 impl Entrance {
     /// A process like the container's own (user, groups, capabilities, environment, folder) with another command, as the
     /// OCI runtime specification has it. Left to itself, crun would run it as root.
-    fn process(&self, command: &[String]) -> std::io::Result<Vec<u8>> {
+    pub fn process(&self, command: &[String], terminal: bool) -> std::io::Result<Vec<u8>> {
         let config = std::fs::read(self.bundle.join("config.json"))?;
         let mut config: serde_json::Value = serde_json::from_slice(&config)?;
         let process = config.get_mut("process").and_then(|p| p.as_object_mut()).ok_or(std::io::ErrorKind::InvalidData)?;
         process.insert("args".to_owned(), command.into());
-        process.insert("terminal".to_owned(), false.into());
+        process.insert("terminal".to_owned(), terminal.into());
         process.remove("consoleSize");
+        let env = process.entry("env").or_insert_with(|| serde_json::Value::Array(Vec::new()));
+        if let Some(env) = env.as_array_mut().filter(|_| terminal)
+            && !env.iter().any(|e| e.as_str().is_some_and(|e| e.starts_with("TERM=")))
+        {
+            // As containerd does: an editor needs to know something.
+            env.push("TERM=xterm".into());
+        }
         Ok(serde_json::to_vec(process)?)
+    }
+
+    /// Whether the runtime hands a terminal over and waits for the command's end; runc does one or the other.
+    pub fn takes_console_socket(&self) -> bool {
+        self.runtime.file_name().is_some_and(|name| name.as_bytes().starts_with(b"crun"))
     }
 }
 
@@ -174,12 +181,12 @@ async fn read_some<R: AsyncRead + Unpin>(from: &mut Option<R>, block: &mut [u8])
     Ok(read)
 }
 
-/// Ends the command itself: ending the runtime's process would leave it running.
-async fn kill(entrance: &Entrance, pid_file: &std::path::Path) {
+/// Signals the command itself: ending the runtime's process would leave it running.
+pub async fn signal(entrance: &Entrance, pid_file: &std::path::Path, signal: &str) {
     let Ok(text) = std::fs::read_to_string(pid_file) else { return };
     let Ok(pid) = text.trim().parse::<i32>() else { return };
     let mut kill = Command::new("kill");
-    kill.args(["-9", &pid.to_string()]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    kill.args(["-s", signal, &pid.to_string()]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     if entrance.namespaces.enter_in(&mut kill).is_ok() {
         // That it has ended already is no matter.
         let _ = kill.status().await;

@@ -10,6 +10,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::SendRequest;
 use hyper::header::HeaderMap;
+use hyper::upgrade::Upgraded;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -244,6 +245,21 @@ impl Call<'_> {
     pub async fn read<T: DeserializeOwned>(self) -> Result<T, Fault> {
         let answer = self.ok().await?;
         serde_json::from_slice(&answer.body).map_err(|e| Fault::local(format!("Podman's answer is not understood: {e}")))
+    }
+
+    /// Sends it and takes the connection over: bytes in both directions, without any form.
+    pub async fn hijack(mut self) -> Result<TokioIo<Upgraded>, Fault> {
+        self.headers.extend([("connection", "Upgrade".to_owned()), ("upgrade", "tcp".to_owned())]);
+        let request = self.request()?;
+        let sent = tokio::time::timeout(self.deadline, self.http.send(request)).await;
+        let (mut response, _connection) = sent.map_err(|_| fault::too_slow(&self.method, &self.path, self.deadline))??;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            let upgraded = hyper::upgrade::on(&mut response).await;
+            return upgraded.map(TokioIo::new).map_err(|e| Fault::local(format!("Podman's stream broke off: {e}")));
+        }
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect().await;
+        Err(Fault::of(status, &body.map(|b| b.to_bytes()).unwrap_or_default()))
     }
 
     /// Sends it and gives the lines as they come; the deadline is for the head of the answer.

@@ -14,7 +14,7 @@ use super::http::encode;
 use super::image_name::ImageName;
 use super::inspect::Inspected;
 use super::{Inner, fault::Fault};
-use crate::runtime::{ImageInfo, Outcome, RegistryAuth, RuntimeError, RuntimeErrorKind};
+use crate::runtime::{ImageInfo, Outcome, RegistryAuth, RuntimeError, RuntimeErrorKind, TOOLBOX_IMAGE};
 
 /// More at once would only share the same line.
 const PULLS_IN_FLIGHT: usize = 4;
@@ -182,7 +182,12 @@ impl Inner {
         let name = parse(image)?;
         let local = name.candidates().swap_remove(0);
         if local.starts_with("localhost/") {
-            if let Some(info) = self.inspect_reference(&local).await? {
+            let mut info = self.inspect_reference(&local).await?;
+            if info.is_none() && local == TOOLBOX_IMAGE {
+                self.make_toolbox().await?;
+                info = self.inspect_reference(&local).await?;
+            }
+            if let Some(info) = info {
                 self.images.resolved().insert(image.to_owned(), local);
                 let took = began.elapsed();
                 return Ok(Outcome::Pulled { image_id: info.id, size_bytes: info.size_bytes, took, took_with_wait: took });

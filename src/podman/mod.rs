@@ -25,11 +25,14 @@ mod namespaces;
 mod naming;
 mod network;
 mod observe;
+mod process;
 mod readable;
 mod reset;
 mod sandbox;
 mod service;
 mod spec;
+pub mod tar;
+mod toolbox;
 mod volume;
 mod watch;
 
@@ -47,6 +50,7 @@ pub use images::PullProgress;
 pub use locate::Surroundings;
 pub use naming::InstanceId;
 pub use network::NetworkInfo;
+pub use process::{Process, Streams};
 
 use crate::runtime::{Action, Hint, Machine, Outcome, Runtime, RuntimeError, Sandbox};
 use fault::Fault;

@@ -174,6 +174,8 @@ fn carry_out(run: Run<'_, '_>) -> Result<Answer, Status> {
         (Verb::Update, Some("scale")) => patch::scale::update(run),
         (Verb::Patch, Some("scale")) => patch::scale::patch(run),
         (Verb::Patch, Some("status")) => patch::patch(run, Part::Status),
+        (Verb::Update, Some("ephemeralcontainers")) => update::update(run, Part::Other),
+        (Verb::Patch, Some("ephemeralcontainers")) => patch::patch(run, Part::Other),
         (Verb::Create, Some("binding")) => binding::create(run),
         (Verb::Create, Some("token")) => token::create(run),
         (Verb::Delete, None) => delete::delete(run),

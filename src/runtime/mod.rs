@@ -67,6 +67,9 @@ pub struct Machine {
 /// Annotation of sandboxes: the Pod object that they were made for, as JSON.
 pub const POD_ANNOTATION: &str = "wl.pod";
 
+/// An image with tools for debugging. A runtime that has it not makes it when it is asked for.
+pub const TOOLBOX_IMAGE: &str = "localhost/wl-toolbox:1";
+
 /// "Look at this pod", or at all of them (after a reconnect).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hint {

@@ -11,5 +11,7 @@ mod failpoints;
 mod image;
 mod keeping;
 mod main_job;
+mod sessions;
+mod terminal;
 mod watching;
 mod world;

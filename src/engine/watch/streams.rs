@@ -1,6 +1,6 @@
-//! Logs for the API server, from the files of the pods' containers.
+//! What the API server wants of the pods: logs, from the files of their containers; commands, streams and ports.
 
-use std::pin::Pin;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +8,11 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use crate::api::{Object, Status};
-use crate::apiserver::{ByteStream, LogOptions, PodStreams, StreamError};
-use crate::podman::{Podman, logs};
+use crate::apiserver::{
+    Answering, ByteStream, CommandOptions, LogOptions, Pipe, PodStreams, Process, StreamError,
+};
+use crate::network::inside::Inside;
+use crate::podman::{self, Podman, Streams, logs};
 use crate::runtime::{Container, ContainerState, Runtime};
 
 /// Between two looks whether a container that is followed still runs.
@@ -73,6 +76,46 @@ impl NodeStreams {
             |mut pieces| async move { Some((pieces.recv().await?, pieces)) },
         )))
     }
+
+    /// The runtime's id of a container that runs now.
+    async fn running(&self, pod: &Object, container: &str) -> Result<String, String> {
+        let sandbox = self.runtime.observe_pod(pod.uid()).await.map_err(|e| e.message)?;
+        let containers = sandbox.iter().flat_map(|s| &s.containers).filter(|c| c.name == container);
+        let running = containers.filter(|c| matches!(c.state, ContainerState::Running { .. })).max_by_key(|c| c.attempt);
+        // Source: pkg/kubelet/kubelet_pods.go: GetExec.
+        running.map(|c| c.id.clone()).ok_or_else(|| format!("container not found ({container:?})"))
+    }
+
+    /// Connects to a port as the pod itself would.
+    async fn dial(&self, pod: &Object, port: u16) -> Result<Box<dyn Pipe>, String> {
+        let sandbox = self.runtime.observe_pod(pod.uid()).await.map_err(|e| e.message)?;
+        let pid = sandbox.and_then(|s| s.pid).ok_or("the pod is not running")?;
+        let program = std::env::current_exe().map_err(|e| format!("this program cannot be found: {e}"))?;
+        let inside = Inside::new(pid, program);
+        let connect = |ip: IpAddr| {
+            let inside = &inside;
+            async move { inside.connect(SocketAddr::new(ip, port)).await }
+        };
+        let (v4, v6) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST));
+        match connect(v4).await {
+            Ok(stream) => Ok(Box::new(stream)),
+            Err(first) => match connect(v6).await {
+                Ok(stream) => Ok(Box::new(stream)),
+                Err(second) => Err(format!(
+                    "failed to connect to localhost:{port} inside namespace of the pod, IPv4: {first} IPv6: {second}"
+                )),
+            },
+        }
+    }
+}
+
+fn wanted(options: &CommandOptions) -> Streams {
+    Streams { stdin: options.stdin, stdout: options.stdout, stderr: options.stderr, tty: options.tty }
+}
+
+fn process(process: podman::Process) -> Process {
+    let podman::Process { stdin, stdout, stderr, resize, ended } = process;
+    Process { stdin, stdout, stderr, resize, ended: Box::pin(async move { ended.await.map_err(|e| e.message) }) }
 }
 
 /// Says when a container has ended.
@@ -112,11 +155,25 @@ fn refusal(pod: &Object, name: &str, previous: bool) -> Status {
 }
 
 impl PodStreams for NodeStreams {
-    fn logs<'a>(
-        &'a self,
-        pod: &'a Object,
-        options: LogOptions,
-    ) -> Pin<Box<dyn Future<Output = Result<ByteStream, StreamError>> + Send + 'a>> {
+    fn logs<'a>(&'a self, pod: &'a Object, options: LogOptions) -> Answering<'a, ByteStream, StreamError> {
         Box::pin(self.open(pod, options))
+    }
+
+    fn exec<'a>(&'a self, pod: &'a Object, options: CommandOptions, command: Vec<String>) -> Answering<'a, Process, String> {
+        Box::pin(async move {
+            let id = self.running(pod, &options.container).await?;
+            self.runtime.exec(&id, &command, wanted(&options)).await.map(process).map_err(|e| e.message)
+        })
+    }
+
+    fn attach<'a>(&'a self, pod: &'a Object, options: CommandOptions) -> Answering<'a, Process, String> {
+        Box::pin(async move {
+            let id = self.running(pod, &options.container).await?;
+            self.runtime.attach(&id, wanted(&options)).await.map(process).map_err(|e| e.message)
+        })
+    }
+
+    fn port<'a>(&'a self, pod: &'a Object, port: u16) -> Answering<'a, Box<dyn Pipe>, String> {
+        Box::pin(self.dial(pod, port))
     }
 }
