@@ -27,7 +27,6 @@ const FLOORS: &[(&str, u32)] = &[
     ("annotate", 100),
     ("api-resources", 100),
     ("api-versions", 100),
-<<<<<<< HEAD
     ("apply", 19),
     ("attach", 100),
     ("auth", 0),
@@ -47,28 +46,15 @@ const FLOORS: &[(&str, u32)] = &[
     ("exec", 100),
     ("explain", 0),
     ("expose", 100),
-=======
-    ("apply", 17),
-    ("attach", 100),
-    ("cp", 100),
-    ("debug", 100),
-    ("delete", 92),
-    ("diff", 66),
-    ("exec", 100),
->>>>>>> 968526b (Reaching into pods: exec, attach, port-forward, cp, debug; ephemeral containers)
     ("get", 95),
     ("kustomize", 95),
     ("label", 100),
     ("logs", 100),
-<<<<<<< HEAD
     ("patch", 95),
     ("port-forward", 100),
     ("replace", 100),
     ("rollout", 95),
     ("run", 100),
-=======
-    ("port-forward", 100),
->>>>>>> 968526b (Reaching into pods: exec, attach, port-forward, cp, debug; ephemeral containers)
     ("scale", 87),
     ("set", 100),
     ("taint", 100),
