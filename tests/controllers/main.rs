@@ -67,7 +67,7 @@ fn replay(group: &str, floors: [usize; 4]) {
 
 #[test]
 fn deployments_are_rolled_out_as_recorded() {
-    replay("deployment", [98, 98, 80, 98]);
+    replay("deployment", [98, 98, 84, 98]);
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn replication_controllers_are_filled_as_recorded() {
 
 #[test]
 fn jobs_run_to_their_end_as_recorded() {
-    replay("job", [91, 97, 86, 95]);
+    replay("job", [91, 100, 86, 95]);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn daemon_sets_cover_their_nodes_as_recorded() {
 
 #[test]
 fn garbage_is_collected_as_recorded() {
-    replay("gc", [100, 90, 100, 100]);
+    replay("gc", [100, 100, 100, 100]);
 }
 
 #[test]

@@ -94,16 +94,17 @@ async fn a_stateful_set_keeps_its_data_over_restart_scale_update_and_deletion() 
 async fn ten_parts_of_a_job_are_done_three_at_a_time() {
     let Some(world) = world("job").await else { return };
     let file = world.file("parts.yaml", &example("job/parts.yaml"));
-    let apply = world.command(&["apply", "-f", &file]);
-    let running = world.run(apply);
-    tokio::pin!(running);
-    let applied = loop {
-        tokio::select! {
-            ended = &mut running => break ended,
-            () = tokio::time::sleep(Duration::from_millis(50)) => {
-                if world.state().join("instance").exists() {
-                    let alive = world.running().await.len();
-                    assert!(alive <= 3, "{alive} pods run at once");
+    let applied = {
+        let running = world.run(world.command(&["apply", "-f", &file]));
+        tokio::pin!(running);
+        loop {
+            tokio::select! {
+                ended = &mut running => break ended,
+                () = tokio::time::sleep(Duration::from_millis(50)) => {
+                    if world.state().join("instance").exists() {
+                        let alive = world.running().await.len();
+                        assert!(alive <= 3, "{alive} pods run at once");
+                    }
                 }
             }
         }
