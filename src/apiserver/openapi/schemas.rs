@@ -45,12 +45,12 @@ impl Schemas {
 
     /// A reference to a kind, where there is a type of it.
     pub fn refer_kind(&mut self, gvk: &Gvk) -> Json {
-        match Schema::get().type_name(gvk) {
+        let schema = Schema::get();
+        match schema.type_name(gvk) {
             Some(name) => self.refer(name),
-            None => {
-                let name = super::custom::type_name(gvk);
-                json!({"$ref": self.pointer(&name)})
-            }
+            // Options of connections have no type here.
+            None if schema.resources.iter().any(|r| r.group == gvk.group) => json!({"type": "object"}),
+            None => json!({"$ref": self.pointer(&super::custom::type_name(gvk))}),
         }
     }
 

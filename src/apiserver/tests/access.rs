@@ -81,7 +81,8 @@ async fn reviews_answer_what_the_server_would_do() {
     let own = json!({"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods"]});
     assert!(answer.body["status"]["resourceRules"].as_array().unwrap().contains(&own), "{}", answer.text);
     let all = json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]});
-    assert_eq!(api.post(path, rules).await.body["status"]["resourceRules"], json!([all]));
+    let answer = api.post(path, rules).await;
+    assert!(answer.body["status"]["resourceRules"].as_array().unwrap().contains(&all), "{}", answer.text);
 
     let review = json!({"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "spec": {"token": token}});
     let answer = api.post("/apis/authentication.k8s.io/v1/tokenreviews", review).await;

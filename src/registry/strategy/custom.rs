@@ -116,41 +116,20 @@ fn note_stored(definition: &mut Object) {
     }
 }
 
-/// Rules in schemas that are kept, but not asked here.
-fn has_rules(schema: &Json) -> bool {
-    match schema {
-        Json::Object(map) => map.contains_key("x-kubernetes-validations") || map.values().any(has_rules),
-        Json::Array(items) => items.iter().any(has_rules),
-        _ => false,
-    }
-}
-
-fn warn(run: &mut Run<'_, '_>, definition: &Object) {
-    let path = Path::new("spec").child("versions");
-    for (index, version) in definition.json().field("spec").list("versions").iter().enumerate() {
-        if has_rules(version.field("schema")) {
-            let at = path.index(index).child("schema");
-            run.warn([format!("{at}: x-kubernetes-validations are kept, but not checked here")]);
-        }
-    }
-}
-
 impl Strategy for Definitions {
     fn rules(&self) -> &'static Rules {
         rules::rules("apiextensions.k8s.io", "customresourcedefinitions")
     }
 
-    fn prepare_create(&self, run: &mut Run<'_, '_>, object: &mut Object) {
+    fn prepare_create(&self, _run: &mut Run<'_, '_>, object: &mut Object) {
         plain::prepare_create(self.rules(), object);
         note_stored(object);
-        warn(run, object);
     }
 
-    fn prepare_update(&self, run: &mut Run<'_, '_>, new: &mut Object, old: &Object, part: Part) {
+    fn prepare_update(&self, _run: &mut Run<'_, '_>, new: &mut Object, old: &Object, part: Part) {
         plain::prepare_update(self.rules(), new, old, part);
         if part == Part::Main {
             note_stored(new);
-            warn(run, new);
         }
     }
 
