@@ -29,7 +29,8 @@ for flavour in "${flavours[@]}"; do
   fi
   "$tool" setup "$flavour"
   trap '"$tool" down "$flavour" "$name" >/dev/null 2>&1 || true' EXIT
-  "$tool" up "$flavour" "$name" >/dev/null
+  # What Podman does behind an exec, five minutes later, is to be seen while the bench runs.
+  "$tool" up "$flavour" "$name" --exec-delay 2 >/dev/null
   WL_BENCH_OWN_CGROUP=1 "$tool" in "$flavour" "$name" -- "$bench" "$@"
   "$tool" down "$flavour" "$name" >/dev/null
 done

@@ -21,7 +21,7 @@ pub struct Watch {
 
 impl Watch {
     pub fn start() -> Self {
-        Watch { cpu: machine::cgroup_seconds(), begun: Instant::now() }
+        Watch { cpu: machine::cgroup_seconds(), begun: machine::now() }
     }
 
     pub fn stop(self) -> Sample {
@@ -86,9 +86,10 @@ impl Row {
     pub fn print(&self) {
         let cpu = self.cpu.map_or_else(|| "–".to_owned(), |cpu| format!("{cpu:.2}"));
         let verdict = if self.ratio <= self.at_most { "" } else { " **over**" };
+        let at_most = if self.at_most.is_finite() { self.at_most.to_string() } else { "–".to_owned() };
         println!(
-            "| {} | {} | {} | {:.2}{verdict} | {} | {cpu} | {} |",
-            self.name, self.ours, self.beside, self.ratio, self.at_most, self.runs
+            "| {} | {} | {} | {:.2}{verdict} | {at_most} | {cpu} | {} |",
+            self.name, self.ours, self.beside, self.ratio, self.runs
         );
     }
 }

@@ -2,11 +2,25 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 /// Set where this process and all that it starts have a cgroup of their own (`benches/run.sh` knows).
 const OWN_CGROUP: &str = "WL_BENCH_OWN_CGROUP";
 /// In a second; on every Linux since 2.4 (time(7): `USER_HZ`).
 const TICKS: f64 = 100.0;
+
+/// The one clock of the bench.
+#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Microseconds since 1970, as the pods write them down.
+#[expect(clippy::disallowed_methods, reason = "a bench measures time")]
+pub fn micros() -> f64 {
+    let passed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    passed.map_or(0.0, |passed| passed.as_secs_f64() * 1e6)
+}
 
 /// Seconds of processors that everything in this cgroup has used, ended processes included.
 pub fn cgroup_seconds() -> Option<f64> {
@@ -25,6 +39,17 @@ pub fn process_seconds(pid: u32) -> f64 {
     let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
     let ticks = after_name.split(' ').skip(11).take(4).filter_map(|n| n.parse::<f64>().ok()).sum::<f64>();
     ticks / TICKS
+}
+
+/// The same of a process and all that it has started and still runs.
+pub fn tree_seconds(pid: u32) -> f64 {
+    let is_child = |other: u32| {
+        let status = fs::read_to_string(format!("/proc/{other}/status")).unwrap_or_default();
+        status.lines().any(|l| l.strip_prefix("PPid:").is_some_and(|p| p.trim() == pid.to_string()))
+    };
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let all = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    process_seconds(pid) + all.filter(|other| is_child(*other)).map(tree_seconds).sum::<f64>()
 }
 
 /// The share of its memory that is a process's own, in bytes (proc(5): `Pss`).

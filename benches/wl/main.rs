@@ -4,22 +4,27 @@
 //! them. Pairs are run in turn and the median of their ratios is what counts, since the machine may have other work.
 
 mod bare;
+mod decisions;
 mod figures;
 #[path = "../../tests/support/image.rs"]
 mod image;
 mod machine;
 mod plans;
 mod pods;
+mod probes;
 mod start;
 mod world;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use bare::Bare;
 use world::World;
 
 /// The rows, by the names that choose them.
-const ROWS: [&str; 7] = ["fifty", "get", "idle", "restart", "job", "plan", "start"];
+const ROWS: [&str; 11] = ["fifty", "get", "idle", "restart", "job", "http", "exec", "plan", "look", "memory", "start"];
+/// Those of them that need Podman.
+const ON_PODMAN: usize = 7;
 
 /// What is to be measured, and how long.
 pub struct Plan {
@@ -61,17 +66,21 @@ impl Plan {
     }
 }
 
-fn main() {
-    let plan = Plan::of_arguments().unwrap_or_else(|why| {
-        eprintln!("{why}");
-        std::process::exit(2);
-    });
+fn main() -> ExitCode {
+    let plan = match Plan::of_arguments() {
+        Ok(plan) => plan,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(2);
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(measure(&plan));
+    ExitCode::SUCCESS
 }
 
 async fn measure(plan: &Plan) {
-    let on_podman = ["fifty", "get", "idle", "restart", "job"].iter().any(|row| plan.wants(row));
+    let on_podman = ROWS[..ON_PODMAN].iter().any(|row| plan.wants(row));
     let world = World::new();
     let podman = if on_podman { world::podman(&world).await } else { None };
     let bare = podman.as_ref().map(|podman| Bare::new(podman.socket()));
@@ -97,11 +106,23 @@ async fn measure(plan: &Plan) {
         if plan.wants("job") {
             pods::job(&world, plan);
         }
+        if plan.wants("http") {
+            probes::http(&world, plan).await;
+        }
+        if plan.wants("exec") {
+            probes::exec(&world, bare, plan).await;
+        }
         world.end();
     }
     if plan.wants("plan") {
         plans::converged(plan).await;
         plans::rollout(plan).await;
+    }
+    if plan.wants("look") {
+        decisions::looks(plan);
+    }
+    if plan.wants("memory") {
+        decisions::memory(plan);
     }
     if plan.wants("start") {
         start::commands(plan);

@@ -59,6 +59,11 @@ impl Pretended {
 }
 
 fn deployments(count: usize, replicas: usize, image: &str) -> String {
+    deployments_from(0, count, replicas, image)
+}
+
+/// Deployments with the numbers from `first` on.
+pub fn deployments_from(first: usize, count: usize, replicas: usize, image: &str) -> String {
     let one = |n: usize| {
         format!(
             "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: web-{n:05}\n  labels: {{app: web-{n:05}}}\nspec:\n  replicas: {replicas}\n  \
@@ -67,7 +72,7 @@ fn deployments(count: usize, replicas: usize, image: &str) -> String {
              env:\n        - {{name: MODE, value: production}}\n        resources: {{requests: {{cpu: 10m, memory: 16Mi}}}}\n"
         )
     };
-    (0..count).map(one).collect::<Vec<_>>().join("---\n")
+    (first..first + count).map(one).collect::<Vec<_>>().join("---\n")
 }
 
 /// `wl plan` of a thousand and ten thousand converged Deployments, beside `wl lint` of the same files.

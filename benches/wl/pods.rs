@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use wl::client::{Ask, Client, WatchEvent};
@@ -113,7 +113,7 @@ pub async fn idle(world: &World, plan: &Plan) {
     tokio::time::sleep(Duration::from_secs(5)).await;
     let service = machine::listener(&socket);
     let used = |pid: Option<u32>| pid.map_or(f64::NAN, machine::process_seconds);
-    let (before, service_before, begun) = (used(Some(pid)), used(service), Instant::now());
+    let (before, service_before, begun) = (used(Some(pid)), used(service), machine::now());
     tokio::time::sleep(plan.idle).await;
     let window = begun.elapsed().as_secs_f64();
     let share = (used(Some(pid)) - before) / window * 100.0;

@@ -40,6 +40,15 @@ impl World {
         path.to_string_lossy().into_owned()
     }
 
+    /// A folder that pods may write in; its path.
+    pub fn folder(&self, name: &str) -> String {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.dir.path().join(name);
+        std::fs::create_dir_all(&path).expect("made");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777)).expect("opened");
+        path.to_string_lossy().into_owned()
+    }
+
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(program_measured());
         command.args(args).env("WL_STATE_DIR", self.state()).env("NO_COLOR", "1");

@@ -21,8 +21,9 @@ use crate::runtime::{Hint, Machine, Runtime, Sandbox};
 use crate::state::{Change, State};
 use crate::store::Store;
 
-/// Between two full lists of the runtime: what a hint missed is seen then.
-const RELIST: jiff::SignedDuration = jiff::SignedDuration::from_secs(60);
+/// Between two full lists of the runtime that nobody asked for. A runtime whose hints may miss something asks oftener, as often as
+/// its lists are cheap.
+const RELIST: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
 
 /// What all pods' tasks use.
 pub struct Shared<R: Runtime> {

@@ -116,6 +116,7 @@ fn take(inner: &Inner, event: &Event) {
 /// What an action of ours, or the watch on the process, has told before.
 fn is_no_news(record: &Record, action: &str) -> bool {
     match (action, &record.state) {
+        _ if record.leaving => true,
         _ if record.stale => false,
         ("died", ContainerState::Exited(_)) => true,
         ("died", ContainerState::Running { .. }) => record.watch.is_some(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use bytes::Bytes;
 use serde::Deserialize;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::{OnceCell, Semaphore, broadcast};
 use tokio::time::Instant;
 
 use super::http::encode;
@@ -22,6 +22,9 @@ const PULLS_IN_FLIGHT: usize = 4;
 const LONGEST_PULL: Duration = Duration::from_secs(3600);
 const LONGEST_LINE: usize = 1 << 20;
 const WAITING_LINES: usize = 256;
+/// How old a look may be that finds an image: pods that begin together share one. Where the image goes meanwhile, the container
+/// cannot be made, and the next look sees why.
+const LOOK_HOLDS: Duration = Duration::from_secs(1);
 
 /// A line that Podman says while it fetches an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub struct PullProgress {
 pub struct Images {
     /// A pod's image → the name that Podman has it by.
     resolved: Mutex<BTreeMap<String, String>>,
+    /// By Podman's name: looks that have just been taken, or are under way.
+    looks: Mutex<BTreeMap<String, Arc<Look>>>,
     /// Id → how it is shown.
     digests: Mutex<BTreeMap<String, String>>,
     pulls: Semaphore,
@@ -43,8 +48,26 @@ pub struct Images {
 impl Default for Images {
     fn default() -> Self {
         let (progress, _) = broadcast::channel(WAITING_LINES);
-        Self { resolved: Mutex::default(), digests: Mutex::default(), pulls: Semaphore::new(PULLS_IN_FLIGHT), progress }
+        Self {
+            resolved: Mutex::default(),
+            looks: Mutex::default(),
+            digests: Mutex::default(),
+            pulls: Semaphore::new(PULLS_IN_FLIGHT),
+            progress,
+        }
     }
+}
+
+/// One look at an image, for all who ask meanwhile.
+struct Look {
+    begun: Instant,
+    found: OnceCell<ImageInfo>,
+}
+
+/// Why a look finds nothing.
+enum Missing {
+    NotThere,
+    Refused(RuntimeError),
 }
 
 #[derive(Deserialize)]
@@ -91,6 +114,18 @@ impl Images {
         self.progress.subscribe()
     }
 
+    fn looks(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Look>>> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The look to share: a young one, or a new one.
+    fn look(&self, reference: &str) -> Arc<Look> {
+        let mut looks = self.looks();
+        looks.retain(|_, look| look.begun.elapsed() < LOOK_HOLDS);
+        let new = || Arc::new(Look { begun: Instant::now(), found: OnceCell::new() });
+        looks.entry(reference.to_owned()).or_insert_with(new).clone()
+    }
+
     fn resolved(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
         self.resolved.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,13 +136,29 @@ impl Inner {
     pub async fn inspect_image(&self, image: &str) -> Result<Option<ImageInfo>, RuntimeError> {
         let name = parse(image)?;
         for candidate in name.candidates() {
-            if let Some(info) = self.inspect_reference(&candidate).await? {
+            if let Some(info) = self.look_at_image(&candidate).await? {
                 self.images.resolved().insert(image.to_owned(), candidate);
                 return Ok(Some(info));
             }
         }
         self.images.resolved().remove(image);
         Ok(None)
+    }
+
+    /// As a look of just now has it, if there was one.
+    pub async fn look_at_image(&self, reference: &str) -> Result<Option<ImageInfo>, RuntimeError> {
+        let look = self.images.look(reference);
+        let found = look.found.get_or_try_init(|| async {
+            match self.inspect_reference(reference).await {
+                Ok(found) => found.ok_or(Missing::NotThere),
+                Err(error) => Err(Missing::Refused(error)),
+            }
+        });
+        match found.await {
+            Ok(info) => Ok(Some(info.clone())),
+            Err(Missing::NotThere) => Ok(None),
+            Err(Missing::Refused(error)) => Err(error),
+        }
     }
 
     async fn inspect_reference(&self, reference: &str) -> Result<Option<ImageInfo>, RuntimeError> {
@@ -154,7 +205,9 @@ impl Inner {
 
     /// The image has gone, or another has its name.
     pub fn forget_image(&self, image: &str) {
-        self.images.resolved().remove(image);
+        if let Some(reference) = self.images.resolved().remove(image) {
+            self.images.looks().remove(&reference);
+        }
     }
 
     /// Has the image of what was inspected in the table of digests.
@@ -202,6 +255,7 @@ impl Inner {
         let id = self.pull_with_any(&name, image, auth).await?;
         drop(permit);
         let (took, took_with_wait) = (started.elapsed(), began.elapsed());
+        self.images.looks().remove(&name.remote());
         let info = self.inspect_reference(&name.remote()).await?;
         self.images.resolved().insert(image.to_owned(), name.remote());
         let size_bytes = info.as_ref().map_or(0, |i| i.size_bytes);

@@ -44,6 +44,8 @@ pub struct Record {
     pub made_at: u64,
     /// A start is under way: what Podman tells of it meanwhile is no news.
     pub starting: bool,
+    /// It is being removed: its end is no news.
+    pub leaving: bool,
     pub state: ContainerState,
     /// Something may have changed: inspect before telling.
     pub stale: bool,
@@ -153,6 +155,7 @@ impl Record {
             message_from_log: false,
             made_at: 0,
             starting: false,
+            leaving: false,
             state: ContainerState::Created,
             stale: false,
             oom_killed: false,

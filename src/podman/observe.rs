@@ -156,7 +156,7 @@ impl Inner {
             record.watch = None;
             return;
         };
-        if record.watch.is_none() && !record.process_gone {
+        if record.watch.is_none() && !record.process_gone && !record.leaving {
             record.watch = watch::start(self, record, pid);
         }
     }

@@ -129,13 +129,25 @@ impl Inner {
     /// Removes the pod and, if nothing of it is to stay, its files.
     pub async fn remove_sandbox(self: &Arc<Self>, id: &str, uid: &str, forget_pod: bool) -> Result<Outcome, RuntimeError> {
         if !id.is_empty() {
-            self.delete_pod(id).await.inspect_err(|fault| self.doubt(fault))?;
+            self.set_leaving(id, true);
+            let deleted = self.delete_pod(id).await;
+            self.set_leaving(id, false);
+            deleted.inspect_err(|fault| self.doubt(fault))?;
             self.index().records.retain(|_, record| record.sandbox_id != id);
         }
         if forget_pod {
             self.forget_pod(uid).await?;
         }
         Ok(Outcome::Done)
+    }
+
+    /// While a sandbox is being removed, the ends of its processes are no news. Where it stays, all of it is looked at anew.
+    fn set_leaving(&self, sandbox_id: &str, leaving: bool) {
+        for record in self.index().records.values_mut().filter(|record| record.sandbox_id == sandbox_id) {
+            record.leaving = leaving;
+            record.stale |= !leaving;
+            record.watch = None;
+        }
     }
 
     async fn forget_pod(self: &Arc<Self>, uid: &str) -> Result<(), RuntimeError> {

@@ -11,8 +11,10 @@ use super::Inner;
 use super::index::{Record, Watch};
 use super::readable::readable;
 
-/// conmon has written the exit code 10 to 14 ms after the death.
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
+/// conmon has written the exit code 2 to 14 ms after the death.
+const EXIT_FILE_LOOKS: u32 = 40;
+const EXIT_FILE_PAUSE: Duration = Duration::from_millis(1);
 /// Podman's own clean-up takes 80 ms; under load ten times that.
 const PATIENCE: u32 = 500;
 
@@ -46,6 +48,9 @@ async fn wait(inner: Weak<Inner>, id: String, uid: String, pidfd: OwnedFd, oom: 
 
 /// Looks until Podman knows of the end, then says so.
 async fn settle(inner: Weak<Inner>, id: String, uid: String, killed_for_memory: bool) {
+    let record = |inner: Arc<Inner>| inner.index().records.get(&id).map(|record| (record.conmon_pid, image_of(record)));
+    let Some((conmon, image)) = inner.upgrade().and_then(record) else { return };
+    tokio::join!(wait_for_exit_file(conmon, &id), look_at_image(&inner, &image));
     for _ in 0..PATIENCE {
         let Some(inner) = inner.upgrade() else { return };
         if let Some(record) = inner.index().records.get_mut(&id) {
@@ -68,6 +73,42 @@ async fn settle(inner: Weak<Inner>, id: String, uid: String, killed_for_memory: 
         record.stale = true;
     }
     inner.hints.pod(&uid);
+}
+
+fn image_of(record: &Record) -> String {
+    if record.is_infra { String::new() } else { record.image.clone() }
+}
+
+/// The next attempt will ask for the image: meanwhile that is answered already.
+async fn look_at_image(inner: &Weak<Inner>, image: &str) {
+    if let Some(inner) = inner.upgrade().filter(|_| !image.is_empty()) {
+        // Whatever the answer is: it is a hint for later.
+        let _ = inner.look_at_image(image).await;
+    }
+}
+
+/// Until conmon has written down how the container ended, which is what Podman looks for: seeing that costs nothing, and asking
+/// Podman too early costs it as much as asking in time.
+async fn wait_for_exit_file(conmon: u32, id: &str) {
+    let Some(folder) = exit_folder(conmon) else { return };
+    // As conmon sees it: Podman may have a root of its own.
+    let path = PathBuf::from(format!("/proc/{conmon}/root{folder}/{id}"));
+    for _ in 0..EXIT_FILE_LOOKS {
+        match path.symlink_metadata() {
+            Ok(_) => return,
+            // conmon has ended, or may not be looked at.
+            Err(_) if !PathBuf::from(format!("/proc/{conmon}/root/")).exists() => return,
+            Err(_) => tokio::time::sleep(EXIT_FILE_PAUSE).await,
+        }
+    }
+}
+
+/// Where a conmon was told to write exit codes; `None` where it does not run any more.
+fn exit_folder(conmon: u32) -> Option<String> {
+    let arguments = std::fs::read(format!("/proc/{conmon}/cmdline")).ok()?;
+    let mut arguments = arguments.split(|byte| *byte == 0);
+    arguments.find(|argument| *argument == b"--exit-dir")?;
+    String::from_utf8(arguments.next()?.to_owned()).ok()
 }
 
 impl Inner {

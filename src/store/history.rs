@@ -6,10 +6,19 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::Shared;
+use super::packed::Block;
 use crate::state::Change;
 
 /// How many changes a watch may lag behind.
-pub const HISTORY: usize = 10_000;
+pub const HISTORY: u64 = 10_000;
+/// So many of the newest stay as trees, for those who follow closely.
+const AT_HAND: usize = 32;
+/// As many as stay trees while writes follow each other without a pause.
+const AT_HAND_WHILE_BUSY: usize = 2048;
+/// So many are packed together, if there are.
+const BLOCK: usize = 64;
+/// Fewer are not worth a block.
+const SMALLEST_BLOCK: usize = 16;
 
 /// The changes asked for are no longer kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,14 +35,15 @@ pub(crate) struct History {
 }
 
 struct Kept {
-    /// Changes with the revisions `after + 1 ..`, without a gap.
+    /// Changes with the revisions `after + 1 ..`, without a gap: packed ones, then those at hand.
     after: u64,
+    packed: VecDeque<Arc<Block>>,
     changes: VecDeque<Arc<Change>>,
 }
 
 impl History {
     pub(crate) fn new(revision: u64) -> Self {
-        let kept = Mutex::new(Kept { after: revision, changes: VecDeque::new() });
+        let kept = Mutex::new(Kept { after: revision, packed: VecDeque::new(), changes: VecDeque::new() });
         History { kept, newest: watch::Sender::new(revision) }
     }
 
@@ -45,23 +55,61 @@ impl History {
         let Some(last) = changes.last().map(|c| c.revision) else { return };
         let mut kept = self.kept();
         kept.changes.extend(changes.into_iter().map(Arc::new));
-        while kept.changes.len() > HISTORY {
-            kept.drop_oldest();
-        }
+        kept.forget_up_to(last.saturating_sub(HISTORY));
         drop(kept);
         self.newest.send_replace(last);
+        while self.pack_some(AT_HAND_WHILE_BUSY) {}
+    }
+
+    /// Packs all but the newest: there is a pause.
+    pub(crate) fn pack(&self) {
+        while self.pack_some(AT_HAND) {}
+    }
+
+    /// Packs the oldest that are at hand beyond so many. Only the writer does, so that nothing comes between.
+    fn pack_some(&self, at_hand: usize) -> bool {
+        let oldest: Vec<Arc<Change>> = {
+            let kept = self.kept();
+            let spare = kept.changes.len().saturating_sub(at_hand).min(BLOCK);
+            kept.changes.iter().take(spare).cloned().collect()
+        };
+        if oldest.len() < SMALLEST_BLOCK {
+            return false;
+        }
+        let Some(block) = Block::pack(&oldest) else { return false };
+        let mut kept = self.kept();
+        kept.changes.drain(..oldest.len());
+        kept.packed.push_back(Arc::new(block));
+        true
     }
 
     #[cfg(test)]
     pub(crate) fn compact(&self) {
-        let mut kept = self.kept();
-        while !kept.changes.is_empty() {
-            kept.drop_oldest();
-        }
+        let newest = *self.newest.borrow();
+        self.kept().forget_up_to(newest);
     }
 
     pub(crate) fn since(&self, revision: u64) -> Result<Vec<Arc<Change>>, Gone> {
-        self.kept().since(revision)
+        let (blocks, at_hand) = {
+            let kept = self.kept();
+            if revision < kept.after {
+                return Err(Gone { asked: revision, oldest: kept.after });
+            }
+            let first = kept.packed.partition_point(|block| block.last <= revision);
+            let from = kept.changes.partition_point(|c| c.revision <= revision);
+            let blocks: Vec<Arc<Block>> = kept.packed.range(first..).cloned().collect();
+            (blocks, kept.changes.range(from..).cloned().collect::<Vec<_>>())
+        };
+        if blocks.is_empty() {
+            return Ok(at_hand);
+        }
+        let mut changes = Vec::new();
+        for block in blocks {
+            let unpacked = block.unpack().ok_or(Gone { asked: revision, oldest: block.last })?;
+            changes.extend(unpacked.into_iter().filter(|c| c.revision > revision));
+        }
+        changes.extend(at_hand);
+        Ok(changes)
     }
 
     pub(crate) fn oldest(&self) -> u64 {
@@ -70,18 +118,14 @@ impl History {
 }
 
 impl Kept {
-    fn drop_oldest(&mut self) {
-        if let Some(change) = self.changes.pop_front() {
-            self.after = change.revision;
+    fn forget_up_to(&mut self, revision: u64) {
+        self.after = self.after.max(revision);
+        while self.packed.front().is_some_and(|block| block.last <= self.after) {
+            self.packed.pop_front();
         }
-    }
-
-    fn since(&self, revision: u64) -> Result<Vec<Arc<Change>>, Gone> {
-        if revision < self.after {
-            return Err(Gone { asked: revision, oldest: self.after });
+        while self.changes.front().is_some_and(|change| change.revision <= self.after) {
+            self.changes.pop_front();
         }
-        let from = self.changes.partition_point(|c| c.revision <= revision);
-        Ok(self.changes.range(from..).cloned().collect())
     }
 }
 
@@ -119,7 +163,7 @@ impl Changes {
 
     /// The changes that are there, without waiting.
     pub fn take(&mut self) -> Result<Vec<Arc<Change>>, Gone> {
-        let changes = self.shared.history.kept().since(self.seen)?;
+        let changes = self.shared.history.since(self.seen)?;
         if let Some(last) = changes.last() {
             self.seen = last.revision;
         }

@@ -10,7 +10,9 @@ pub mod failpoint;
 mod history;
 mod journal;
 mod lock;
+mod memory;
 mod migrate;
+mod packed;
 mod random;
 #[cfg(test)]
 mod tests;
@@ -207,6 +209,12 @@ impl Store {
                 return (state, changes);
             }
         }
+    }
+
+    /// As in a pause of the writes: all but the newest changes are packed.
+    #[cfg(test)]
+    pub fn pack(&self) {
+        self.shared.history.pack();
     }
 
     /// Forgets the history up to now: older resource versions are gone.

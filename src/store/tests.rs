@@ -137,6 +137,29 @@ async fn a_watch_sees_every_change_in_order_and_is_told_when_it_lags() {
 }
 
 #[tokio::test]
+async fn packed_changes_are_what_they_were() {
+    let store = in_memory();
+    for i in 0..150 {
+        store.write(create(&format!("c{i}"), "1")).await.unwrap();
+        if i % 3 == 0 {
+            let name = format!("c{i}");
+            store.write(request(Verb::Update, &name, Some(config_map(&name, "2")))).await.unwrap();
+        }
+    }
+    let seen = |since| -> Vec<String> {
+        let changes = store.watch(since).unwrap().take().unwrap();
+        changes.iter().map(|c| format!("{c:?}")).collect()
+    };
+    let (all, half, then) = (seen(0), seen(77), store.at(77).unwrap());
+    assert_eq!((all.len(), half.len()), (200, 123));
+    store.pack();
+    assert_eq!(seen(0), all);
+    assert_eq!(seen(77), half);
+    let trees = |state: &State| state.all(&key("").resource).map(|o| o.json().clone()).collect::<Vec<_>>();
+    assert_eq!(trees(&store.at(77).unwrap()), trees(&then));
+}
+
+#[tokio::test]
 async fn a_dry_run_changes_nothing() {
     let store = in_memory();
     let mut dry = create("x", "1");

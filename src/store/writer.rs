@@ -6,13 +6,15 @@ use tokio::sync::oneshot;
 
 use super::expiry::Expiry;
 use super::failpoint::{self, Point};
-use super::{Clock, Shared};
+use super::{Clock, Shared, memory};
 use crate::api::{Random, Status};
 use crate::registry::{self, Answer, Env, Request, Settings};
 use crate::state::{Change, State};
 
 /// How many queued jobs share one fsync at most.
 const BATCH: usize = 1024;
+/// After so long without a job the writer tidies up.
+const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What keeps changes beyond this process.
 pub(crate) trait Journal: Send {
@@ -117,8 +119,16 @@ impl Writer {
         }
     }
 
-    /// The next job; Events that fall due while none comes are dropped.
+    /// The next job. While none comes, what was needed for the last ones is given back, and Events that fall due are dropped.
     fn next_job(&mut self, queue: &mpsc::Receiver<Job>) -> Option<Job> {
+        match queue.recv_timeout(PAUSE) {
+            Ok(job) => return Some(job),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                self.shared.history.pack();
+                memory::give_back();
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+        }
         loop {
             let Some(at) = self.expiry.next() else { return queue.recv().ok() };
             let wait = std::time::Duration::try_from(at.duration_since((self.clock)())).unwrap_or_default();

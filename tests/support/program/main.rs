@@ -1,7 +1,7 @@
 //! The only program in the tests' images: does what its arguments say, one after the other.
 //!
 //! `say:TEXT` `err:TEXT` `cat:PATH` `write:PATH=TEXT` `env:NAME` `list:DIR` `ids` `mode:PATH` `wait:MILLISECONDS`
-//! `eat:MEGABYTES` `on-term:CODE` `ignore-term` `listen:PORT` `get:HOST:PORT` `flood:LINES` `exit:CODE` `forever`
+//! `eat:MEGABYTES` `on-term:CODE` `ignore-term` `listen:PORT` `http:PORT=PATH` `get:HOST:PORT` `flood:LINES` `exit:CODE` `forever`
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -78,6 +78,25 @@ fn run(verb: &str, rest: &str) -> std::io::Result<()> {
             let listener = std::net::TcpListener::bind(format!("0.0.0.0:{rest}"))?;
             for stream in listener.incoming() {
                 stream?.write_all(b"hello\n")?;
+            }
+        }
+        "http" => {
+            // Answers 200 to everything and writes down when it was asked, in microseconds.
+            let (port, path) = rest.split_once('=').unwrap_or((rest, "/dev/null"));
+            let mut asked_at = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+            for stream in std::net::TcpListener::bind(format!("0.0.0.0:{port}"))?.incoming() {
+                let mut stream = stream?;
+                let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                writeln!(asked_at, "{}", now.as_micros())?;
+                let mut request = [0; 2048];
+                let mut read = 0;
+                while !request[..read].windows(4).any(|w| w == b"\r\n\r\n") && read < request.len() {
+                    match stream.read(&mut request[read..])? {
+                        0 => break,
+                        n => read += n,
+                    }
+                }
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
             }
         }
         "get" => {
