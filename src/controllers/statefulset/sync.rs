@@ -1,6 +1,6 @@
 //! One look at a StatefulSet.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -183,9 +183,15 @@ impl<'a> Sync<'a> {
     pub fn run(mut self, creates: bool) -> Decision {
         let mut replicas = Vec::new();
         let mut condemned: Vec<PodView> = Vec::new();
+        let mut there: BTreeMap<i64, &PodView> = BTreeMap::new();
+        for pod in &self.pods {
+            if let Some(ordinal) = identity::ordinal_of(self.set, pod) {
+                there.entry(ordinal).or_insert(pod);
+            }
+        }
         for ordinal in self.start()..self.start() + self.wanted() {
-            let there = self.pods.iter().find(|pod| identity::ordinal_of(self.set, pod) == Some(ordinal));
-            replicas.push(there.cloned().map_or_else(|| Replica::Missing(self.new_pod(ordinal)), Replica::There));
+            let pod = there.get(&ordinal).copied().cloned();
+            replicas.push(pod.map_or_else(|| Replica::Missing(self.new_pod(ordinal)), Replica::There));
         }
         for pod in self.pods.iter().rev() {
             if identity::ordinal_of(self.set, pod).is_some_and(|ordinal| !self.is_in_range(ordinal)) {
