@@ -48,7 +48,7 @@ rooms! {
 
 /// Runs the command line of this process and returns its exit code.
 pub fn main() -> std::process::ExitCode {
-    if let Some(code) = network::inside::serve_if_called() {
+    if let Some(code) = network::serve_if_called() {
         return code;
     }
     cli::main()

@@ -41,6 +41,7 @@ mod kustomize;
 mod label;
 mod lint;
 mod logs;
+mod open;
 mod patch;
 mod plan;
 mod port_forward;
@@ -147,6 +148,7 @@ commands! {
     Label(label::Label),
     Lint(lint::Lint),
     Logs(logs::Logs),
+    Open(open::Open),
     Patch(patch::Patch),
     Plan(plan::Plan),
     PortForward(port_forward::PortForward),

@@ -14,8 +14,10 @@ mod pod;
 mod probing;
 mod queue;
 mod requests;
+mod rotation;
 mod run;
 mod scheduling;
 pub mod watch;
 
+pub use rotation::Rotation;
 pub use run::{Engine, EngineError, EngineOptions};

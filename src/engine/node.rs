@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::clock::{Clock, sleep_until};
 use super::events::{Extra, Recorder};
 use super::pod::{Bell, PodTask};
-use super::{look, scheduling};
+use super::{Rotation, look, scheduling};
 use crate::api::{GroupResource, Key, Object};
 use crate::controllers::{EventKind, EventNote};
 use crate::network::{PodIps, PodSubnet};
@@ -32,6 +32,7 @@ pub struct Shared<R: Runtime> {
     pub recorder: Arc<Recorder>,
     pub clock: Clock,
     pub permits: Semaphore,
+    pub rotation: Rotation,
     pod_subnet: Option<PodSubnet>,
     /// `None` until it is known which are in use, and for ever where the runtime chooses.
     pod_ips: Mutex<Option<PodIps>>,
@@ -48,6 +49,7 @@ impl<R: Runtime> Shared<R> {
         clock: Clock,
         at_once: usize,
         pod_subnet: Option<PodSubnet>,
+        rotation: Rotation,
         machine: Machine,
         config: NodeConfig,
     ) -> Self {
@@ -57,6 +59,7 @@ impl<R: Runtime> Shared<R> {
             recorder,
             clock,
             permits: Semaphore::new(at_once),
+            rotation,
             pod_subnet,
             pod_ips: Mutex::new(None),
             machine: RwLock::new(Arc::new(machine)),
@@ -77,7 +80,9 @@ impl<R: Runtime> Shared<R> {
     /// The pod is gone, or its address is another's: it may be given away, later.
     pub fn release_address(&self, uid: &str) {
         if let Some(ips) = self.pod_ips().as_mut() {
+            let address = ips.of(uid).map(IpAddr::V4);
             ips.release(uid);
+            self.rotation.back(address.as_slice());
         }
     }
 

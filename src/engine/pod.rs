@@ -239,13 +239,20 @@ impl<R: Runtime> PodTask<R> {
 
     fn launch(&self, step: Step) -> BoxFuture<'static, Finished> {
         let shared = self.shared.clone();
+        let addresses = self.observed.as_ref().map(|sandbox| sandbox.ips.clone()).unwrap_or_default();
         Box::pin(async move {
             let action = step.action;
+            if matches!(action, Action::SignalContainer { .. }) {
+                shared.rotation.leave(&addresses).await;
+            }
             let permit = if is_quiet(&action) { None } else { shared.permits.acquire().await.ok() };
             let (before, after) = points(&action);
             failpoint::reach(before);
             let result = shared.runtime.execute(&action).await;
             failpoint::reach(after);
+            if matches!(action, Action::StartContainer { .. }) {
+                shared.rotation.back(&addresses);
+            }
             drop(permit);
             Finished::Step(Box::new(action), result)
         })

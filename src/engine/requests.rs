@@ -131,3 +131,17 @@ pub fn on_core(
         options: options(agent),
     }
 }
+
+/// An update of an object's status; `None`: there is no such resource.
+pub fn on_status(group: &str, resource: &str, object: &Object, tree: Json, agent: &str) -> Option<Request> {
+    let resource = Schema::get().resource(group, "v1", resource)?;
+    Some(Request {
+        verb: Verb::Update,
+        resource: Arc::new(resource.clone()),
+        subresource: Some("status".into()),
+        namespace: object.namespace().to_owned(),
+        name: object.name().to_owned(),
+        body: Body::Tree(tree),
+        options: options(agent),
+    })
+}

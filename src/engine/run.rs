@@ -12,7 +12,7 @@ use super::clock::{self, Clock};
 use super::controllers::{self, Inbox};
 use super::events::Recorder;
 use super::node::{Agent, News, Shared};
-use super::{node_object, scheduling};
+use super::{Rotation, node_object, scheduling};
 use crate::api::Status;
 use crate::controllers::Controller;
 use crate::network::PodSubnet;
@@ -39,6 +39,8 @@ pub struct EngineOptions {
     pub pod_subnet: Option<PodSubnet>,
     /// How many calls of the runtime may run side by side.
     pub at_once: usize,
+    /// Where pods leave rotation before they are told to end.
+    pub rotation: Rotation,
 }
 
 impl Default for EngineOptions {
@@ -54,6 +56,7 @@ impl Default for EngineOptions {
             allocatable: BTreeMap::new(),
             pod_subnet: None,
             at_once: 8,
+            rotation: Rotation::default(),
         }
     }
 }
@@ -209,6 +212,7 @@ async fn node<R: Runtime>(
         clock.clone(),
         options.at_once,
         options.pod_subnet,
+        options.rotation,
         machine,
         config.clone(),
     ));

@@ -24,6 +24,8 @@ pub enum CidrError {
     Size(u8),
     #[error("all ranges for the pods' network are in use on this machine; name a free one by --pod-cidr")]
     NoneFree,
+    #[error("--service-cidr {wanted} does not lie in {half}, the upper half of the pods' network")]
+    Outside { wanted: Cidr, half: Cidr },
     #[error("{wanted} overlaps with {taken}, which this machine uses already; name another by --pod-cidr")]
     Taken { wanted: Cidr, taken: Cidr },
 }
@@ -45,6 +47,16 @@ impl Cidr {
 
     pub fn prefix(&self) -> u8 {
         self.prefix
+    }
+
+    /// The first address: the network's own.
+    pub fn base(&self) -> Ipv4Addr {
+        Ipv4Addr::from(self.base)
+    }
+
+    /// Whether all of `other` lies in it.
+    pub fn holds(&self, other: &Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.base())
     }
 
     fn nth(&self, n: u32) -> Ipv4Addr {
@@ -71,9 +83,19 @@ impl PodSubnet {
         self.0.nth(1)
     }
 
-    /// The first and the last address for pods: the lower half without the network's and the gateway's.
+    /// The first and the last address for pods: the lower half without the network's, the bridge's and the last two.
     pub fn pods(&self) -> (Ipv4Addr, Ipv4Addr) {
-        (self.0.nth(2), self.0.nth(self.half() - 1))
+        (self.0.nth(2), self.0.nth(self.half() - 3))
+    }
+
+    /// The address of the gateway's pod, which is also the pods' name server: the last but one of the lower half.
+    pub fn name_server(&self) -> Ipv4Addr {
+        self.0.nth(self.half() - 2)
+    }
+
+    /// The one address that Podman may give by itself: the last of the lower half.
+    pub fn spare(&self) -> Ipv4Addr {
+        self.0.nth(self.half() - 1)
     }
 
     /// The upper half, for Services.
@@ -133,7 +155,9 @@ mod tests {
         let subnet = PodSubnet::new(cidr("10.200.3.4/24")).expect("a subnet");
         assert_eq!(subnet.cidr().to_string(), "10.200.3.0/24");
         assert_eq!(subnet.gateway().to_string(), "10.200.3.1");
-        assert_eq!(subnet.pods(), (Ipv4Addr::new(10, 200, 3, 2), Ipv4Addr::new(10, 200, 3, 127)));
+        assert_eq!(subnet.pods(), (Ipv4Addr::new(10, 200, 3, 2), Ipv4Addr::new(10, 200, 3, 125)));
+        assert_eq!(subnet.name_server().to_string(), "10.200.3.126");
+        assert_eq!(subnet.spare().to_string(), "10.200.3.127");
         assert_eq!(subnet.services().to_string(), "10.200.3.128/25");
         assert_eq!(PodSubnet::new(cidr("10.0.0.0/8")), Err(CidrError::Size(8)));
     }
@@ -154,6 +178,8 @@ mod tests {
             assert!(bad.parse::<Cidr>().is_err(), "{bad}");
         }
         assert!(cidr("0.0.0.0/0").overlaps(&cidr("1.2.3.4/32")));
+        assert!(cidr("10.0.128.0/17").holds(&cidr("10.0.130.0/24")));
+        assert!(!cidr("10.0.128.0/17").holds(&cidr("10.0.0.0/16")));
     }
 
     proptest! {

@@ -23,8 +23,13 @@ use rustix::process::{Pid, PidfdFlags};
 use rustix::thread::ThreadNameSpaceType;
 use tokio::net::{TcpSocket, TcpStream};
 
+use super::Cidr;
+use super::gateway::add_local_route;
+
 /// The hidden first argument by which this binary is the helper.
 const HELPER: &str = "__sockets-inside";
+/// The same for the helper that adds the gateway's route.
+const ROUTE_HELPER: &str = "__route-inside";
 
 /// Sockets that one run of the helper hands back: of each address family.
 const BATCH: usize = 8;
@@ -115,15 +120,34 @@ fn receive(socket: BorrowedFd<'_>) -> io::Result<(VecDeque<OwnedFd>, VecDeque<Ow
     Ok((sockets, v6))
 }
 
+/// Makes every address of `range` one that the namespace of process `pid` answers for.
+pub async fn answer_for(pid: u32, range: Cidr, program: PathBuf) -> io::Result<()> {
+    let work = move || {
+        let child = Command::new(program)
+            .args([ROUTE_HELPER, &pid.to_string(), &range.to_string()])
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .output()?;
+        let why = String::from_utf8_lossy(&child.stderr).into_owned();
+        let failed = || io::Error::other(format!("a route in the namespace of process {pid}: {}", why.trim()));
+        if child.status.success() { Ok(()) } else { Err(failed()) }
+    };
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
 /// The helper's side: when this process was started as one, does its work and says how to exit.
 pub fn serve_if_called() -> Option<ExitCode> {
     let mut args = std::env::args().skip(1);
-    if args.next().as_deref() != Some(HELPER) {
-        return None;
-    }
+    let helper = args.next().filter(|name| name == HELPER || name == ROUTE_HELPER)?;
     let pid = args.next().and_then(|text| text.parse().ok()).and_then(Pid::from_raw);
     let done = match pid {
-        Some(pid) => enter(pid).and_then(|()| send()),
+        Some(pid) if helper == HELPER => enter(pid).and_then(|()| send()),
+        Some(pid) => {
+            let range = args.next().unwrap_or_default().parse::<Cidr>().map_err(io::Error::other);
+            range.and_then(|range| enter(pid).and_then(|()| add_local_route(range)))
+        }
         None => Err(io::Error::new(io::ErrorKind::InvalidInput, "no process id")),
     };
     match done {

@@ -1,13 +1,32 @@
 //! The pods' network: which addresses it has, which of them each pod keeps for its life, and how this
 //! process reaches into it.
 //!
-//! A network is a subnet whose lower half is the pods' and whose upper half is kept for Services.
+//! A network is a subnet whose lower half is the pods' and whose upper half is the Services'. A gateway in a pod of its own
+//! answers for the upper half.
 
 mod cidr;
+mod compile;
+mod compile_ingress;
+mod config;
+pub mod dns;
+pub mod gateway;
+pub mod image;
+pub mod ingress;
 pub mod inside;
 mod pod_ips;
+pub mod porter;
+pub mod proxy;
 mod routes;
 
 pub use cidr::{Cidr, CidrError, PodSubnet, choose};
+pub use compile::{Publish, compile, concerns};
+pub use config::{
+    Backend, Certificate, Endpoint, EndpointState, GatewayConfig, IngressConfig, IngressRule, PathKind, Protocol, ServiceConfig, ServicePort, Slice, SlicePort,
+};
 pub use pod_ips::{NoAddress, PodIps};
 pub use routes::{parse_routes, routes};
+
+/// When this process was started as one of the network's own, does its work and says how to exit.
+pub fn serve_if_called() -> Option<std::process::ExitCode> {
+    inside::serve_if_called().or_else(gateway::serve_if_called).or_else(porter::serve_if_called)
+}

@@ -93,6 +93,14 @@ struct ImageConfig {
     stop_signal: Option<String>,
 }
 
+/// An entry of `/images/json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ListedImage {
+    #[serde(default)]
+    repo_tags: Option<Vec<String>>,
+}
+
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct PullLine {
@@ -316,6 +324,21 @@ impl Inner {
             call = call.query("changes", change);
         }
         call.bytes("application/x-tar", tar).ok().await?;
+        Ok(())
+    }
+
+    /// Removes the images of a repository that no container uses.
+    pub async fn remove_images_of(&self, repository: &str) -> Result<(), RuntimeError> {
+        let filters = serde_json::json!({"reference": [repository]}).to_string();
+        let listed: Vec<ListedImage> = self.http.get("/images/json").query("filters", filters).read().await?;
+        let names = listed.iter().flat_map(|image| image.repo_tags.iter().flatten());
+        for name in names.filter(|name| name.rsplit_once(':').is_some_and(|(before, _)| before == repository)) {
+            match self.http.delete(format!("/images/{}", encode(name, true))).ok().await {
+                Err(fault) if fault.unavailable => return Err(fault.into_error()),
+                // One that is in use stays.
+                Ok(_) | Err(_) => {}
+            }
+        }
         Ok(())
     }
 }

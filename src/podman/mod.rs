@@ -52,7 +52,7 @@ pub use naming::InstanceId;
 pub use network::NetworkInfo;
 pub use process::{Process, Streams};
 
-use crate::runtime::{Action, Hint, Machine, Outcome, Runtime, RuntimeError, Sandbox};
+use crate::runtime::{Action, GATEWAY_UID, Hint, Machine, Outcome, Runtime, RuntimeError, Sandbox};
 use fault::Fault;
 use index::Index;
 
@@ -120,6 +120,16 @@ impl Podman {
         self.inner.import_image(reference, tar, changes).await
     }
 
+    /// Where a pod's volume on disk is, whether it is there or not.
+    pub fn pod_volume(&self, uid: &str, name: &str) -> Result<PathBuf, RuntimeError> {
+        self.inner.dirs.pod(uid)?.volume(name)
+    }
+
+    /// Removes the images of a repository that no container uses.
+    pub async fn remove_images_of(&self, repository: &str) -> Result<(), RuntimeError> {
+        self.inner.remove_images_of(repository).await
+    }
+
     /// Ends the service, if it is ours; containers live on.
     pub async fn close(&self) {
         self.inner.http.door().close().await;
@@ -128,7 +138,9 @@ impl Podman {
 
 impl Runtime for Podman {
     async fn observe(&self) -> Result<Vec<Sandbox>, RuntimeError> {
-        self.inner.observe().await
+        let mut all = self.inner.observe().await?;
+        all.retain(|sandbox| sandbox.uid != GATEWAY_UID);
+        Ok(all)
     }
 
     async fn observe_pod(&self, uid: &str) -> Result<Option<Sandbox>, RuntimeError> {

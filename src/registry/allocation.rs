@@ -3,6 +3,18 @@
 
 use std::net::Ipv4Addr;
 
+use crate::api::{GroupResource, Json, Key};
+use crate::state::State;
+
+/// The name of the first ServiceCIDR, and of the API's own Service.
+pub const KUBERNETES: &str = "kubernetes";
+
+/// The range of cluster IPs that a state was made with (its first ServiceCIDR).
+pub fn kept_cidr(state: &State) -> Option<&str> {
+    let key = Key::new(GroupResource::new("networking.k8s.io", "servicecidrs"), "", KUBERNETES);
+    state.get(&key)?.at("/spec/cidrs/0").and_then(Json::as_str)
+}
+
 /// The range that cluster IPs come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {

@@ -1,5 +1,5 @@
-//! What a new server holds from the start: its namespaces and the Service of the API itself.
-//! Source: pkg/controlplane/controller/{systemnamespaces,kubernetesservice}.
+//! What a new server holds from the start: its namespaces, the range of cluster IPs and the Service of the API itself.
+//! Source: pkg/controlplane/controller/{systemnamespaces,kubernetesservice,defaultservicecidr}.
 
 use std::sync::Arc;
 
@@ -23,7 +23,23 @@ pub fn requests(state: &State, settings: &Settings) -> Vec<Request> {
             found.extend(create("namespaces", "", tree));
         }
     }
-    if state.get(&Key::new(GroupResource::new("", "services"), "default", "kubernetes")).is_none() {
+    // The range is another where the pods' network was made anew: what has an address of the old one moves.
+    let moves = super::allocation::kept_cidr(state).is_some_and(|kept| kept != settings.service_cidr);
+    let api = Key::new(GroupResource::new("", "services"), "default", super::allocation::KUBERNETES);
+    let is_there = state.get(&api).is_some();
+    if moves {
+        found.extend(is_there.then(|| delete("", "services", "default")).flatten());
+        found.extend(delete("networking.k8s.io", "servicecidrs", ""));
+    }
+    if moves || super::allocation::kept_cidr(state).is_none() {
+        let tree = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
+            "metadata": {"name": super::allocation::KUBERNETES},
+            "spec": {"cidrs": [settings.service_cidr]},
+        });
+        found.extend(request(Verb::Create, "networking.k8s.io", "servicecidrs", "", "", Body::Tree(tree)));
+    }
+    if moves || !is_there {
         found.extend(create("services", "default", kubernetes_service(settings)));
     }
     found.extend(roles(state));
@@ -40,14 +56,22 @@ fn create(resource: &str, namespace: &str, tree: Json) -> Option<Request> {
 }
 
 fn create_of(group: &str, resource: &str, namespace: &str, tree: Json) -> Option<Request> {
+    request(Verb::Create, group, resource, namespace, "", Body::Tree(tree))
+}
+
+fn delete(group: &str, resource: &str, namespace: &str) -> Option<Request> {
+    request(Verb::Delete, group, resource, namespace, super::allocation::KUBERNETES, Body::None)
+}
+
+fn request(verb: Verb, group: &str, resource: &str, namespace: &str, name: &str, body: Body) -> Option<Request> {
     let resource = Schema::get().resource(group, "v1", resource)?;
     Some(Request {
-        verb: Verb::Create,
+        verb,
         resource: Arc::new(resource.clone()),
         subresource: None,
         namespace: namespace.into(),
-        name: String::new(),
-        body: Body::Tree(tree),
+        name: name.into(),
+        body,
         options: Options { user_agent: "wl".into(), user: own_user(), ..Options::default() },
     })
 }

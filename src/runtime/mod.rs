@@ -14,7 +14,7 @@ use jiff::Timestamp;
 
 /// What runs pods. Calls may run side by side; every one of them may fail and be tried again.
 pub trait Runtime: Send + Sync + 'static {
-    /// Everything that carries this instance's labels.
+    /// Everything that carries this instance's labels, but the gateway.
     fn observe(&self) -> impl Future<Output = Result<Vec<Sandbox>, RuntimeError>> + Send;
     /// The same, of one pod; `None` when nothing is there.
     fn observe_pod(&self, uid: &str) -> impl Future<Output = Result<Option<Sandbox>, RuntimeError>> + Send;
@@ -69,6 +69,9 @@ pub const POD_ANNOTATION: &str = "wl.pod";
 
 /// An image with tools for debugging. A runtime that has it not makes it when it is asked for.
 pub const TOOLBOX_IMAGE: &str = "localhost/wl-toolbox:1";
+
+/// The uid of the pod that carries Services. It is no pod of the API: a list of all leaves it out.
+pub const GATEWAY_UID: &str = "wl-gateway";
 
 /// "Look at this pod", or at all of them (after a reconnect).
 #[derive(Clone, Debug, PartialEq, Eq)]

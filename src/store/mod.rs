@@ -122,6 +122,12 @@ impl Store {
         Ok(Store { shared, writes: Writes::Thread(jobs), settings, clock, lost: Arc::new(lost) })
     }
 
+    /// With another range of cluster IPs; `bootstrap` makes it the state's.
+    pub fn with_service_cidr(mut self, cidr: &str) -> Store {
+        self.settings = Arc::new(Settings { service_cidr: cidr.to_owned(), ..Settings::clone(&self.settings) });
+        self
+    }
+
     /// Carries one write out and answers once it is safe on disk.
     pub async fn write(&self, request: Request) -> Result<Answer, Status> {
         let mut answers = self.write_all(vec![request]).await;

@@ -14,6 +14,7 @@ mod keeping;
 mod main_job;
 mod sessions;
 mod terminal;
+mod services;
 mod watching;
 mod workloads;
 mod world;

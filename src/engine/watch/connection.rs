@@ -111,7 +111,11 @@ async fn looking(state_dir: &Path, flags: &WatchFlags) -> Result<Connection, Wat
             }
         }
     }
-    let store = Store::in_memory_with(flags.settings(), state, clock::system(), Box::new(SystemRandom::new()));
+    let mut settings = flags.settings();
+    if let Some(kept) = crate::registry::allocation::kept_cidr(&state) {
+        settings.service_cidr = kept.to_owned();
+    }
+    let store = Store::in_memory_with(settings, state, clock::system(), Box::new(SystemRandom::new()));
     store.bootstrap().await.map_err(EngineError::Bootstrap)?;
     let mut server = Server::new(store).with_controllers(false);
     if let Some(podman) = &podman {

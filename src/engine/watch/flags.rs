@@ -2,11 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
+use crate::network::Publish;
 use crate::node::NodeConfig;
 use crate::registry::{PodSecurityLevel, Settings};
 use crate::runtime::DnsConfig;
+
+/// Ports that an ordinary user may open.
+const INGRESS_HTTP: u16 = 8080;
+const INGRESS_HTTPS: u16 = 8443;
 
 /// Flags of `wl watch`; whatever starts a watch or runs the engine inside itself takes them too.
 #[derive(clap::Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +47,15 @@ pub struct WatchFlags {
     /// Addresses of pods; chosen beside the machine's networks if not given
     #[arg(long, value_name = "CIDR")]
     pub pod_cidr: Option<String>,
+    /// Where ports of Services are opened on this machine; 127.0.0.1 if not given
+    #[arg(long, value_name = "IP")]
+    pub publish_address: Option<IpAddr>,
+    /// Port of Ingress on this machine; 8080 if not given
+    #[arg(long, value_name = "PORT")]
+    pub ingress_http: Option<u16>,
+    /// Port of Ingress over TLS on this machine; 8443 if not given
+    #[arg(long, value_name = "PORT")]
+    pub ingress_https: Option<u16>,
     /// Admission plugins, in place of the default ones
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pub admission: Option<Vec<String>>,
@@ -96,12 +111,24 @@ impl WatchFlags {
         if let Some(admission) = &self.admission {
             list("admission", &[admission.join(",")]);
         }
+        list("publish-address", self.publish_address.map(|ip| ip.to_string()).as_slice());
+        list("ingress-http", self.ingress_http.map(|port| port.to_string()).as_slice());
+        list("ingress-https", self.ingress_https.map(|port| port.to_string()).as_slice());
         if let Some(path) = &self.resolv_conf {
             add("resolv-conf", path.as_os_str());
         }
         let switches = [("--no-controllers", self.no_controllers), ("--no-node", self.no_node)];
         all.extend(switches.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.into()));
         all
+    }
+
+    /// What of Services is opened on this machine.
+    pub fn publish(&self) -> Publish {
+        Publish {
+            address: self.publish_address.unwrap_or(Ipv4Addr::LOCALHOST.into()),
+            http: self.ingress_http.unwrap_or(INGRESS_HTTP),
+            https: self.ingress_https.unwrap_or(INGRESS_HTTPS),
+        }
     }
 
     /// The sockets besides the state directory's own.
@@ -178,7 +205,7 @@ impl WatchFlags {
 }
 
 /// Reads resolv.conf(5) as the kubelet does (pkg/kubelet/network/dns: parseResolvConf).
-fn parse_resolv_conf(text: &str) -> DnsConfig {
+pub(super) fn parse_resolv_conf(text: &str) -> DnsConfig {
     let mut dns = DnsConfig::default();
     for line in text.lines().filter(|l| !l.starts_with(['#', ';'])) {
         let mut words = line.split_whitespace().map(str::to_owned);
@@ -228,6 +255,9 @@ mod tests {
             node_allocatable: vec!["cpu=2".into(), "memory=1Gi".into()],
             admission: Some(vec!["NamespaceLifecycle".into(), "Priority".into()]),
             resolv_conf: Some("/etc/x".into()),
+            ingress_http: Some(80),
+            ingress_https: Some(443),
+            publish_address: Some(Ipv4Addr::UNSPECIFIED.into()),
             ..WatchFlags::default()
         };
         let words = std::iter::once("wl".into()).chain(flags.arguments());

@@ -3,8 +3,10 @@
 mod background;
 mod connection;
 mod flags;
+mod gateway;
 mod instance;
 mod keeping;
+mod publishing;
 mod reset;
 mod status;
 mod streams;
@@ -36,6 +38,9 @@ use streams::NodeStreams;
 
 /// How long a watch waits for a command that holds the state directory.
 const HANDOVER: Duration = Duration::from_secs(60);
+
+/// Where the porter writes what it has to say.
+const PORTER_LOG: &str = "porter.log";
 
 /// So many ranges are tried for the pods' network: others may take the one that was free.
 const NETWORK_TRIES: usize = 8;
@@ -104,8 +109,14 @@ impl Held {
         };
         // Twice the cores is where Podman's calls are quickest (measured), within bounds.
         options.at_once = std::thread::available_parallelism().map_or(4, |n| (2 * n.get()).clamp(4, 8));
-        let store = Store::open(state_dir, flags.settings())?;
+        let mut store = Store::open(state_dir, flags.settings())?;
         let podman = if flags.no_node { None } else { Some(podman(state_dir, flags, &mut options).await?) };
+        if let Some(subnet) = options.pod_subnet {
+            store = store.with_service_cidr(&services(flags, subnet)?.to_string());
+            if options.config.cluster_dns.is_empty() {
+                options.config.cluster_dns = vec![subnet.name_server().to_string()];
+            }
+        }
         Ok(Held { state_dir: state_dir.to_owned(), flags: flags.clone(), store, podman, options })
     }
 
@@ -144,6 +155,21 @@ impl Held {
             tasks.spawn(async move { apiserver::listen(server, &path, stopped(stop)).await.map_err(io_error(&path)) });
         }
         let (podman, store, state_dir) = (self.podman.clone(), self.store.clone(), self.state_dir.clone());
+        if let (Some(podman), Some(subnet)) = (&self.podman, self.options.pod_subnet) {
+            let range = services(&self.flags, subnet)?;
+            let (options, publish) = (&self.options, self.flags.publish());
+            let log = self.state_dir.join(PORTER_LOG);
+            let keeper =
+                gateway::Keeper::new(podman.clone(), self.store.clone(), subnet, range, publish, options, log);
+            let stop = stop.clone();
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = keeper.run() => {}
+                    () = stopped(stop) => {}
+                }
+                Ok(())
+            });
+        }
         tasks.spawn(self.engine(stop));
         let mut result = Ok(());
         while let Some(ended) = tasks.join_next().await {
@@ -196,6 +222,14 @@ async fn podman(state_dir: &Path, flags: &WatchFlags, options: &mut EngineOption
     Ok(Arc::new(podman))
 }
 
+/// The range of cluster IPs: the upper half of the pods' network, or a part of it. The gateway answers for no other.
+fn services(flags: &WatchFlags, subnet: PodSubnet) -> Result<Cidr, WatchError> {
+    let half = subnet.services();
+    let Some(text) = &flags.service_cidr else { return Ok(half) };
+    let wanted: Cidr = text.parse()?;
+    if half.holds(&wanted) { Ok(wanted) } else { Err(CidrError::Outside { wanted, half }.into()) }
+}
+
 /// The pods' network: the one that is there, or a new one beside all others.
 async fn network(podman: &Podman, flags: &WatchFlags) -> Result<PodSubnet, WatchError> {
     let own = podman.own_network().await.map_err(WatchError::Network)?;
@@ -226,9 +260,8 @@ async fn make_network(podman: &Podman, wanted: Option<Cidr>) -> Result<PodSubnet
     taken.extend(networks.iter().flat_map(|n| &n.subnets).filter_map(|s| s.parse::<Cidr>().ok()));
     let subnet = network::choose(wanted, &taken)?;
     // wl names each pod's address; Podman needs one that it may give by itself.
-    let (_, last) = subnet.pods();
-    let (gateway, last) = (subnet.gateway().into(), last.into());
-    podman.make_network(&subnet.cidr().to_string(), gateway, last, last).await.map_err(WatchError::Network)?;
+    let (gateway, spare) = (subnet.gateway().into(), subnet.spare().into());
+    podman.make_network(&subnet.cidr().to_string(), gateway, spare, spare).await.map_err(WatchError::Network)?;
     Ok(subnet)
 }
 

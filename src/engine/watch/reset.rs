@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 
+use super::gateway;
 use super::keeping::podman_of;
-use super::{HANDOVER, WatchError, background, clock, instance, io_error, status};
+use super::{HANDOVER, PORTER_LOG, WatchError, background, clock, instance, io_error, status};
+use crate::network::image::REPOSITORY;
+use crate::network::porter;
 use crate::podman::{InstanceId, Podman, Surroundings};
-use crate::runtime::{Action, ContainerState, POD_ANNOTATION, Runtime, RuntimeError, RuntimeErrorKind, Sandbox};
+use crate::runtime::{Action, ContainerState, GATEWAY_UID, POD_ANNOTATION, Runtime, RuntimeError, RuntimeErrorKind, Sandbox};
 use crate::store::{self, Lock};
 
 /// Pods that are ended side by side.
@@ -102,7 +105,13 @@ async fn clear(podman: &Arc<Podman>, options: ResetOptions) -> Result<Made, Watc
     while let Some(result) = ended.next().await {
         result.map_err(WatchError::Runtime)?;
     }
+    // Whatever its ports are, they are free when this has ended.
+    porter::end(&podman.pod_volume(GATEWAY_UID, gateway::RUN).map_err(WatchError::Runtime)?).await;
+    if let Some(gateway) = podman.observe_pod(GATEWAY_UID).await.map_err(WatchError::Runtime)? {
+        end(podman.clone(), gateway, true).await.map_err(WatchError::Runtime)?;
+    }
     podman.remove_files().await.map_err(WatchError::Runtime)?;
+    podman.remove_images_of(REPOSITORY).await.map_err(WatchError::Runtime)?;
     podman.remove_network().await.map_err(WatchError::Runtime)?;
     if options.volumes {
         for volume in &made.volumes {
@@ -158,7 +167,7 @@ fn remove_state(state_dir: &Path) -> Result<(), WatchError> {
         remove(&run)?;
     }
     // The id last but one: with it a reset that was cut short can be begun again. The lock goes last.
-    let mut names: Vec<String> = ["api.sock", "watch.json", "watch.log", "podman-service.log", "containers.conf", "pods", "run"].map(String::from).into();
+    let mut names: Vec<String> = ["api.sock", "watch.json", "watch.log", PORTER_LOG, "podman-service.log", "containers.conf", "pods", "run"].map(String::from).into();
     names.extend(store::files(state_dir));
     names.extend(["instance".to_owned(), "lock".to_owned()]);
     for name in names {

@@ -2,6 +2,10 @@
 //!
 //! `say:TEXT` `err:TEXT` `cat:PATH` `write:PATH=TEXT` `env:NAME` `list:DIR` `ids` `mode:PATH` `wait:MILLISECONDS`
 //! `eat:MEGABYTES` `on-term:CODE` `ignore-term` `listen:PORT` `http:PORT=PATH` `get:HOST:PORT` `flood:LINES` `exit:CODE` `forever`
+//! `eat:MEGABYTES` `on-term:CODE` `ignore-term` `listen:PORT` `get:HOST:PORT` `flood:LINES` `exit:CODE` `forever`, and what
+//! `net.rs` adds.
+
+mod net;
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -114,7 +118,7 @@ fn run(verb: &str, rest: &str) -> std::io::Result<()> {
         "forever" => loop {
             std::thread::sleep(Duration::from_secs(3600));
         },
-        _ => println!("{verb}: not understood"),
+        _ => return net::run(verb, rest).unwrap_or_else(|| Ok(println!("{verb}: not understood"))),
     }
     Ok(())
 }

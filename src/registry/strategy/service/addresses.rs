@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Spec, spec_mut};
 use crate::api::validation::field::{self, Path};
 use crate::api::{GroupResource, Key, Object, Status};
-use crate::registry::allocation::Range;
+use crate::registry::allocation::{self, Range};
 use crate::registry::metadata;
 use crate::registry::run::Run;
 
@@ -63,8 +63,7 @@ pub(super) fn allocate(run: &mut Run<'_, '_>, service: &mut Object) -> Result<()
     if !spec.needs_cluster_ip() || spec.is_headless() {
         return Ok(());
     }
-    let range = Range::parse(&run.env.settings.service_cidr)
-        .ok_or_else(|| Status::internal("the range of cluster IPs cannot be read"))?;
+    let range = Range::parse(cidr(run)).ok_or_else(|| Status::internal("the range of cluster IPs cannot be read"))?;
     let asked = spec.texts("clusterIPs").first().map(|text| (*text).to_owned()).filter(|text| !text.is_empty());
     let address = match asked {
         Some(text) => asked_for(run, service, range, &text)?,
@@ -77,6 +76,11 @@ pub(super) fn allocate(run: &mut Run<'_, '_>, service: &mut Object) -> Result<()
     Ok(())
 }
 
+/// The range of this state, or the one that it is to have.
+fn cidr<'a>(run: &'a Run<'_, '_>) -> &'a str {
+    allocation::kept_cidr(run.state).unwrap_or(&run.env.settings.service_cidr)
+}
+
 fn asked_for(run: &Run<'_, '_>, service: &Object, range: Range, text: &str) -> Result<Ipv4Addr, Status> {
     let refuse = |why: String| {
         let path = Path::new("spec").child("clusterIPs");
@@ -86,7 +90,7 @@ fn asked_for(run: &Run<'_, '_>, service: &Object, range: Range, text: &str) -> R
     };
     let Ok(address) = text.parse::<Ipv4Addr>() else { return Err(refuse("the provided IP is invalid".into())) };
     if !range.contains(address) {
-        let cidr = &run.env.settings.service_cidr;
+        let cidr = cidr(run);
         return Err(refuse(if run.request.options.dry_run {
             format!("the provided IP ({address}) is not in the valid range. The range of valid IPs is {cidr}")
         } else {
