@@ -36,7 +36,9 @@ impl Open {
             if shows {
                 // Where there is no such program the printed URL is what there is.
                 let browser = Command::new("xdg-open").arg(first).stdin(Stdio::null()).stderr(Stdio::null()).spawn();
-                drop(browser);
+                if let Ok(mut browser) = browser {
+                    std::thread::spawn(move || browser.wait());
+                }
             }
             urls.iter().for_each(|url| ctx.out.line(url));
         }

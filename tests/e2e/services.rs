@@ -172,6 +172,7 @@ async fn pods_find_each_other_and_the_machine_gets_in() {
     let port = world.node_port().await;
     let answers = || async { world.fetch(port).await.is_ok_and(|text| text.contains("200 OK")) };
     world.eventually("the node port answers", answers).await;
+    world.wl(&["open", "svc/web"]).await.ends(0).says(&[&format!("http://localhost:{port}/")]);
     world.wl(&["watch", "stop"]).await.ends(0);
     assert!(answers().await, "the watch is not needed");
     world.wl(&["watch", "start"]).await.ends(0);

@@ -11,7 +11,7 @@ use super::publishing::Publisher;
 use crate::api::GroupResource;
 use crate::engine::{EngineOptions, Rotation};
 use crate::network::gateway::{COMMAND, CONFIG_FILE, Control, ControlError};
-use crate::network::image::{GatewayImage, PROGRAM};
+use crate::network::image::{GatewayImage, PROGRAM, REPOSITORY};
 use crate::network::{self, Cidr, GatewayConfig, PodSubnet, Publish, inside};
 use crate::podman::Podman;
 use crate::runtime::{
@@ -246,6 +246,10 @@ impl Keeper {
         self.podman.execute(&Action::StartContainer { id: id.clone(), pod_uid: pod_uid() }).await?;
         for old in &sandbox.containers {
             self.podman.execute(&Action::RemoveContainer { id: old.id.clone(), pod_uid: pod_uid() }).await?;
+        }
+        if sandbox.containers.iter().any(|old| old.spec_hash != image.reference) {
+            // Those of older versions are nobody's any more.
+            self.podman.remove_images_of(REPOSITORY).await?;
         }
         Ok(id)
     }

@@ -160,7 +160,7 @@ pub fn serve_if_called() -> Option<ExitCode> {
     })
 }
 
-async fn serve(config: &Path, run: &Path) -> std::io::Result<()> {
+pub(super) async fn serve(config: &Path, run: &Path) -> std::io::Result<()> {
     let gateway = Arc::new(Mutex::new(Gateway::beside_porter(run)));
     let config = config.join(CONFIG_FILE);
     match GatewayConfig::read(&config) {

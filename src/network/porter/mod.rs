@@ -8,6 +8,8 @@
 mod handing;
 mod holder;
 mod server;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::os::unix::process::CommandExt;
