@@ -8,6 +8,7 @@ pub mod notes;
 pub mod pretend;
 pub mod readers;
 pub mod render;
+pub mod service_notes;
 pub mod summary;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use crate::api::{GroupResource, Json, Object};
 use crate::state::State;
 
 use super::moves::Step;
+use super::service_notes;
 use super::summary::{ObjectPlan, Verdict};
 
 /// So many names are told; of more, the number.
@@ -27,6 +28,7 @@ pub fn notes(plan: &ObjectPlan, object: Option<&Object>, before: &State, after: 
             notes.extend(claims(object, &plan.verdict, before, after));
             notes
         }
+        ("", "Service") if plan.verdict != Verdict::Delete => service_notes::of_service(object, after),
         ("batch", "CronJob") => next_run(object, &plan.verdict, now).into_iter().collect(),
         _ => Vec::new(),
     }
