@@ -29,8 +29,8 @@ spec:
         image: IMAGE
         args: ["/program", "serve:8080"]
         ports: [{name: http, containerPort: 8080}]
-        readinessProbe: {httpGet: {path: /ready, port: http}, periodSeconds: 1}
-        livenessProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 1, failureThreshold: 1}
+        readinessProbe: {httpGet: {path: /ready, port: http}, periodSeconds: 1, timeoutSeconds: 10}
+        livenessProbe: {httpGet: {path: /healthz, port: http}, periodSeconds: 1, timeoutSeconds: 10, failureThreshold: 1}
 ---
 apiVersion: v1
 kind: Service
@@ -175,7 +175,7 @@ async fn pods_find_each_other_and_the_machine_gets_in() {
     world.wl(&["open", "svc/web"]).await.ends(0).says(&[&format!("http://localhost:{port}/")]);
     world.wl(&["watch", "stop"]).await.ends(0);
     assert!(answers().await, "the watch is not needed");
-    world.wl(&["watch", "start"]).await.ends(0);
+    world.wl(&["apply", "-f", &file]).await.ends(0);
     let gateway = world.gateway().await.expect("a gateway");
     let old = gateway.containers.first().expect("a container").id.clone();
     world.act(Action::SignalContainer { id: old.clone(), pod_uid: GATEWAY_UID.into(), signal: 9 }).await;
@@ -261,7 +261,7 @@ async fn no_request_is_lost_while_pods_come_and_go() {
     let pid = world.json(&["watch", "status"]).await["pid"].as_u64().expect("a pid");
     let pid = rustix::process::Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("a pid");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("killed");
-    world.wl(&["watch", "start"]).await.ends(0);
+    world.wl(&["apply", "-f", &file]).await.ends(0);
     for (name, _) in loads {
         let said = world.said(name).await;
         assert!(said.contains(" 0 lost "), "{said}");
