@@ -42,6 +42,9 @@ pub enum Lookup<'z> {
     Known(std::borrow::Cow<'z, Node>),
 }
 
+/// A port's name, protocol and number.
+type NamedPort = (String, Protocol, u16);
+
 /// The version of the specification that the records follow.
 const VERSION: &str = "1.1.0";
 
@@ -138,7 +141,7 @@ impl Zone {
 
     /// One record for each ready endpoint. Without one, the name is unknown.
     fn add_headless(&mut self, service: &ServiceConfig, name: &str) {
-        let mut hosts: BTreeMap<(String, IpAddr), Vec<(String, Protocol, u16)>> = BTreeMap::new();
+        let mut hosts: BTreeMap<(String, IpAddr), Vec<NamedPort>> = BTreeMap::new();
         for slice in &service.slices {
             for endpoint in slice.endpoints.iter().filter(|e| e.state == EndpointState::Ready) {
                 let host = endpoint.hostname.clone().unwrap_or_else(|| dashed(endpoint.address)).to_lowercase();
