@@ -86,10 +86,11 @@ fn split(field: &str) -> Vec<String> {
     }
     for i in 1..runs.len() {
         let upper = |run: &String| run.chars().next().is_some_and(char::is_uppercase);
-        if upper(&runs[i - 1]) && runs[i].chars().next().is_some_and(char::is_lowercase) {
-            if let Some(capital) = runs[i - 1].pop() {
-                runs[i].insert(0, capital);
-            }
+        if upper(&runs[i - 1])
+            && runs[i].chars().next().is_some_and(char::is_lowercase)
+            && let Some(capital) = runs[i - 1].pop()
+        {
+            runs[i].insert(0, capital);
         }
     }
     runs.retain(|run| !run.is_empty());

@@ -168,8 +168,8 @@ mod tests {
                 endpoint("10.0.0.3", true.into()), endpoint("10.0.0.4", true.into()),
             ],
         });
-        assert_eq!(endpoints_of(&[slice.clone()], "http"), "10.0.0.1:80,[fd00::1]:80,10.0.0.3:80 + 1 more...");
-        assert_eq!(endpoints_of(&[slice], "nosuch"), "");
+        assert_eq!(endpoints_of(std::slice::from_ref(&slice), "http"), "10.0.0.1:80,[fd00::1]:80,10.0.0.3:80 + 1 more...");
+        assert_eq!(endpoints_of(std::slice::from_ref(&slice), "nosuch"), "");
         assert_eq!(endpoints_of(&[], "http"), "<none>");
     }
 }
