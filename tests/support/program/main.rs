@@ -1,9 +1,8 @@
 //! The only program in the tests' images: does what its arguments say, one after the other.
 //!
 //! `say:TEXT` `err:TEXT` `cat:PATH` `write:PATH=TEXT` `env:NAME` `list:DIR` `ids` `mode:PATH` `wait:MILLISECONDS`
-//! `eat:MEGABYTES` `on-term:CODE` `ignore-term` `listen:PORT` `http:PORT=PATH` `get:HOST:PORT` `flood:LINES` `exit:CODE` `forever`
-//! `eat:MEGABYTES` `on-term:CODE` `ignore-term` `listen:PORT` `get:HOST:PORT` `flood:LINES` `exit:CODE` `forever`, and what
-//! `net.rs` adds.
+//! `eat:MEGABYTES` `on-term:CODE` `ignore-term` `listen:PORT` `http:PORT=PATH` `get:HOST:PORT` `flood:LINES` `exit:CODE`
+//! `forever`, and what `net.rs` adds.
 
 mod net;
 
