@@ -14,6 +14,8 @@ struct Operation<'a> {
     kind: &'a Gvk,
     /// What is answered, if it is another kind.
     answers: Option<Gvk>,
+    /// Of a kind that a definition makes.
+    custom: bool,
 }
 
 /// Adds the paths of a resource.
@@ -28,7 +30,7 @@ pub(super) fn add(paths: &mut JsonMap, resource: &Resource, schemas: &mut Schema
     let has = |verb: &str| resource.verbs.iter().any(|v| v == verb);
     let mut on_all = Vec::new();
     let mut on_one = Vec::new();
-    let of = |method, action, answers: Option<&Gvk>| Operation { method, action, kind: &gvk, answers: answers.cloned() };
+    let of = |method, action, answers: Option<&Gvk>| Operation { method, action, kind: &gvk, answers: answers.cloned(), custom: resource.custom };
     let all = [("list", "get", "list"), ("create", "post", "post"), ("deletecollection", "delete", "deletecollection")];
     for (verb, method, action) in all.into_iter().filter(|(verb, ..)| has(verb)) {
         on_all.push(of(method, action, (verb == "list").then_some(&list)));
@@ -68,7 +70,7 @@ fn add_subresource(
     let operations: Vec<Operation<'_>> = all
         .into_iter()
         .filter(|(verb, ..)| verbs.contains(verb))
-        .map(|(_, method, action)| Operation { method, action, kind: &gvk, answers: None })
+        .map(|(_, method, action)| Operation { method, action, kind: &gvk, answers: None, custom: resource.custom })
         .collect();
     put(paths, &format!("{base}/{{name}}/{}", text("name")), parameters, &operations, schemas);
 }
@@ -95,6 +97,12 @@ const PATCHES: &[&str] = &[
     "application/strategic-merge-patch+json",
 ];
 
+/// Which patches an operation takes: what a definition makes knows no strategic merge.
+fn patches(operation: &Operation<'_>) -> Vec<&'static str> {
+    let strategic = |media: &&str| media.contains("strategic");
+    PATCHES.iter().copied().filter(|media| !(operation.custom && strategic(media))).collect()
+}
+
 fn of_operation(path: &str, operation: &Operation<'_>, schemas: &mut Schemas) -> Json {
     let dialect = schemas.dialect();
     let answered = match operation.action {
@@ -119,7 +127,7 @@ fn of_operation(path: &str, operation: &Operation<'_>, schemas: &mut Schemas) ->
         Dialect::V3 => {
             tree["responses"] = json!({"200": {"description": "OK", "content": {"application/json": {"schema": answered}}}});
             if let Some(body) = body {
-                let media: &[&str] = if operation.action == "patch" { PATCHES } else { &["*/*"] };
+                let media = if operation.action == "patch" { patches(operation) } else { vec!["*/*"] };
                 let content: JsonMap = media.iter().map(|m| ((*m).to_owned(), json!({"schema": body}))).collect();
                 tree["requestBody"] = json!({"content": content, "required": operation.method != "delete"});
             }
@@ -127,7 +135,7 @@ fn of_operation(path: &str, operation: &Operation<'_>, schemas: &mut Schemas) ->
         Dialect::V2 => {
             tree["responses"] = json!({"200": {"description": "OK", "schema": answered}});
             tree["produces"] = json!(["application/json", "application/yaml"]);
-            tree["consumes"] = if operation.action == "patch" { json!(PATCHES) } else { json!(["*/*"]) };
+            tree["consumes"] = if operation.action == "patch" { json!(patches(operation)) } else { json!(["*/*"]) };
             if let Some(body) = body {
                 parameters.push(json!({"name": "body", "in": "body", "schema": body, "required": operation.method != "delete"}));
             }

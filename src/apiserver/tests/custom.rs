@@ -50,6 +50,11 @@ async fn a_definition_is_established_and_served() {
     assert_eq!(names, ["lamps", "lamps/status", "lamps/scale"]);
     let schemas = &api.get("/openapi/v3/apis/example.com/v1").await.body["components"]["schemas"];
     assert_eq!(schemas["com.example.v1.Lamp"]["x-kubernetes-group-version-kind"][0]["kind"], "Lamp");
+    // kubectl merges strategically where the document offers it.
+    let paths = &api.get("/openapi/v3/apis/example.com/v1").await.body["paths"];
+    let patch = &paths["/apis/example.com/v1/namespaces/{namespace}/lamps/{name}"]["patch"]["requestBody"]["content"];
+    assert!(patch["application/merge-patch+json"].is_object());
+    assert!(patch["application/strategic-merge-patch+json"].is_null());
 }
 
 #[tokio::test]
