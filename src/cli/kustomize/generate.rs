@@ -187,10 +187,11 @@ fn absorb(resources: &mut Vec<Resource>, tree: Json, generated: &Generated) -> R
     }
 }
 
-/// The hash behind the name of a generated object.
+/// The hash behind the name of a generated object. The name itself is not in it: kustomize looks it up under a key that no
+/// object has, and hashes an empty one.
 pub fn hash(tree: &Json) -> String {
     let part = |key: &str| tree.get(key).cloned().unwrap_or_else(|| "".into());
-    let mut hashed = json!({"kind": part("kind"), "name": tree["metadata"]["name"], "data": part("data")});
+    let mut hashed = json!({"kind": part("kind"), "name": "", "data": part("data")});
     let more = if part("kind") == "Secret" {
         hashed["type"] = part("type");
         "stringData"
