@@ -115,10 +115,10 @@ pub fn resources(doc: &mut Document, level: usize, resources: &Json) {
     }
 }
 
-/// `http-get http://:80/ delay=0s timeout=1s period=10s successThreshold=1 failureThreshold=3`.
+/// `http-get http://:80/ delay=0s timeout=1s period=10s #success=1 #failure=3`.
 fn probe(probe: &Json) -> String {
     let numbers = format!(
-        "delay={}s timeout={}s period={}s successThreshold={} failureThreshold={}",
+        "delay={}s timeout={}s period={}s #success={} #failure={}",
         probe.int("initialDelaySeconds"),
         probe.int("timeoutSeconds"),
         probe.int("periodSeconds"),
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn probes_are_written_on_one_line() {
-        let numbers = "delay=0s timeout=1s period=10s successThreshold=1 failureThreshold=3";
+        let numbers = "delay=0s timeout=1s period=10s #success=1 #failure=3";
         let with = |mut handler: Json| {
             for (field, value) in
                 [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]

@@ -139,8 +139,6 @@ pub fn stateful_set(doc: &mut Document, object: &Json, related: &Related) {
     doc.created(object);
     doc.field(0, "Selector", selector(spec.field("selector")));
     doc.marks(object);
-    doc.some_field(0, "Service Name", spec.text("serviceName"));
-    doc.some_field(0, "Pod Management Policy", spec.text("podManagementPolicy"));
     doc.field(0, "Replicas", format!("{} desired | {} total", replicas(spec), status.int("replicas")));
     let strategy = spec.field("updateStrategy");
     doc.field(0, "Update Strategy", strategy.text("type"));
@@ -148,12 +146,6 @@ pub fn stateful_set(doc: &mut Document, object: &Json, related: &Related) {
     if let Some(partition) = rolling.opt_int("partition") {
         doc.field(1, "Partition", partition);
         doc.some_field(1, "MaxUnavailable", &plain(rolling.field("maxUnavailable")));
-    }
-    let retention = spec.field("persistentVolumeClaimRetentionPolicy");
-    if !retention.is_null() {
-        doc.line(0, "Persistent Volume Claim Retention Policy:");
-        doc.field(1, "WhenDeleted", retention.text("whenDeleted"));
-        doc.field(1, "WhenScaled", retention.text("whenScaled"));
     }
     pod_counts(doc, object, related);
     template(doc, spec.field("template"));

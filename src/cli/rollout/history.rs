@@ -52,17 +52,16 @@ impl History {
                 }
                 continue;
             }
-            ctx.out.text(&format!("{} ", info.shown()));
-            if self.revision > 0 {
-                let Some(revision) = revisions.get(&self.revision) else {
-                    ctx.out.text("");
-                    return Err(CliError::message("unable to find the specified revision"));
-                };
-                let shown = describe::pod_template(ctx, &with_cause(&revision.template, &revision.cause));
-                ctx.out.text(&format!("with revision #{}\n{shown}\n", self.revision));
-            } else {
-                ctx.out.text(&table(&revisions));
-            }
+            let text = match self.revision {
+                0 => table(&revisions),
+                number => {
+                    let revision = revisions.get(&number);
+                    let revision = revision.ok_or_else(|| CliError::message("unable to find the specified revision"))?;
+                    let shown = describe::pod_template(ctx, &with_cause(&revision.template, &revision.cause));
+                    format!("with revision #{number}\n{shown}\n")
+                }
+            };
+            ctx.out.text(&format!("{} {text}", info.shown()));
         }
         Ok(Exit::Success)
     }
