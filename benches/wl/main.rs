@@ -83,7 +83,7 @@ async fn measure(plan: &Plan) {
     let on_podman = ROWS[..ON_PODMAN].iter().any(|row| plan.wants(row));
     let world = World::new();
     let podman = if on_podman { world::podman(&world).await } else { None };
-    let bare = podman.as_ref().map(|podman| Bare::new(podman.socket()));
+    let bare = podman.as_ref().map(|podman| Bare::new(&podman.socket()));
     let version = match &bare {
         Some(bare) => pods::version(bare).await,
         None => "without Podman".to_owned(),

@@ -51,7 +51,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// The next entry; what was not read of the one before is passed over.
-    pub fn next(&mut self) -> io::Result<Option<Entry>> {
+    pub fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         let (mut long_name, mut long_target, mut long_size) = (None, None, None);
         loop {
             let over = self.left + self.padding;
@@ -284,22 +284,22 @@ mod tests {
         archive.extend([0; 2 * BLOCK]);
         let mut reader = Reader::new(archive.as_slice());
         for entry in &entries {
-            assert_eq!(reader.next().unwrap().as_ref(), Some(entry));
+            assert_eq!(reader.next_entry().unwrap().as_ref(), Some(entry));
         }
-        assert_eq!(reader.next().unwrap(), None);
+        assert_eq!(reader.next_entry().unwrap(), None);
         assert_eq!(number(&digits(1 << 40, 12)).unwrap(), 1 << 40);
         assert_eq!(number(&digits(0o644, 8)).unwrap(), 0o644);
     }
 
     #[test]
     fn what_is_no_archive_is_refused() {
-        assert!(Reader::new([b'x'; BLOCK].as_slice()).next().is_err());
-        assert!(Reader::new([b'x'; 7].as_slice()).next().is_err());
+        assert!(Reader::new([b'x'; BLOCK].as_slice()).next_entry().is_err());
+        assert!(Reader::new([b'x'; 7].as_slice()).next_entry().is_err());
         let mut cut = head(&entry("a", Kind::File, 600, ""), &Owner::default());
         cut.extend([b'x'; 100]);
         let mut reader = Reader::new(cut.as_slice());
-        reader.next().unwrap();
-        assert!(reader.next().is_err(), "it breaks off");
+        reader.next_entry().unwrap();
+        assert!(reader.next_entry().is_err(), "it breaks off");
     }
 
     #[test]

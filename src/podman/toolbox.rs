@@ -222,7 +222,7 @@ mod tests {
         let (tar, shell) = build().expect("this machine has a shell");
         let mut reader = Reader::new(tar.as_slice());
         let mut names = std::collections::BTreeSet::new();
-        while let Some(entry) = reader.next().expect("an archive") {
+        while let Some(entry) = reader.next_entry().expect("an archive") {
             assert!(names.insert(entry.name.clone()), "{} twice", entry.name);
         }
         assert!(names.contains(&format!("usr{shell}")), "{shell} in {names:?}");

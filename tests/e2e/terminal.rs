@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
@@ -68,7 +68,7 @@ impl Terminal {
     /// Waits until the screen shows a text, and forgets what was shown up to there.
     #[track_caller]
     pub fn shows(&self, text: &str) {
-        let begun = Instant::now();
+        let begun = tokio::time::Instant::now();
         loop {
             let mut seen = self.seen.lock().expect("no panic");
             if let Some(at) = seen.find(text) {
@@ -84,7 +84,7 @@ impl Terminal {
     /// Waits for the end of the command.
     #[track_caller]
     pub fn ends(&mut self) -> ExitStatus {
-        let begun = Instant::now();
+        let begun = tokio::time::Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("waited") {
                 return status;

@@ -41,7 +41,7 @@ impl Unpack<'_> {
         let mut reader = Reader::new(from);
         let mut root = None;
         let mut advised = false;
-        while let Some(entry) = reader.next()? {
+        while let Some(entry) = reader.next_entry()? {
             let Some(rest) = entry.name.strip_prefix(self.prefix) else {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "tar contents corrupted"));
             };

@@ -149,11 +149,7 @@ async fn carry(stream: TcpStream, at: usize, road: &Road) -> Result<(), (String,
             match stream {
                 DATA if !data_begun && bytes.len() == NUMBER => data_begun = true,
                 ERROR if !error_begun && bytes.len() == NUMBER => error_begun = true,
-                DATA => {
-                    if writer.write_all(&bytes).await.is_err() {
-                        return String::new();
-                    }
-                }
+                DATA if writer.write_all(&bytes).await.is_err() => return String::new(),
                 ERROR => trouble.push_str(&String::from_utf8_lossy(&bytes)),
                 _ => {}
             }

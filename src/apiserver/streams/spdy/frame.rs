@@ -1,5 +1,5 @@
 //! The frames of SPDY/3.1 that kubectl sends and understands. Flow control is not part of it: kubectl's library has none.
-//! Source: https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1 (2.6).
+//! Source: <https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1> (2.6).
 
 use std::io;
 

@@ -1,5 +1,5 @@
 //! Header blocks of SPDY/3: one zlib stream in each direction, begun with a dictionary that both sides know.
-//! Source: https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1 (2.6.10).
+//! Source: <https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1> (2.6.10).
 
 use std::io;
 
