@@ -111,7 +111,10 @@ impl World {
     }
 
     async fn gateway(&self) -> Option<Sandbox> {
-        self.hand().await.observe_pod(GATEWAY_UID).await.expect("looked")
+        let hand = self.hand().await;
+        // Containers that another process makes are seen by a list of all.
+        hand.observe().await.expect("a list");
+        hand.observe_pod(GATEWAY_UID).await.expect("looked")
     }
 
     async fn node_port(&self) -> u16 {

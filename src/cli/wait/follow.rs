@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const ROOM_PATIENCE: Duration = Duration::from_secs(10);
 /// So long an object must stay as wanted: a container that ends as soon as it has begun was available for a moment.
 const STAYS: Duration = Duration::from_millis(500);
+/// So long a DaemonSet may want no pod before that is believed: of a watch that begins just now the node may not be known yet.
+const NODE_COMES: Duration = Duration::from_secs(3);
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -72,9 +74,14 @@ pub async fn until_settled(
             let (sentence, ended) = match following.judge(target) {
                 Progress::Settled(sentence) => {
                     let since = settled_at.entry(index).or_insert_with(Instant::now).elapsed();
-                    let stays = first || !following.may_end_at_once(target) || since >= STAYS;
-                    if !stays {
-                        soon = soon.min(STAYS.saturating_sub(since));
+                    let wants_none = following.wants_none(target);
+                    let least = match following.may_end_at_once(target) {
+                        _ if wants_none => NODE_COMES,
+                        true if !first => STAYS,
+                        _ => Duration::ZERO,
+                    };
+                    if since < least {
+                        soon = soon.min(least.saturating_sub(since));
                         continue;
                     }
                     (sentence, Some(Ended::Settled))
@@ -174,9 +181,12 @@ impl Following {
         Ok(())
     }
 
+    fn object(&self, target: &Target) -> Option<&Object> {
+        self.seen.get(&(target.found.qualified(), target.namespace.clone(), target.name.clone()))
+    }
+
     fn judge(&self, target: &Target) -> Progress {
-        let place = (target.found.qualified(), target.namespace.clone(), target.name.clone());
-        match self.seen.get(&place) {
+        match self.object(target) {
             Some(object) => progress(object.json()),
             None => Progress::Waiting(String::new()),
         }
@@ -190,8 +200,7 @@ impl Following {
         if target.found.kind == "Pod" && target.found.group.is_empty() {
             return in_namespace("pods").filter(|p| p.name() == target.name).collect();
         }
-        let place = (target.found.qualified(), target.namespace.clone(), target.name.clone());
-        let Some(object) = self.seen.get(&place) else { return Vec::new() };
+        let Some(object) = self.object(target) else { return Vec::new() };
         let owner = if target.found.kind == "Deployment" {
             let revision = object.annotation("deployment.kubernetes.io/revision");
             let newest = in_namespace("replicasets.apps").find(|rs| {
@@ -255,6 +264,13 @@ impl Following {
             Some((pod, trouble)) => format!("{missing}\n  {}", told(&pod, &trouble)),
             None => missing,
         }
+    }
+
+    /// Whether it is a DaemonSet that knows no node for its pods.
+    fn wants_none(&self, target: &Target) -> bool {
+        let object = self.object(target);
+        target.found.kind == "DaemonSet"
+            && object.and_then(|o| o.at("/status/desiredNumberScheduled")?.as_i64()).unwrap_or_default() == 0
     }
 
     /// Whether a pod of the target has a container that nothing but its own end tells from one that works.
