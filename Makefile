@@ -5,7 +5,7 @@ export CARGO_TERM_COLOR ?= auto
 FUZZ_SECONDS ?= 60
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build demo test check fmt clippy doc deny test-matrix static fuzz bench setup setup-demo clean
+.PHONY: help build demo test check fmt clippy doc deny test-matrix replay static fuzz bench setup setup-demo clean
 
 help: ## What there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ deny: # Advisories, licences and sources, where cargo-deny is installed.
 
 test-matrix: rust ## The tests on real Podman: 4.3 and 5.x, rootful and rootless (needs root and Debian)
 	bash tests/matrix.sh
+
+replay: rust ## All recorded kubelet scenarios on 4.3 and 5.x, rootful and rootless (needs root and Debian; about an hour)
+	@binary=$$($(CARGO) test --locked --features internals --test kubelet --no-run --message-format json 2>/dev/null | \
+	  sed -n 's/.*"name":"kubelet".*"executable":"\([^"]*\)".*/\1/p'); WL_REPLAY_ALL=1 bash tests/matrix.sh "$$binary"
 
 static: rust ## One static binary that runs on any Linux
 	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $$(rustc -vV | sed -n 's/^host: //p')

@@ -68,6 +68,7 @@ async fn network_or_command<R: Runtime>(
             path: get.path.clone().unwrap_or_default(),
             headers,
             user_agent: format!("kube-probe/{}", probes::KUBELET_VERSION),
+            hook: false,
         };
         return translate(probes::http(dial, &target, timeout).await);
     }
@@ -109,7 +110,7 @@ async fn command<R: Runtime>(runtime: &R, uid: &str, due: &Due, command: Vec<Str
 
 /// A port by number or by the name that the container gives it.
 /// Source: pkg/probe/util.go: ResolveContainerPort.
-fn port(container: &Container, port: &IntOrString) -> Result<u16, String> {
+pub fn port(container: &Container, port: &IntOrString) -> Result<u16, String> {
     let name = match port {
         IntOrString::Int(number) => {
             return u16::try_from(*number)

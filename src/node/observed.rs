@@ -112,7 +112,7 @@ pub fn next_attempt(pod: &Pod, observed: Option<&Sandbox>, memory: &PodMemory, n
     [seen, lost, told].into_iter().flatten().max().map_or(0, |last| last.saturating_add(1))
 }
 
-fn ever_ran(status: &ContainerStatus) -> bool {
+pub fn ever_ran(status: &ContainerStatus) -> bool {
     status.container_id.as_deref().is_some_and(|id| !id.is_empty())
         || status.last_state.as_ref().is_some_and(|s| s.terminated.is_some())
 }

@@ -157,6 +157,9 @@ pub fn due(pod: &Pod, sandbox: &Sandbox, memory: &mut PodMemory, now: Timestamp)
     for container in spec.containers.iter().chain(sidecars) {
         let Some(newest) = observed::latest(Some(sandbox), &container.name) else { continue };
         let ContainerState::Running { started_at, .. } = newest.state else { continue };
+        if memory.containers.get(&container.name).is_some_and(|m| m.post_start.as_ref().is_some_and(|p| p.id == newest.id)) {
+            continue;
+        }
         if KINDS.iter().all(|k| k.of(container).is_none()) {
             continue;
         }

@@ -29,6 +29,9 @@ struct Play {
     /// Distinct statuses, short.
     seen: Vec<String>,
     finalized: bool,
+    hooks: Vec<String>,
+    /// How hooks end, the last first; where it is empty, well.
+    hook_results: Vec<Result<(), String>>,
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -60,6 +63,8 @@ impl Play {
             events: Vec::new(),
             seen: Vec::new(),
             finalized: false,
+            hooks: Vec::new(),
+            hook_results: Vec::new(),
         }
     }
 
@@ -90,7 +95,13 @@ impl Play {
         self.show(&decision.status);
         self.pod.status = Some(decision.status);
         self.finalized |= decision.then == Then::Finalize;
-        let done = decision.steps.is_empty();
+        let done = decision.steps.is_empty() && decision.hooks.is_empty();
+        for call in decision.hooks {
+            self.hooks.push(format!("{:?} {}", call.kind, call.container));
+            let result = self.hook_results.pop().unwrap_or(Ok(()));
+            let events = self.memory.hook_ended(&self.pod, &call, result);
+            self.note(events);
+        }
         for step in decision.steps {
             let result = wait(self.node.execute(&step.action));
             let events = self.memory.record(&self.pod, &step.action, &result, now);
@@ -471,4 +482,63 @@ fn a_removed_container_comes_back_as_the_next_attempt() {
     play.node.kill("p", "c", 137);
     play.run(5);
     assert_eq!(play.seen.last().unwrap(), "Running c=running last 137 ready r1");
+}
+
+fn hooked(hook: &str) -> Json {
+    let mut spec = one("Always");
+    spec["containers"][0]["lifecycle"][hook] = json!({"exec": {"command": ["x"]}});
+    spec
+}
+
+#[test]
+fn a_container_is_not_shown_running_before_its_post_start_hook_has_ended_well() {
+    let mut play = Play::new(hooked("postStart"));
+    play.hook_results = vec![Ok(()), Err("it failed".into())];
+    play.run(9);
+    assert_eq!(play.hooks, ["PostStart c", "PostStart c"]);
+    let texts = ["FailedPostStartHook PostStartHook failed", "Killing FailedPostStartHook"];
+    assert!(texts.iter().all(|t| play.count(t) == 1), "{:?}", play.events);
+    assert_eq!(
+        play.seen,
+        [
+            "Pending c=ContainerCreating r0",
+            "Running c=PostStartHookError last 0 r0",
+            "Running c=running last 0 ready r1",
+        ]
+    );
+    play.no_breach();
+}
+
+#[test]
+fn a_pre_stop_hook_comes_before_the_signal() {
+    let mut play = Play::new(hooked("preStop"));
+    play.run(5);
+    play.hook_results = vec![Err("no".into())];
+    play.delete(3);
+    play.run(5);
+    assert_eq!(play.hooks, ["PreStop c"]);
+    let of = |text: &str| play.events.iter().position(|e| e.starts_with(text)).unwrap();
+    assert!(of("Killing Stopping container c") < of("FailedPreStopHook PreStopHook failed"));
+    assert!(play.finalized);
+    play.no_breach();
+}
+
+#[test]
+fn an_ephemeral_container_runs_once_beside_the_others() {
+    let mut play = Play::new(one("Always"));
+    play.run(5);
+    play.node.behave("e", vec![Behaviour::ends(2, 5)]);
+    play.node.has_image("e");
+    let added = json!([{"name": "dbg", "image": "e", "imagePullPolicy": "IfNotPresent"}]);
+    play.pod.spec.as_mut().unwrap().ephemeral_containers = Some(serde_json::from_value(added).unwrap());
+    play.run(60);
+    let statuses = play.pod.status.clone().unwrap().ephemeral_container_statuses.unwrap();
+    let ended = statuses[0].state.clone().unwrap().terminated.unwrap();
+    assert_eq!((ended.exit_code, statuses[0].ready, statuses[0].started, statuses[0].restart_count), (5, false, None, 0));
+    assert_eq!(play.count("Started Started container dbg"), 1);
+    assert_eq!(play.conditions()["Ready"], "True");
+    play.delete(1);
+    play.run(5);
+    assert!(play.finalized);
+    play.no_breach();
 }

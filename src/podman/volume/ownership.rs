@@ -35,7 +35,8 @@ pub async fn apply(inner: &Arc<Inner>, path: &Path, fs_group: Option<i64>, writa
 pub async fn apply_root(inner: &Arc<Inner>, folder: &Path, fs_group: Option<i64>) -> Result<(), RuntimeError> {
     let Some(group) = fs_group else { return Ok(()) };
     own(inner, vec![Change { path: folder.to_owned(), owner: None, group: Some(group) }]).await?;
-    set_mode(inner, folder, 0o755 | READ_ONLY | FOLDER).await
+    let metadata = fs::metadata(folder).map_err(|e| file_error("cannot read", folder, &e))?;
+    set_mode(inner, folder, metadata.permissions().mode() | READ_ONLY | FOLDER).await
 }
 
 /// A version of a volume's files: the group's, and single files another user's.

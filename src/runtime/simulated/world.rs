@@ -160,7 +160,7 @@ impl World {
                 if !running {
                     return Err(error(RuntimeErrorKind::Refused, "container is not running"));
                 }
-                Ok(Outcome::Exec { exit_code: 0, output: Vec::new(), timed_out: false })
+                Ok(Outcome::Exec { exit_code: 0, output: Vec::new(), errors: Vec::new(), timed_out: false })
             }
             Action::StopSandbox { pod_uid, .. } => {
                 let pod = self.pod(pod_uid)?;
