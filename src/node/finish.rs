@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 
 use super::identity::{self, Place};
-use super::memory::{Cause, Ending, Shown};
+use super::memory::{Cause, Ending};
 use super::phase::Phase;
 use super::status::{self, Outline};
 use super::sync::Look;

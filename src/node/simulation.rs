@@ -142,6 +142,10 @@ impl Story {
         *self.now.lock().expect("no panic") = at;
     }
 
+    fn seconds(&mut self, most: u64) -> SignedDuration {
+        SignedDuration::from_secs(i64::try_from(self.dice.roll(most)).unwrap_or(0))
+    }
+
     /// Something happens that nobody asked for.
     fn bad_luck(&mut self) {
         let names = ["c0", "c1", "i0", "i1"];
@@ -165,10 +169,14 @@ impl Story {
                 self.terms.clear();
                 self.excused = true;
             }
-            7 => self.move_to(self.time() + SignedDuration::from_secs(i64::try_from(self.dice.roll(4000)).unwrap_or(0))),
+            7 => {
+                let jump = self.seconds(4000);
+                self.move_to(self.time() + jump);
+            }
             8 => {
                 self.clock_jumped = true;
-                self.move_to(self.time() - SignedDuration::from_secs(i64::try_from(self.dice.roll(300)).unwrap_or(0)));
+                let jump = self.seconds(300);
+                self.move_to(self.time() - jump);
             }
             9 => self.delete(),
             10 if self.dice.roll(4) == 0 => self.gone = true,
