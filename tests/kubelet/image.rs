@@ -51,7 +51,14 @@ fn root(scratch: &Path) -> Result<Bytes, String> {
         add(&mut tar, &format!("{folder}/"), 0o755, b'5', "", &[]);
     }
     add(&mut tar, "tmp/", 0o1777, b'5', "", &[]);
-    add(&mut tar, "etc/passwd", 0o644, b'0', "", b"root:x:0:0:root:/root:/bin/sh\napp:x:1234:1234::/home/app:/bin/sh\n");
+    add(
+        &mut tar,
+        "etc/passwd",
+        0o644,
+        b'0',
+        "",
+        b"root:x:0:0:root:/root:/bin/sh\napp:x:1234:1234::/home/app:/bin/sh\n",
+    );
     add(&mut tar, "etc/group", 0o644, b'0', "", b"root:x:0:\napp:x:1234:\nextra:x:5555:app\n");
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from).into_iter().find(|p| p.exists());
     let busybox = busybox.ok_or("there is no busybox")?;
