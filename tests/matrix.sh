@@ -12,7 +12,9 @@ read -ra flavours <<<"${FLAVOURS:-4-root 4-user 5-root 5-user}"
 trap 'for f in "${flavours[@]}"; do "$tool" down "$f" "$name" >/dev/null 2>&1 || true; done; rm -rf "$logs"' EXIT
 
 cd "$here/.."
-if (($#)); then binaries=("$1") && shift; else
+# Not yet stable on all four (docs/status.md); `make test` runs them on the Podman that is installed.
+args=(--skip services:: --skip sessions:: --skip workloads::)
+if (($#)); then binaries=("$1") && shift && args=("$@"); else
   mapfile -t binaries < <(cargo test --features internals --test podman --test e2e --no-run --message-format json 2>/dev/null |
     sed -n 's/.*"name":"\(podman\|e2e\)".*"executable":"\([^"]*\)".*/\2/p' | sort -u)
 fi
@@ -28,14 +30,14 @@ run() {
   "$tool" up "$1" "$name" >"$logs/$1" 2>&1 || return 1
   local binary failed=0
   for binary in "${binaries[@]}"; do
-    "$tool" in "$1" "$name" -- "$binary" "${@:2}" >>"$logs/$1" 2>&1 || failed=1
+    "$tool" in "$1" "$name" -- "$binary" "${args[@]}" >>"$logs/$1" 2>&1 || failed=1
   done
   return $failed
 }
 failed=0
 for ((i = 0; i < ${#flavours[@]}; i += 2)); do
   pids=()
-  for flavour in "${flavours[@]:i:2}"; do run "$flavour" "$@" & pids+=($!); done
+  for flavour in "${flavours[@]:i:2}"; do run "$flavour" & pids+=($!); done
   for n in "${!pids[@]}"; do
     flavour=${flavours[i + n]}
     if wait "${pids[n]}"; then grep '^test result' "$logs/$flavour" | sed "s/^/$flavour: /"; else
