@@ -93,6 +93,10 @@ struct ImageConfig {
     stop_signal: Option<String>,
 }
 
+/// So often a list of images is asked for again, and after which pause.
+const LIST_TRIES: u32 = 20;
+const LIST_PAUSE: Duration = Duration::from_millis(100);
+
 /// An entry of `/images/json`.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -330,7 +334,16 @@ impl Inner {
     /// Removes the images of a repository that no container uses.
     pub async fn remove_images_of(&self, repository: &str) -> Result<(), RuntimeError> {
         let filters = serde_json::json!({"reference": [repository]}).to_string();
-        let listed: Vec<ListedImage> = self.http.get("/images/json").query("filters", filters).read().await?;
+        let list = || self.http.get("/images/json").query("filters", filters.clone()).read::<Vec<ListedImage>>();
+        let mut tries = 0;
+        let listed = loop {
+            match list().await {
+                // The whole list fails where somebody removes an image while it is read: `locating item named "manifest"`.
+                Err(fault) if fault.status == Some(500) && tries < LIST_TRIES => tries += 1,
+                listed => break listed?,
+            }
+            tokio::time::sleep(LIST_PAUSE).await;
+        };
         let names = listed.iter().flat_map(|image| image.repo_tags.iter().flatten());
         for name in names.filter(|name| name.rsplit_once(':').is_some_and(|(before, _)| before == repository)) {
             match self.http.delete(format!("/images/{}", encode(name, true))).ok().await {

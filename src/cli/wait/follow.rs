@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -20,8 +21,10 @@ use crate::client::{Ask, Client, Found, WatchEvent};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// The same for a pod that does not fit: others may be about to leave.
 const ROOM_PATIENCE: Duration = Duration::from_secs(10);
-/// So long an object must stay as wanted: a container that ends as soon as it has begun was available for a moment.
+/// So long a container that no probe asks must be up: one that ends as soon as it has begun was available for a moment.
 const STAYS: Duration = Duration::from_millis(500);
+/// The same for one that has ended before.
+const STAYS_AGAIN: Duration = Duration::from_secs(3);
 /// So long a DaemonSet may want no pod before that is believed: of a watch that begins just now the node may not be known yet.
 const NODE_COMES: Duration = Duration::from_secs(3);
 /// Between two looks at the clock.
@@ -75,11 +78,7 @@ pub async fn until_settled(
                 Progress::Settled(sentence) => {
                     let since = settled_at.entry(index).or_insert_with(Instant::now).elapsed();
                     let wants_none = following.wants_none(target);
-                    let least = match following.may_end_at_once(target) {
-                        _ if wants_none => NODE_COMES,
-                        true if !first => STAYS,
-                        _ => Duration::ZERO,
-                    };
+                    let least = if wants_none { NODE_COMES } else { following.must_stay(target, first) };
                     if since < least {
                         soon = soon.min(least.saturating_sub(since));
                         continue;
@@ -273,13 +272,15 @@ impl Following {
             && object.and_then(|o| o.at("/status/desiredNumberScheduled")?.as_i64()).unwrap_or_default() == 0
     }
 
-    /// Whether a pod of the target has a container that nothing but its own end tells from one that works.
-    fn may_end_at_once(&self, target: &Target) -> bool {
-        let unprobed = |pod: &&Object| {
-            let containers = pod.at("/spec/containers").and_then(Json::as_array);
-            containers.into_iter().flatten().any(|c| c.get("readinessProbe").is_none())
-        };
-        target.found.kind != "Job" && self.pods(target).iter().any(unprobed)
+    /// How long a target must stay as wanted before that is believed: longest for containers that nothing but their own
+    /// end tells from those that work. `first`: this is the first look, and nothing has been changed since.
+    fn must_stay(&self, target: &Target, first: bool) -> Duration {
+        if target.found.kind == "Job" {
+            return Duration::ZERO;
+        }
+        let now = SystemTime::now();
+        let of_pod = |pod: &&Object| must_stay_up(pod, now, first);
+        self.pods(target).iter().map(of_pod).max().unwrap_or_default()
     }
 
     /// Adds what the pod's events and the dead container's log say.
@@ -304,6 +305,26 @@ impl Following {
         }
         text
     }
+}
+
+/// How much longer the containers of a pod that no probe asks must be up.
+fn must_stay_up(pod: &Object, now: SystemTime, first: bool) -> Duration {
+    let list = |pointer: &str| pod.at(pointer).and_then(Json::as_array).into_iter().flatten();
+    let unprobed = |name: Option<&Json>| {
+        list("/spec/containers").any(|c| c.get("name") == name && c.get("readinessProbe").is_none())
+    };
+    let of_container = |status: &Json| {
+        let restarted = status.get("restartCount").and_then(Json::as_i64).unwrap_or_default() > 0;
+        let least = if restarted { STAYS_AGAIN } else { STAYS };
+        let begun = status.pointer("/state/running/startedAt").and_then(Json::as_str);
+        let up = begun.and_then(|text| text.parse::<Timestamp>().ok()).and_then(|t| now.duration_since(t.into()).ok());
+        match up {
+            Some(up) if first || restarted => least.saturating_sub(up),
+            _ => least,
+        }
+    };
+    let statuses = list("/status/containerStatuses").filter(|status| unprobed(status.get("name")));
+    statuses.map(of_container).max().unwrap_or_default()
 }
 
 fn told(pod: &str, trouble: &Trouble) -> String {
@@ -382,6 +403,42 @@ async fn follow(
             if send.send(Ok((place, news))).await.is_err() {
                 return Ok(());
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn containers_without_a_probe_must_be_up_for_a_while_longer_where_they_have_ended_before() {
+        let pod = |restarts: i64, probe: bool, state: Json| {
+            let probe = if probe { json!({"tcpSocket": {"port": 80}}) } else { Json::Null };
+            let mut container = json!({"name": "c", "readinessProbe": probe});
+            if container["readinessProbe"].is_null() {
+                container.as_object_mut().expect("a map").remove("readinessProbe");
+            }
+            Object::new(json!({"spec": {"containers": [container]}, "status": {"containerStatuses": [
+                {"name": "c", "restartCount": restarts, "state": state}]}}))
+        };
+        let now: SystemTime = "2026-01-01T00:00:02Z".parse::<Timestamp>().expect("a time").into();
+        let up = |time: &str| json!({"running": {"startedAt": time}});
+        let (long, just) = (up("2026-01-01T00:00:00Z"), up("2026-01-01T00:00:02Z"));
+        let crashed = json!({"terminated": {"exitCode": 7}});
+        let cases = [
+            (pod(0, false, long.clone()), true, Duration::ZERO),
+            (pod(0, false, just.clone()), true, STAYS),
+            (pod(0, false, long.clone()), false, STAYS),
+            (pod(1, false, long), true, Duration::from_secs(1)),
+            (pod(1, false, just.clone()), false, STAYS_AGAIN),
+            (pod(0, false, crashed), true, STAYS),
+            (pod(3, true, just), false, Duration::ZERO),
+        ];
+        for (pod, first, wanted) in cases {
+            assert_eq!(must_stay_up(&pod, now, first), wanted, "{}", pod.json());
         }
     }
 }
