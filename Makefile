@@ -28,7 +28,7 @@ setup: ## Installs what the tests need (Podman and a static busybox), saying so 
 	bash tests/setup.sh test
 
 test: rust setup ## All tests, those on real Podman included
-	WL_FUZZ_SECONDS=$${WL_FUZZ_SECONDS:-2} $(CARGO) test --locked --features internals
+	WL_FUZZ_SECONDS=$${WL_FUZZ_SECONDS:-2} bash tests/again.sh $(CARGO) test --no-fail-fast --locked --features internals
 
 check: rust fmt clippy doc deny test ## What CI runs
 

@@ -30,7 +30,7 @@ run() {
   "$tool" up "$1" "$name" >"$logs/$1" 2>&1 || return 1
   local binary failed=0
   for binary in "${binaries[@]}"; do
-    "$tool" in "$1" "$name" -- "$binary" "${args[@]}" >>"$logs/$1" 2>&1 || failed=1
+    "$tool" in "$1" "$name" -- "$here/again.sh" "$binary" "${args[@]}" >>"$logs/$1" 2>&1 || failed=1
   done
   return $failed
 }
@@ -40,7 +40,7 @@ for ((i = 0; i < ${#flavours[@]}; i += 2)); do
   for flavour in "${flavours[@]:i:2}"; do run "$flavour" & pids+=($!); done
   for n in "${!pids[@]}"; do
     flavour=${flavours[i + n]}
-    if wait "${pids[n]}"; then grep '^test result' "$logs/$flavour" | sed "s/^/$flavour: /"; else
+    if wait "${pids[n]}"; then grep '^test result\|^passed the second time' "$logs/$flavour" | sed "s/^/$flavour: /"; else
       failed=1 && echo "$flavour: FAILED" && cat "$logs/$flavour"
     fi
   done

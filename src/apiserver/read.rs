@@ -16,7 +16,7 @@ use crate::api::validation::field::{self, Path};
 use crate::api::{Cause, GroupResource, Key, Object, Resource, Status, status::quote};
 use crate::registry::list::{self, Selection};
 use crate::registry::paging::{self, Continue, Page};
-use crate::registry::{body, conversion};
+use crate::registry::{body, conversion, scale};
 use crate::state::State;
 
 /// How long a read waits for a revision that is not there yet (cacher: blockTimeout).
@@ -34,8 +34,9 @@ pub(crate) async fn get(server: &Server, call: &Call, target: &Target) -> Result
     let key = Key::new(conversion::kept_as(&target.resource), &target.namespace, name);
     let object = state.get(&key).ok_or_else(|| Status::not_found(&target.resource.group_resource(), name))?;
     if target.subresource.as_deref() == Some("scale") {
-        let scale = crate::registry::scale::of(&target.resource, object)?;
-        return Ok(Reply::tree(200, accepted.media, &scale));
+        let shown = Object::new(scale::of(&target.resource, object)?);
+        let shape = Shape { resource: Arc::new(scale::shown()), what: accepted.what, include, now: server.store.now() };
+        return Ok(Reply::tree(200, accepted.media, &*shape.object(&shown, true)));
     }
     fits(&accepted.what, &target.resource, false)?;
     let shape = Shape { resource: target.resource.clone(), what: accepted.what, include, now: server.store.now() };

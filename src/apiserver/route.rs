@@ -119,7 +119,9 @@ fn target(server: &Server, group: &str, version: &str, rest: &[&str]) -> Result<
         check_name(name)?;
     }
     if subresource.is_some_and(|sub| catalog::subresource(&resource, sub).is_none()) {
-        return Err(not_found());
+        // k8s.io/apiextensions-apiserver/pkg/apiserver/customresource_handler.go: ServeHTTP.
+        let of_custom = name.filter(|_| resource.custom).map(|name| Status::not_found(&resource.group_resource(), name));
+        return Err(of_custom.unwrap_or_else(not_found));
     }
     Ok(Route::Resource(Target {
         all_namespaces: resource.namespaced && namespace.is_none(),

@@ -3,11 +3,11 @@
 
 use serde_json::json;
 
-use super::change::{DryRun, DryRunFlag, Teller};
+use super::change::{DryRun, DryRunFlag, Teller, start};
 use super::create::{last_applied, required, typed};
 use super::input::Files;
 use super::print::flags::PrintFlags;
-use super::resources::{Info, Infos, Selection};
+use super::resources::Info;
 use super::{CliError, CliResult, Context, Exit, complete};
 use crate::api::Json;
 use crate::api::quantity::Quantity;
@@ -62,7 +62,7 @@ impl Autoscale {
         let dry_run = self.dry_run.mode(ctx)?;
         let mut teller = Teller::new(ctx, &self.print, dry_run)?;
         let spec = self.spec()?;
-        let found = self.find(ctx, dry_run).await?;
+        let found = start(ctx, &self.args, &self.files, dry_run).await?;
         let mut errors = found.errors;
         if found.infos.is_empty() && errors.is_empty() {
             return Err(CliError::message("no objects passed to autoscale"));
@@ -75,16 +75,6 @@ impl Autoscale {
             }
         }
         CliError::many(errors).map_or(Ok(Exit::Success), Err)
-    }
-
-    async fn find(&self, ctx: &mut Context, dry_run: DryRun) -> Result<Infos, CliError> {
-        dry_run.client(ctx).await?;
-        let selection = Selection { args: self.args.clone(), files: self.files.clone(), ..Selection::default() };
-        if self.files.is_empty() {
-            return selection.fetch(ctx).await;
-        }
-        selection.targets(ctx).await?;
-        self.files.infos(ctx).await
     }
 
     /// What the flags say, without the workload.

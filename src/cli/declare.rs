@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::input::Files;
-use super::{CliError, Context, Exit};
-use crate::api::Json;
+use super::{CliError, Context, Exit, diagnose};
 use crate::api::status::quote;
+use crate::api::{Json, decode};
 use crate::client::{Discovery, Found};
 use crate::manifest::{self, Document, Problem};
 
@@ -136,23 +136,63 @@ fn unknown_kind(document: &Document, discovery: &Discovery, kind: &str, version:
 }
 
 /// All documents as targets, Namespaces and definitions first; or all that is wrong.
-pub fn targets(ctx: &Context, discovery: &Discovery, documents: &[Document], problems: &mut Vec<Problem>) -> Vec<Target> {
-    let asked = ctx.flags.namespace.as_deref().filter(|n| !n.is_empty());
+pub fn targets(
+    ctx: &mut Context,
+    discovery: &Discovery,
+    documents: &[Document],
+    validate: Validate,
+    problems: &mut Vec<Problem>,
+) -> Vec<Target> {
+    let asked = ctx.flags.namespace.clone().filter(|n| !n.is_empty());
     let mut targets = Vec::new();
     let mut seen = BTreeSet::new();
     for document in documents {
-        match resolve(document, discovery, asked) {
+        match resolve(document, discovery, asked.as_deref()) {
             Ok(target) if !seen.insert((target.found.qualified(), target.namespace.clone(), target.name.clone())) => {
                 let message = format!("{} is in the files twice", target.label());
                 problems.push(document.problem_at("metadata.name", message, "again here"));
             }
-            Ok(target) => targets.push(target),
+            Ok(mut target) => {
+                let found = decode(ctx, &mut target, validate);
+                if found.is_empty() {
+                    targets.push(target);
+                }
+                problems.extend(found);
+            }
             Err(problem) => problems.push(problem),
         }
     }
     let late = |target: &Target| !matches!(target.found.kind.as_str(), "Namespace" | "CustomResourceDefinition");
     targets.sort_by_key(late);
     targets
+}
+
+/// Reads a target as its kind before anything is sent: what does not fit is told at its place, and fields that no type has
+/// are left out where they may be, as server-side apply refuses them whatever `fieldValidation` says.
+fn decode(ctx: &mut Context, target: &mut Target, validate: Validate) -> Vec<Problem> {
+    let decoded = match decode::decode(&target.found.gvk(), target.tree.clone()) {
+        Ok(decoded) => decoded,
+        Err(text) => return vec![diagnose::whole(&target.document, &text)],
+    };
+    match validate {
+        Validate::Strict => return diagnose::strict(&target.document, &decoded.strict),
+        Validate::Warn => ctx.warn_all(&decoded.strict),
+        Validate::Ignore => {}
+    }
+    for path in decoded.strict.iter().filter_map(|text| diagnose::unknown_path(text)) {
+        remove(&mut target.tree, path);
+    }
+    Vec::new()
+}
+
+/// Takes the field at a path (`spec.containers[0].imagee`) out of a tree.
+fn remove(tree: &mut Json, path: &str) {
+    let Some((parents, last)) = path.rsplit_once('.') else {
+        tree.as_object_mut().and_then(|map| map.remove(path));
+        return;
+    };
+    let pointer: String = parents.split(['.', '[']).map(|step| format!("/{}", step.trim_end_matches(']'))).collect();
+    tree.pointer_mut(&pointer).and_then(Json::as_object_mut).and_then(|map| map.remove(last));
 }
 
 /// Prints all problems, each with its lines, and fails. `nothing`: what was not done because of them.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::change::raw::Raw;
 use super::change::deletion::{Deletion, policy, wait_until_gone};
 use super::change::{DryRun, DryRunFlag};
 use super::input::Files;
@@ -50,6 +51,8 @@ pub struct Delete {
     #[arg(long, default_value = "0s", value_parser = super::flags::timeout, hide_default_value = true)]
     timeout: Duration,
     #[command(flatten)]
+    raw: Raw,
+    #[command(flatten)]
     dry_run: DryRunFlag,
     /// name: only the names
     #[arg(short, long, default_value = "", hide_default_value = true)]
@@ -60,6 +63,9 @@ impl Delete {
     pub async fn run(&self, ctx: &mut Context) -> CliResult {
         let dry_run = self.dry_run.mode(ctx)?;
         let grace = self.check()?;
+        if self.raw.is_given() {
+            return self.raw.send(ctx, http::Method::DELETE, &self.files, dry_run).await;
+        }
         let deletion = Deletion { policy: policy(&self.cascade)?, grace, dry_run, names: self.output == "name" };
         let client = dry_run.client(ctx).await?;
         let selecting = self.selector.is_some() || self.field_selector.is_some() || self.all;
@@ -129,6 +135,7 @@ impl Delete {
         if !self.output.is_empty() && self.output != "name" {
             return Err(CliError::message(format!("unexpected -o output mode: {}. We only support '-o name'", self.output)));
         }
+        self.raw.check(&self.files, &self.output)?;
         Ok(match (self.now, self.grace_period, self.force) {
             (true, ..) => 1,
             (_, 0, false) => 1,

@@ -28,15 +28,25 @@ pub fn refusal(document: &Document, status: &Status) -> Vec<Problem> {
 pub fn strict(document: &Document, texts: &[String]) -> Vec<Problem> {
     texts
         .iter()
-        .map(|text| match text.strip_prefix("unknown field ").map(|path| path.trim_matches('"')) {
+        .map(|text| match unknown_path(text) {
             Some(path) => unknown_field(document, path),
             None => whole(document, text),
         })
         .collect()
 }
 
-/// A problem about the object as a whole, pointed at its first line.
+/// The path of `unknown field "a.b"`.
+pub fn unknown_path(text: &str) -> Option<&str> {
+    text.strip_prefix("unknown field ").map(|path| path.trim_matches('"'))
+}
+
+/// A problem about the object as a whole, pointed at the field that the decoder names (lists without their index), or at
+/// its first line.
 pub fn whole(document: &Document, message: &str) -> Problem {
+    let named = message.split_once("into Go struct field ").and_then(|(_, rest)| rest.split_once(" of type "));
+    if let Some((_, path)) = named.and_then(|(field, _)| field.split_once('.')) {
+        return document.problem_at(path, message, "here");
+    }
     let at = if message.contains("apiVersion") { "apiVersion" } else { "kind" };
     document.problem_at(at, message, "this object")
 }

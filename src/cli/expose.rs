@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::change::overrides::Overrides;
-use super::change::{DryRun, DryRunFlag, Teller};
+use super::change::{DryRun, DryRunFlag, Teller, start};
 use super::create::{last_applied, typed};
 use super::input::Files;
 use super::print::flags::PrintFlags;
-use super::resources::{Info, Infos, Selection};
+use super::resources::Info;
 use super::{CliError, CliResult, Context, Exit, complete};
 use crate::api::Json;
 use crate::api::status::quote;
@@ -77,7 +77,7 @@ impl Expose {
     pub async fn run(&self, ctx: &mut Context) -> CliResult {
         let dry_run = self.dry_run.mode(ctx)?;
         let mut teller = Teller::new(ctx, &self.print, dry_run)?;
-        let found = self.find(ctx, dry_run).await?;
+        let found = start(ctx, &self.args, &self.files, dry_run).await?;
         let mut errors = found.errors;
         for info in &found.infos {
             match self.one(ctx, info, dry_run).await {
@@ -86,16 +86,6 @@ impl Expose {
             }
         }
         CliError::many(errors).map_or(Ok(Exit::Success), Err)
-    }
-
-    async fn find(&self, ctx: &mut Context, dry_run: DryRun) -> Result<Infos, CliError> {
-        dry_run.client(ctx).await?;
-        let selection = Selection { args: self.args.clone(), files: self.files.clone(), ..Selection::default() };
-        if self.files.is_empty() {
-            return selection.fetch(ctx).await;
-        }
-        selection.targets(ctx).await?;
-        self.files.infos(ctx).await
     }
 
     async fn one(&self, ctx: &mut Context, info: &Info, dry_run: DryRun) -> Result<Json, CliError> {

@@ -54,7 +54,7 @@ impl Plan {
         let (documents, mut problems) = declare::documents(ctx, &self.files, validate).await?;
         let client = ctx.client().await?;
         let discovery = client.discovery().await?;
-        let mut targets = declare::targets(ctx, &discovery, &documents, &mut problems);
+        let mut targets = declare::targets(ctx, &discovery, &documents, validate, &mut problems);
         let scope = self.prune.scope(ctx, &client, None).await?;
         if let Some(scope) = &scope {
             scope.adopt(&mut targets, &mut problems);

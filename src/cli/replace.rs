@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::change::raw::Raw;
 use super::change::deletion::{Deletion, policy, wait_until_gone};
 use super::change::{DryRun, DryRunFlag, Teller};
 use super::create::last_applied;
@@ -37,9 +38,8 @@ pub struct Replace {
     /// A part of the object: `status`, `scale`, `resize`
     #[arg(long, default_value = "", hide_default_value = true)]
     subresource: String,
-    /// Send the file to this path of the API as it is
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "PATH")]
-    raw: String,
+    #[command(flatten)]
+    raw: Raw,
     /// Keep the objects in their annotation, for a later client-side apply
     #[arg(long)]
     save_config: bool,
@@ -61,15 +61,10 @@ impl Replace {
         let dry_run = self.dry_run.mode(ctx)?;
         let mut teller = Teller::new(ctx, &self.print, dry_run)?;
         self.check(dry_run)?;
-        let client = dry_run.client(ctx).await?;
-        if !self.raw.is_empty() {
-            let input = self.files.read(ctx).await?;
-            let body = input.into_iter().next().map(|i| i.bytes).unwrap_or_default();
-            let ask = Ask::new(http::Method::PUT, self.raw.as_str()).bytes("application/json", body);
-            let answer = client.send(ask).await?;
-            ctx.out.raw(&answer.body);
-            return Ok(Exit::Success);
+        if self.raw.is_given() {
+            return self.raw.send(ctx, http::Method::PUT, &self.files, dry_run).await;
         }
+        let client = dry_run.client(ctx).await?;
         let found = self.files.infos(ctx).await?;
         let mut errors = found.errors;
         if self.force {
@@ -101,19 +96,7 @@ impl Replace {
         if self.force && dry_run != DryRun::None {
             return fail("--dry-run can not be used when --force is set");
         }
-        if self.raw.is_empty() {
-            return Ok(());
-        }
-        match self.files.filename.as_slice() {
-            [file] if file.starts_with("http://") || file.starts_with("https://") => fail("--raw cannot read from a url"),
-            [_] if self.files.recursive => fail("--raw and --recursive are mutually exclusive"),
-            [_] if !self.print.output.is_empty() => fail("--raw and --output are mutually exclusive"),
-            [_] if !self.raw.starts_with('/') => {
-                fail(&format!("--raw must be a valid URL path: parse \"{}\": invalid URI for request", self.raw))
-            }
-            [_] => Ok(()),
-            _ => fail("--raw can only use a single local file or stdin"),
-        }
+        self.raw.check(&self.files, &self.print.output)
     }
 
     fn body(&self, info: &Info) -> Json {

@@ -3,7 +3,11 @@
 
 use serde_json::json;
 
+use crate::api::resource::Column;
 use crate::api::{Json, Object, Resource, Status};
+
+/// What Scales would be called if they were a resource of their own.
+pub const SCALES: &str = "scales";
 
 /// Where an object has the parts of its Scale, as JSON pointers.
 struct Paths {
@@ -37,6 +41,37 @@ pub(crate) fn set_replicas(resource: &Resource, object: &mut Object, replicas: i
         at = &mut at[step];
     }
     *at = replicas.into();
+}
+
+/// Scale as a kind that is shown, with its columns (pkg/printers/internalversion/printers.go: AddHandlers, printScale).
+pub fn shown() -> Resource {
+    let column = |name: &str, kind: &str, format: &str| Column {
+        name: name.into(),
+        kind: kind.into(),
+        format: format.into(),
+        priority: 0,
+        json_path: String::new(),
+    };
+    Resource {
+        group: "autoscaling".into(),
+        version: "v1".into(),
+        resource: SCALES.into(),
+        kind: "Scale".into(),
+        namespaced: true,
+        singular: "scale".into(),
+        short_names: Vec::new(),
+        categories: Vec::new(),
+        verbs: Vec::new(),
+        subresources: Vec::new(),
+        columns: vec![
+            column("Name", "string", "name"),
+            column("Desired", "integer", ""),
+            column("Available", "integer", ""),
+            column("Age", "string", ""),
+        ],
+        custom: false,
+        selectable: Vec::new(),
+    }
 }
 
 /// An object's Scale.

@@ -242,3 +242,20 @@ pub fn exact(text: &str, cwd: &str, mutates: bool) -> String {
     }
     if mutates { rewrite(&text, address) } else { text }
 }
+
+/// Of `explain` the recordings keep the shape, not what stands under `DESCRIPTION:`.
+pub fn without_descriptions(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("DESCRIPTION:\n") else { return text.to_owned() };
+    let after = rest.find("\nFIELDS:").map_or("", |at| &rest[at..]);
+    format!("{before}DESCRIPTION:\n    <text>{after}")
+}
+
+/// Takes annotations out of an object's metadata.
+pub fn without_annotations(metadata: &mut serde_json::Map<String, serde_json::Value>, names: &[&str]) {
+    let Some(annotations) = metadata.get_mut("annotations").and_then(serde_json::Value::as_object_mut) else { return };
+    let before = annotations.len();
+    annotations.retain(|name, _| !names.contains(&name.as_str()));
+    if annotations.is_empty() && before > 0 {
+        metadata.remove("annotations");
+    }
+}

@@ -82,15 +82,16 @@ impl Serving {
     }
 
     /// What differs from the fixture, as the recordings tell it.
-    pub fn changes(&self) -> Value {
+    /// `without`: annotations that do not count.
+    pub fn changes(&self, without: &[&str]) -> Value {
         let after = self.store.snapshot();
         let (before_all, after_all) = (all(&self.before), all(&after));
         let mut changes: Vec<(String, Value)> = Vec::new();
         for (key, object) in &after_all {
-            let shown = normalised(object);
+            let shown = normalised(object, without);
             match before_all.iter().find(|(k, _)| k == key) {
                 None => changes.push((path(key, object), json!({"op": "created", "object": shown}))),
-                Some((_, before)) if normalised(before) != shown => {
+                Some((_, before)) if normalised(before, without) != shown => {
                     changes.push((path(key, object), json!({"op": "changed", "object": shown})));
                 }
                 Some(_) => {}
@@ -129,12 +130,13 @@ fn path(key: &Key, object: &Object) -> String {
     format!("{root}{namespace}/{}/{}", key.resource.resource, key.name)
 }
 
-fn normalised(object: &Object) -> Value {
+fn normalised(object: &Object, without: &[&str]) -> Value {
     let mut tree = object.json().clone();
     if let Some(metadata) = tree.get_mut("metadata").and_then(Value::as_object_mut) {
         for key in ["uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink"] {
             metadata.remove(key);
         }
+        normalise::without_annotations(metadata, without);
     }
     if let Some(spec) = tree.get_mut("spec").and_then(Value::as_object_mut) {
         spec.remove("healthCheckNodePort");

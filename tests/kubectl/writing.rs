@@ -52,6 +52,17 @@ async fn edit_says_that_the_editor_failed() {
     assert_eq!(outcome.after, json!([]));
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_was_applied_last_is_edited_without_applying_it() {
+    let argv = ["apply", "edit-last-applied", "cm/settings"];
+    let outcome = session(&argv, "sed -i s/dark/light/", json!({})).run(&fixture("applied")).await;
+    assert_eq!((outcome.exit, outcome.stdout.as_str()), (0, "configmap/settings edited\n"), "{outcome:?}");
+    let object = outcome.after.pointer("/0/object").unwrap();
+    assert_eq!(object["data"]["mode"], "dark");
+    let note = &object["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"];
+    assert!(note.as_str().unwrap().contains("\"mode\":\"light\""), "{note}");
+}
+
 const CLAIM: &str = "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {accessModes: [ReadWriteOnce], \
                      resources: {requests: {storage: 1Gi}}}\n";
 

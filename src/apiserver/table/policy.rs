@@ -1,15 +1,19 @@
-//! Rows of budgets, autoscalers and role bindings. Source: printPodDisruptionBudget, printHorizontalPodAutoscaler,
-//! printRoleBinding.
+//! Rows of budgets, autoscalers, scales and role bindings. Source: printPodDisruptionBudget,
+//! printHorizontalPodAutoscaler, printScale, printRoleBinding.
 
 use serde_json::json;
 
 use super::view::{View, text};
 use crate::api::Json;
+use crate::registry::scale::SCALES;
 
 /// So many metrics are listed.
 const MOST_METRICS: usize = 2;
 
 pub(super) fn cells(resource: &str, view: &View<'_>) -> Vec<Json> {
+    if resource == SCALES {
+        return vec![json!(view.int("/spec/replicas")), json!(view.int("/status/replicas")), view.own_age()];
+    }
     if resource == "poddisruptionbudgets" {
         let bound = |pointer: &str| match view.at(pointer) {
             Some(Json::String(text)) => text.clone(),

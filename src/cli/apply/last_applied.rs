@@ -1,14 +1,18 @@
-//! `wl apply view-last-applied` and `set-last-applied`: the manifest that kubectl's client-side apply keeps in an
-//! annotation. Source: k8s.io/kubectl/pkg/cmd/apply/{apply_view_last_applied,apply_set_last_applied}.go.
+//! `wl apply view-last-applied`, `edit-last-applied` and `set-last-applied`: the manifest that kubectl's client-side apply keeps in an
+//! annotation. Source: k8s.io/kubectl/pkg/cmd/apply/apply_{view,edit,set}_last_applied.go.
 
 use bytes::Bytes;
 use serde_json::json;
 
 use crate::api::Json;
 use crate::api::tree::Tree;
+use crate::cli::change::{DryRun, Teller};
+use crate::cli::create::last_applied;
+use crate::cli::edit::before_create;
 use crate::cli::input::{Files, place};
+use crate::cli::print::flags::PrintFlags;
 use crate::cli::print::{json as json_text, yaml};
-use crate::cli::resources::{Selection, items};
+use crate::cli::resources::{Info, Selection, items};
 use crate::cli::{CliError, CliResult, Context, Exit, complete};
 use crate::client::Ask;
 
@@ -19,6 +23,9 @@ pub enum LastApplied {
     /// The manifest that was applied last
     #[command(name = "view-last-applied")]
     View(View),
+    /// Change in an editor what was applied last, without applying it
+    #[command(name = "edit-last-applied")]
+    Edit(Edit),
     /// Put down what was applied last, without applying it
     #[command(name = "set-last-applied")]
     Set(Set),
@@ -42,6 +49,19 @@ pub struct View {
 }
 
 #[derive(clap::Args)]
+pub struct Edit {
+    #[arg(value_name = "TYPE NAME | TYPE/NAME", add = complete::resources())]
+    args: Vec<String>,
+    #[command(flatten)]
+    files: Files,
+    /// Who manages the annotation
+    #[arg(long, default_value = "kubectl-client-side-apply", hide_default_value = true)]
+    field_manager: String,
+    #[command(flatten)]
+    print: PrintFlags,
+}
+
+#[derive(clap::Args)]
 pub struct Set {
     #[command(flatten)]
     files: Files,
@@ -57,6 +77,7 @@ impl LastApplied {
     pub async fn run(&self, ctx: &mut Context) -> CliResult {
         match self {
             LastApplied::View(args) => args.run(ctx).await,
+            LastApplied::Edit(args) => args.run(ctx).await,
             LastApplied::Set(args) => args.run(ctx).await,
         }
     }
@@ -94,6 +115,40 @@ impl View {
                 "json" => ctx.out.line(&json_text::pretty(&tree, "  ")),
                 _ => ctx.out.text(&yaml::to_yaml(&tree)),
             }
+        }
+        Ok(Exit::Success)
+    }
+}
+
+impl Edit {
+    async fn run(&self, ctx: &mut Context) -> CliResult {
+        let mut teller = Teller::new(ctx, &self.print, DryRun::None)?;
+        let client = ctx.client_to_change().await?;
+        let selection =
+            Selection { args: self.args.clone(), files: self.files.clone(), type_alone: true, chunk: 500, ..Selection::default() };
+        let found = selection.fetch(ctx).await?;
+        if let Some(error) = CliError::many(found.errors) {
+            return Err(error);
+        }
+        let mut notes = Vec::new();
+        for info in items(found.infos) {
+            if let Some(text) = kept(&info.object) {
+                let object = serde_json::from_str(text).map_err(|e| CliError::message(e.to_string()))?;
+                notes.push(Info { object, ..info });
+            }
+        }
+        if notes.is_empty() {
+            return Err(CliError::message(
+                "no last-applied-configuration annotation found on resources, to create the annotation, use command `wl apply \
+                 set-last-applied --create-annotation`",
+            ));
+        }
+        for edited in before_create(ctx, notes, &self.print).await? {
+            let wanted = last_applied(edited.object.clone()).field("metadata").field("annotations").field(LAST_APPLIED).clone();
+            let patch = json!({"metadata": {"annotations": {LAST_APPLIED: wanted}}});
+            let ask = Ask::new(http::Method::PATCH, edited.path()).query("fieldManager", self.field_manager.as_str());
+            let answer = client.send(ask.bytes("application/merge-patch+json", Bytes::from(patch.to_string()))).await?;
+            teller.tell(ctx, &answer.json()?, "edited")?;
         }
         Ok(Exit::Success)
     }

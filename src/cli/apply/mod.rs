@@ -130,7 +130,7 @@ impl Apply {
         }
         let client = if self.is_dry() { ctx.client().await? } else { ctx.client_to_change().await? };
         let discovery = client.discovery().await?;
-        let mut targets = declare::targets(ctx, &discovery, &documents, &mut problems);
+        let mut targets = declare::targets(ctx, &discovery, &documents, validate, &mut problems);
         if let Some(selector) = &self.selector {
             let selector = crate::api::selector::LabelSelector::parse(selector).map_err(CliError::message)?;
             targets.retain(|t| selector.matches_map(t.tree.pointer("/metadata/labels")));
@@ -182,7 +182,10 @@ impl Apply {
         }
         let settled = self.carry_out(ctx, client, targets, validate, format.is_none()).await?;
         if let Some(format) = format {
-            let objects: Vec<Json> = settled.iter().map(|a| a.object.clone()).collect();
+            let mut objects: Vec<Json> = settled.iter().map(|a| a.object.clone()).collect();
+            if !self.print.show_managed_fields {
+                objects.iter_mut().for_each(|object| super::get::hide_managed_fields(object, &format));
+            }
             let tree = match objects.as_slice() {
                 [one] => one.clone(),
                 many => serde_json::json!({"apiVersion": "v1", "kind": "List", "items": many, "metadata": {}}),

@@ -17,6 +17,8 @@ const APPLY: &str = "application/apply-patch+yaml";
 /// The manager of kubectl's client-side apply, whose fields an apply takes over.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const CLIENT_SIDE: &str = "kubectl-client-side-apply";
+/// Who has kubectl's note after that.
+const NOTE_KEEPER: &str = "kubectl-last-applied";
 
 fn ask(target: &Target, args: &Apply, validate: Validate, dry: bool, force: bool) -> Ask {
     let mut ask = Ask::new(http::Method::PATCH, target.path())
@@ -73,8 +75,24 @@ pub async fn apply(client: &Client, target: &Target, args: &Apply, validate: Val
     warnings.extend(answer.warnings.clone());
     let mut object = answer.json()?;
     // kubectl applies first, so that conflicts are told, and takes over then.
-    if kubectl && !dry && take_over(client, target, &object, &args.field_manager).await? {
-        object = client.send(ask(target, args, validate, dry, args.force_conflicts)).await?.json()?;
+    if kubectl {
+        match keep_note(client, target, &object, args).await {
+            Err(error) => {
+                let Some(status) = error.status() else { return Err(error.into()) };
+                warnings.push(format!(
+                    "failed to migrate {LAST_APPLIED} for Server-Side Apply. This is non-fatal and will be retried next time \
+                     you apply. Error: {}",
+                    status.message
+                ));
+            }
+            Ok(kept) if !dry => {
+                let now = kept.as_ref().unwrap_or(&object);
+                if take_over(client, target, now, &args.field_manager).await? {
+                    object = client.send(ask(target, args, validate, dry, args.force_conflicts)).await?.json()?;
+                }
+            }
+            Ok(_) => {}
+        }
     }
     let word = match &before {
         _ if kubectl => "serverside-applied",
@@ -136,6 +154,8 @@ async fn take_over(client: &Client, target: &Target, before: &Json, manager: &st
     }
     let mut note = FieldSet::new();
     note.insert(&["metadata", "annotations", LAST_APPLIED].map(Element::field));
+    // Who has the map itself and applies none would take the note away with it.
+    note.insert(&["metadata", "annotations"].map(Element::field));
     entries[own]["fieldsV1"] = print(&fields.difference(&note));
     entries[own]["manager"] = json!(manager);
     entries[own]["operation"] = json!("Apply");
@@ -150,6 +170,29 @@ async fn take_over(client: &Client, target: &Target, before: &Json, manager: &st
         .bytes("application/json-patch+json", Bytes::from(patch.to_string()));
     client.send(ask).await?;
     Ok(true)
+}
+
+/// Gives kubectl's note about what it applied a manager of its own, so that it stays when the fields of client-side apply
+/// are taken over; answers with the object then. Source: k8s.io/kubectl/pkg/cmd/apply/apply.go, `saveLastApplyAnnotationIfNecessary`.
+async fn keep_note(client: &Client, target: &Target, object: &Json, args: &Apply) -> Result<Option<Json>, ClientError> {
+    let metadata = object.field("metadata");
+    let note = metadata.field("annotations").field(LAST_APPLIED);
+    let kept = metadata.list("managedFields").iter().any(|entry| entry.text("manager") == NOTE_KEEPER);
+    if args.field_manager != "wl" || note.is_null() || kept {
+        return Ok(None);
+    }
+    let mut tree = json!({
+        "apiVersion": target.found.api_version(), "kind": target.found.kind,
+        "metadata": {"name": target.name, "annotations": {LAST_APPLIED: note}},
+    });
+    if !target.namespace.is_empty() {
+        tree["metadata"]["namespace"] = json!(target.namespace);
+    }
+    let mut ask = Ask::new(http::Method::PATCH, target.path()).query("fieldManager", NOTE_KEEPER);
+    if args.is_dry() {
+        ask = ask.query("dryRun", "All");
+    }
+    client.send(ask.bytes(APPLY, Bytes::from(tree.to_string()))).await?.json().map(Some)
 }
 
 /// kubectl's text about conflicts. Source: k8s.io/kubectl/pkg/cmd/apply/apply.go.

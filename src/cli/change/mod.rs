@@ -4,11 +4,13 @@ pub mod deletion;
 pub mod marks;
 pub mod overrides;
 pub mod pairs;
+pub mod raw;
 
 use bytes::Bytes;
 
+use super::input::Files;
 use super::print::flags::{Format, Offer, PrintFlags};
-use super::resources::Info;
+use super::resources::{Info, Infos, Selection};
 use super::{CliError, Context};
 use crate::api::Json;
 use crate::client::{Ask, Client, ClientError};
@@ -137,6 +139,18 @@ impl Teller {
         ctx.out.text(&text);
         result
     }
+}
+
+/// The objects that a generator starts from: those named, or those of files as they stand there.
+pub async fn start(ctx: &mut Context, args: &[String], files: &Files, dry_run: DryRun) -> Result<Infos, CliError> {
+    dry_run.client(ctx).await?;
+    let selection = Selection { args: args.to_vec(), files: files.clone(), ..Selection::default() };
+    if files.is_empty() {
+        return selection.fetch(ctx).await;
+    }
+    // Arguments and files exclude each other.
+    selection.targets(ctx).await?;
+    files.infos(ctx).await
 }
 
 /// Patches an object in place; the server's warnings are told.

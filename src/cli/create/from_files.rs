@@ -1,6 +1,7 @@
 //! `wl create -f`: the objects of files, which must not be there yet.
 
 use crate::api::Json;
+use crate::cli::change::raw::Raw;
 use crate::cli::change::{DryRun, DryRunFlag, Teller};
 use crate::cli::declare::Validate;
 use crate::cli::input::Files;
@@ -19,9 +20,8 @@ pub struct FromFiles {
     /// Only objects with these labels
     #[arg(short = 'l', long, default_value = "", hide_default_value = true)]
     selector: String,
-    /// Send the file to this path of the API as it is
-    #[arg(long, default_value = "", hide_default_value = true, value_name = "PATH")]
-    raw: String,
+    #[command(flatten)]
+    raw: Raw,
     /// Keep the objects in their annotation, for a later client-side apply
     #[arg(long)]
     save_config: bool,
@@ -43,8 +43,8 @@ impl FromFiles {
         let validate = Validate::parse(&self.validate).map_err(CliError::message)?;
         let mut teller = Teller::new(ctx, &self.print, dry_run)?;
         self.check()?;
-        if !self.raw.is_empty() {
-            return self.send_raw(ctx, dry_run).await;
+        if self.raw.is_given() {
+            return self.raw.send(ctx, http::Method::POST, &self.files, dry_run).await;
         }
         let client = dry_run.client(ctx).await?;
         let found = self.files.infos(ctx).await?;
@@ -73,37 +73,15 @@ impl FromFiles {
         if self.files.is_empty() {
             return Err(CliError::message("must specify one of -f and -k"));
         }
-        if self.raw.is_empty() {
-            return Ok(());
-        }
-        let [file] = self.files.filename.as_slice() else {
-            return Err(CliError::message("--raw can only use a single local file or stdin"));
-        };
         let refused = [
             (self.edit, "--raw and --edit are mutually exclusive"),
-            (file.starts_with("http://") || file.starts_with("https://"), "--raw cannot read from a url"),
-            (self.files.recursive, "--raw and --recursive are mutually exclusive"),
             (!self.selector.is_empty(), "--raw and --selector (-l) are mutually exclusive"),
-            (!self.print.output.is_empty(), "--raw and --output are mutually exclusive"),
         ];
-        if let Some((_, text)) = refused.iter().find(|(wrong, _)| *wrong) {
-            return Err(CliError::message(*text));
+        self.raw.check(&self.files, &self.print.output)?;
+        match refused.iter().find(|(wrong, _)| *wrong && self.raw.is_given()) {
+            Some((_, text)) => Err(CliError::message(*text)),
+            None => Ok(()),
         }
-        if !self.raw.starts_with('/') {
-            let text = format!("--raw must be a valid URL path: parse \"{}\": invalid URI for request", self.raw);
-            return Err(CliError::message(text));
-        }
-        Ok(())
-    }
-
-    async fn send_raw(&self, ctx: &mut Context, dry_run: DryRun) -> CliResult {
-        let client = dry_run.client(ctx).await?;
-        let input = self.files.read(ctx).await?;
-        let body = input.into_iter().next().map(|i| i.bytes).unwrap_or_default();
-        let ask = Ask::new(http::Method::POST, self.raw.as_str()).bytes("application/json", body);
-        let answer = client.send(ask).await?;
-        ctx.out.raw(&answer.body);
-        Ok(Exit::Success)
     }
 
     async fn one(

@@ -191,9 +191,10 @@ impl Columns {
     }
 }
 
+/// A cell without a value is empty (k8s.io/cli-runtime/pkg/printers/tableprinter.go: printRows).
 fn value_text(value: &Json) -> String {
     match value {
-        Json::Null => "<nil>".into(),
+        Json::Null => String::new(),
         value => crate::cli::print::goformat::v(value),
     }
 }
