@@ -108,7 +108,12 @@ impl Session {
     fn without(&self) -> &'static [&'static str] {
         let argv = self.0["argv"].as_array().unwrap();
         let says = argv.iter().any(|a| a.as_str().unwrap().starts_with("--server-side"));
-        if argv[0] == "apply" && !says { &["kubectl.kubernetes.io/last-applied-configuration"] } else { &[] }
+        let of_note = argv.iter().any(|a| a.as_str().unwrap().ends_with("-last-applied"));
+        if argv[0] == "apply" && !says && !of_note {
+            &["kubectl.kubernetes.io/last-applied-configuration"]
+        } else {
+            &[]
+        }
     }
 
     fn expected_after(&self) -> Value {

@@ -41,7 +41,7 @@ impl Raw {
     pub async fn send(&self, ctx: &mut Context, method: Method, files: &Files, dry_run: DryRun) -> CliResult {
         let body = match files.filename.as_slice() {
             [] => Vec::new(),
-            [stdin] if stdin == "-" => files.read(ctx).await?.into_iter().next().map(|i| i.bytes.into()).unwrap_or_default(),
+            [stdin] if stdin == "-" => files.read(ctx).await?.into_iter().next().map(|i| i.bytes).unwrap_or_default(),
             [file, ..] => std::fs::read(ctx.cwd.join(file)).map_err(|e| CliError::message(not_opened(file, &e)))?,
         };
         let client = dry_run.client(ctx).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -78,7 +78,7 @@ pub async fn until_settled(
                 Progress::Settled(sentence) => {
                     let since = settled_at.entry(index).or_insert_with(Instant::now).elapsed();
                     let wants_none = following.wants_none(target);
-                    let least = if wants_none { NODE_COMES } else { following.must_stay(target, first) };
+                    let least = if wants_none { NODE_COMES } else { following.must_stay(target, first, ctx.now()) };
                     if since < least {
                         soon = soon.min(least.saturating_sub(since));
                         continue;
@@ -274,11 +274,10 @@ impl Following {
 
     /// How long a target must stay as wanted before that is believed: longest for containers that nothing but their own
     /// end tells from those that work. `first`: this is the first look, and nothing has been changed since.
-    fn must_stay(&self, target: &Target, first: bool) -> Duration {
+    fn must_stay(&self, target: &Target, first: bool, now: Timestamp) -> Duration {
         if target.found.kind == "Job" {
             return Duration::ZERO;
         }
-        let now = SystemTime::now();
         let of_pod = |pod: &&Object| must_stay_up(pod, now, first);
         self.pods(target).iter().map(of_pod).max().unwrap_or_default()
     }
@@ -308,7 +307,7 @@ impl Following {
 }
 
 /// How much longer the containers of a pod that no probe asks must be up.
-fn must_stay_up(pod: &Object, now: SystemTime, first: bool) -> Duration {
+fn must_stay_up(pod: &Object, now: Timestamp, first: bool) -> Duration {
     let list = |pointer: &str| pod.at(pointer).and_then(Json::as_array).into_iter().flatten();
     let unprobed = |name: Option<&Json>| {
         list("/spec/containers").any(|c| c.get("name") == name && c.get("readinessProbe").is_none())
@@ -317,7 +316,7 @@ fn must_stay_up(pod: &Object, now: SystemTime, first: bool) -> Duration {
         let restarted = status.get("restartCount").and_then(Json::as_i64).unwrap_or_default() > 0;
         let least = if restarted { STAYS_AGAIN } else { STAYS };
         let begun = status.pointer("/state/running/startedAt").and_then(Json::as_str);
-        let up = begun.and_then(|text| text.parse::<Timestamp>().ok()).and_then(|t| now.duration_since(t.into()).ok());
+        let up: Option<Duration> = begun.and_then(|text| text.parse::<Timestamp>().ok()).and_then(|t| now.duration_since(t).try_into().ok());
         match up {
             Some(up) if first || restarted => least.saturating_sub(up),
             _ => least,
@@ -424,7 +423,7 @@ mod tests {
             Object::new(json!({"spec": {"containers": [container]}, "status": {"containerStatuses": [
                 {"name": "c", "restartCount": restarts, "state": state}]}}))
         };
-        let now: SystemTime = "2026-01-01T00:00:02Z".parse::<Timestamp>().expect("a time").into();
+        let now: Timestamp = "2026-01-01T00:00:02Z".parse().expect("a time");
         let up = |time: &str| json!({"running": {"startedAt": time}});
         let (long, just) = (up("2026-01-01T00:00:00Z"), up("2026-01-01T00:00:02Z"));
         let crashed = json!({"terminated": {"exitCode": 7}});
