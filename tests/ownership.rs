@@ -7,7 +7,8 @@ use std::io::Read;
 
 use serde_json::{Value as Json, json};
 use wl::api::Gvk;
-use wl::apply::{ApplyError, FieldManager, manager_name};
+use wl::apply::managed::ApplyError;
+use wl::apply::{FieldManager, manager_name};
 
 fn cases(group: &str) -> Vec<Json> {
     let path = format!("{}/tests/data/oracle/{group}.jsonl.gz", env!("CARGO_MANIFEST_DIR"));

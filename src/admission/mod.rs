@@ -52,7 +52,6 @@ pub struct Attributes<'a> {
     pub namespace: &'a str,
     /// As the path has it; empty for a create.
     pub name: &'a str,
-    pub user: &'a str,
 }
 
 /// What plugins may know of the world.

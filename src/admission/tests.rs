@@ -59,7 +59,7 @@ fn ask(plugin: &str, state: &State, operation: Operation, tree: &Json, old: Opti
     let namespace = object.namespace().to_owned();
     let name = if operation == Operation::Create { String::new() } else { object.name().to_owned() };
     let attributes =
-        Attributes { operation, resource, subresource: "", namespace: &namespace, name: &name, user: "me" };
+        Attributes { operation, resource, subresource: "", namespace: &namespace, name: &name };
     if operation == Operation::Delete {
         delete(&world, &attributes, &object)?;
         return Ok(Asked { object, warnings: Vec::new() });

@@ -48,11 +48,6 @@ impl Quantity {
         Quantity { value: value.into(), scale: 0, format, small: true, text: None }
     }
 
-    /// Thousandths.
-    pub fn from_milli(value: i64, format: Format) -> Self {
-        Quantity { value: value.into(), scale: -3, format, small: true, text: None }
-    }
-
     /// Reads a quantity; `Err` is worded as Kubernetes words it.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text == "0" {

@@ -87,10 +87,6 @@ impl Server {
         self
     }
 
-    pub fn store(&self) -> &Store {
-        &self.store
-    }
-
     /// Answers one request; never fails, it says so in the answer.
     pub(crate) async fn handle(&self, mut request: Request<Incoming>) -> Response<Body> {
         let upgrade = hyper::upgrade::on(&mut request);

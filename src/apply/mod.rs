@@ -12,8 +12,7 @@ pub mod merge_patch;
 pub mod strategic;
 pub mod typed;
 
-pub use fields::{Element, FieldSet, Path};
 pub use json_patch::json_patch;
-pub use managed::{ApplyError, FieldManager, manager_name};
+pub use managed::{FieldManager, manager_name};
 pub use merge_patch::{create_merge_patch, merge_patch, three_way_merge_patch};
-pub use strategic::{PatchError, strategic_merge_patch, three_way_strategic_patch, two_way_strategic_patch};
+pub use strategic::{strategic_merge_patch, three_way_strategic_patch, two_way_strategic_patch};

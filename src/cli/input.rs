@@ -9,7 +9,7 @@ use super::print::flags::go_error;
 use super::{CliError, Context};
 use crate::api::{Object, status::quote};
 use crate::client::{Discovery, Found};
-use crate::manifest::{self, Document};
+use crate::manifest;
 
 /// Which files.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -29,7 +29,6 @@ pub struct Files {
 #[derive(Clone, Debug)]
 pub struct Item {
     pub object: Object,
-    pub document: Document,
     /// The file as the user named it, or `STDIN`.
     pub source: String,
 }
@@ -115,7 +114,6 @@ impl Files {
             }
             items.extend(parsed.documents.into_iter().map(|document| Item {
                 object: document.object(),
-                document,
                 source: input.source.clone(),
             }));
         }

@@ -73,7 +73,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches};
 
-pub use context::{Context, Server, World};
+#[cfg(feature = "internals")]
+pub use context::Server;
+pub use context::{Context, World};
 pub use error::CliError;
 pub use exit::Exit;
 pub use flags::GlobalFlags;

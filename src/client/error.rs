@@ -43,8 +43,4 @@ impl ClientError {
     pub fn is_not_found(&self) -> bool {
         self.status().is_some_and(|s| s.reason == "NotFound")
     }
-
-    pub fn is_conflict(&self) -> bool {
-        self.status().is_some_and(|s| s.reason == "Conflict")
-    }
 }

@@ -24,10 +24,9 @@ use tokio::sync::OnceCell;
 use crate::api::{Json, Status};
 
 pub use channels::{Listener, Speaker};
-pub use connection::{Dial, DialFuture, Transport};
+pub use connection::{Dial, Transport};
 pub use discovery::{Discovery, Found};
 pub use error::ClientError;
-pub use mapper::Lookup;
 pub use stream::{Lines, Watch, WatchEvent};
 
 /// The largest answer read into memory at once.
@@ -53,7 +52,6 @@ struct Inner {
 #[derive(Debug)]
 pub struct Response {
     pub status: StatusCode,
-    pub headers: HeaderMap,
     pub body: Bytes,
     /// Texts of the `Warning` headers, in order.
     pub warnings: Vec<String>,
@@ -142,22 +140,6 @@ impl Client {
     }
 
     /// Asks, and reads the whole answer. Anything but 2xx is an `Err`.
-    pub async fn request(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[(&str, &str)],
-        headers: &[(HeaderName, &str)],
-        body: Bytes,
-    ) -> Result<Response, ClientError> {
-        let mut ask = Ask::new(method, path);
-        ask.query = query.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
-        ask.headers = headers.iter().map(|(k, v)| (k.clone(), (*v).into())).collect();
-        ask.body = body;
-        self.send(ask).await
-    }
-
-    /// Asks, and reads the whole answer. Anything but 2xx is an `Err`.
     pub async fn send(&self, ask: Ask) -> Result<Response, ClientError> {
         let timeout = *self.inner.timeout.lock().expect("no panic under the lock");
         let whole = async {
@@ -167,7 +149,7 @@ impl Client {
             let body = limited.collect().await.map_err(|e| ClientError::Broken(e.to_string()))?.to_bytes();
             self.keep(sender);
             let warnings = warnings(&parts.headers);
-            Ok(Response { status: parts.status, headers: parts.headers, body, warnings })
+            Ok(Response { status: parts.status, body, warnings })
         };
         let response = match timeout {
             Some(limit) => tokio::time::timeout(limit, whole).await.map_err(|_| ClientError::Timeout)??,

@@ -16,6 +16,7 @@ pub fn system() -> Clock {
 }
 
 /// A clock that goes with tokio's, so that paused time stands still in it too.
+#[cfg(any(test, feature = "internals"))]
 pub fn of_tokio(from: Timestamp) -> Clock {
     let start = tokio::time::Instant::now();
     Arc::new(move || {

@@ -20,4 +20,6 @@ mod scheduling;
 pub mod watch;
 
 pub use rotation::Rotation;
-pub use run::{Engine, EngineError, EngineOptions};
+#[cfg(feature = "internals")]
+pub use run::Engine;
+pub use run::{EngineError, EngineOptions};

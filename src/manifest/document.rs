@@ -16,8 +16,6 @@ pub struct Document {
     root: Arc<Node>,
     /// Which item of which lists (`items[2]`); empty where the document is the object itself.
     path: Vec<usize>,
-    /// Counted from 0 within the input.
-    pub index: usize,
     /// What only strict reading refuses: duplicate keys.
     pub strict: Vec<Problem>,
 }
@@ -26,7 +24,6 @@ impl Document {
     /// Adds the objects of one composed document to `parsed`: `List`s are taken apart, empty documents left out.
     pub(super) fn collect(
         source: &Source,
-        index: usize,
         root: Arc<Node>,
         strict: Vec<Problem>,
         parsed: &mut Parsed,
@@ -34,7 +31,7 @@ impl Document {
         if root.value == Value::Null {
             return;
         }
-        let document = Document { source: source.clone(), root, path: Vec::new(), index, strict };
+        let document = Document { source: source.clone(), root, path: Vec::new(), strict };
         document.expand(parsed);
     }
 

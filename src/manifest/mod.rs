@@ -15,7 +15,7 @@ mod tree;
 
 pub use document::Document;
 pub use emit::to_yaml;
-pub use first::{First, first_document};
+pub use first::first_document;
 pub use problem::{Problem, Source};
 
 use std::sync::Arc;
@@ -60,8 +60,8 @@ pub fn parse(name: &str, bytes: &[u8]) -> Parsed {
         composed = json_stream::compose(&source).unwrap_or(composed);
     }
     let mut parsed = Parsed { documents: Vec::new(), problems: composed.problems };
-    for (index, composed) in composed.documents.into_iter().enumerate() {
-        Document::collect(&source, index, Arc::new(composed.root), composed.strict, &mut parsed);
+    for composed in composed.documents {
+        Document::collect(&source, Arc::new(composed.root), composed.strict, &mut parsed);
     }
     parsed
 }

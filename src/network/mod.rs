@@ -20,11 +20,9 @@ mod routes;
 
 pub use cidr::{Cidr, CidrError, PodSubnet, choose};
 pub use compile::{Publish, compile, concerns};
-pub use config::{
-    Backend, Certificate, Endpoint, EndpointState, GatewayConfig, IngressConfig, IngressRule, PathKind, Protocol, ServiceConfig, ServicePort, Slice, SlicePort,
-};
-pub use pod_ips::{NoAddress, PodIps};
-pub use routes::{parse_routes, routes};
+pub use config::{GatewayConfig, ServiceConfig, ServicePort};
+pub use pod_ips::PodIps;
+pub use routes::routes;
 
 /// When this process was started as one of the network's own, does its work and says how to exit.
 pub fn serve_if_called() -> Option<std::process::ExitCode> {

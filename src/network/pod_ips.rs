@@ -62,12 +62,9 @@ impl PodIps {
         self.by_pod.get(uid).copied()
     }
 
-    pub fn subnet(&self) -> PodSubnet {
-        self.subnet
-    }
-
     /// All that are given, by uid.
-    pub fn held(&self) -> &BTreeMap<String, Ipv4Addr> {
+    #[cfg(test)]
+    fn held(&self) -> &BTreeMap<String, Ipv4Addr> {
         &self.by_pod
     }
 

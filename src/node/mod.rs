@@ -39,8 +39,8 @@ use crate::runtime::{Action, DnsConfig, Machine};
 use crate::state::State;
 
 pub use backoff::Backoff;
-pub use images::{normalise, NameError};
-pub use memory::{ContainerMemory, PodMemory};
+pub use images::normalise;
+pub use memory::PodMemory;
 pub use observed::apply;
 pub use sync::sync_pod;
 pub use tokens::{tokens_needed, TokenNeed, Tokens};

@@ -13,5 +13,6 @@ pub mod summary;
 #[cfg(test)]
 mod tests;
 
-pub use fork::{Fork, Rest};
-pub use summary::{Inputs, Intent, ObjectPlan, Plan, Verdict, make};
+#[cfg(feature = "internals")]
+pub use fork::Fork;
+pub use summary::{Inputs, Intent, Plan, make};

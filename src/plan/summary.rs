@@ -64,7 +64,6 @@ pub struct ObjectPlan {
     pub readers: Vec<Reader>,
     /// What else there is to say.
     pub notes: Vec<Note>,
-    pub replicas: Option<i64>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -151,7 +150,6 @@ fn submit(fork: &mut Fork<'_>, intent: &Intent, replace: bool, warnings: &mut Ve
         moves: Moves::default(),
         readers: Vec::new(),
         notes: Vec::new(),
-        replicas: after.and_then(|o| o.i64_at("/spec/replicas")),
     }
 }
 
@@ -195,7 +193,6 @@ fn prune(fork: &mut Fork<'_>, key: &Key) -> Option<ObjectPlan> {
         moves: Moves::default(),
         readers: Vec::new(),
         notes: Vec::new(),
-        replicas: None,
     })
 }
 

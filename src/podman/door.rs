@@ -66,6 +66,7 @@ impl Door {
     }
 
     /// Whether this process started the service (and ends it).
+    #[cfg(any(test, feature = "internals"))]
     pub async fn is_own(&self) -> bool {
         self.service.lock().await.is_some()
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use bytes::Bytes;
 use serde::Deserialize;
-use tokio::sync::{OnceCell, Semaphore, broadcast};
+use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
 use super::http::encode;
@@ -21,17 +21,9 @@ const PULLS_IN_FLIGHT: usize = 4;
 /// A large image over a slow line; Podman's stream tells of no bytes, so that silence says nothing.
 const LONGEST_PULL: Duration = Duration::from_secs(3600);
 const LONGEST_LINE: usize = 1 << 20;
-const WAITING_LINES: usize = 256;
 /// How old a look may be that finds an image: pods that begin together share one. Where the image goes meanwhile, the container
 /// cannot be made, and the next look sees why.
 const LOOK_HOLDS: Duration = Duration::from_secs(1);
-
-/// A line that Podman says while it fetches an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PullProgress {
-    pub image: String,
-    pub line: String,
-}
 
 /// What is known of images.
 pub struct Images {
@@ -42,18 +34,15 @@ pub struct Images {
     /// Id → how it is shown.
     digests: Mutex<BTreeMap<String, String>>,
     pulls: Semaphore,
-    progress: broadcast::Sender<PullProgress>,
 }
 
 impl Default for Images {
     fn default() -> Self {
-        let (progress, _) = broadcast::channel(WAITING_LINES);
         Self {
             resolved: Mutex::default(),
             looks: Mutex::default(),
             digests: Mutex::default(),
             pulls: Semaphore::new(PULLS_IN_FLIGHT),
-            progress,
         }
     }
 }
@@ -108,7 +97,6 @@ struct ListedImage {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct PullLine {
-    stream: String,
     error: String,
     id: String,
 }
@@ -119,11 +107,6 @@ impl Images {
         let id = id.trim_start_matches("sha256:");
         let known = self.digests.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
         known.unwrap_or_else(|| format!("sha256:{id}"))
-    }
-
-    /// The lines of all pulls, from now on.
-    pub fn progress(&self) -> broadcast::Receiver<PullProgress> {
-        self.progress.subscribe()
     }
 
     fn looks(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Look>>> {
@@ -264,7 +247,7 @@ impl Inner {
         }
         let permit = self.images.pulls.acquire().await;
         let started = Instant::now();
-        let id = self.pull_with_any(&name, image, auth).await?;
+        let id = self.pull_with_any(&name, auth).await?;
         drop(permit);
         let (took, took_with_wait) = (started.elapsed(), began.elapsed());
         self.images.looks().remove(&name.remote());
@@ -276,11 +259,11 @@ impl Inner {
     }
 
     /// Tries each secret for the registry, then what `podman login` left (which Podman reads itself).
-    async fn pull_with_any(&self, name: &ImageName, image: &str, auth: &[RegistryAuth]) -> Result<String, RuntimeError> {
+    async fn pull_with_any(&self, name: &ImageName, auth: &[RegistryAuth]) -> Result<String, RuntimeError> {
         let fitting = auth.iter().filter(|a| registry_of(&a.registry) == name.registry());
         let mut result = None;
         for attempt in fitting.map(Some).chain([None]) {
-            match self.pull_once(name, image, attempt).await {
+            match self.pull_once(name, attempt).await {
                 Err(refusal) if refusal.message.contains("unauthorized") || refusal.message.contains("denied") => {
                     result.get_or_insert(Err(refusal));
                 }
@@ -290,7 +273,7 @@ impl Inner {
         result.unwrap_or_else(|| Err(RuntimeError::new(RuntimeErrorKind::ImagePull, "nothing was tried")))
     }
 
-    async fn pull_once(&self, name: &ImageName, image: &str, auth: Option<&RegistryAuth>) -> Result<String, RuntimeError> {
+    async fn pull_once(&self, name: &ImageName, auth: Option<&RegistryAuth>) -> Result<String, RuntimeError> {
         let mut call = self.http.post("/images/pull").query("reference", name.remote()).query("policy", "always");
         if name.is_on_loopback() {
             call = call.query("tlsVerify", "false");
@@ -308,9 +291,6 @@ impl Inner {
                 }
                 if !line.id.is_empty() {
                     id = Some(line.id);
-                } else if !line.stream.is_empty() {
-                    // Nobody may be listening.
-                    let _ = self.images.progress.send(PullProgress { image: image.to_owned(), line: line.stream.trim_end().to_owned() });
                 }
             }
             id.ok_or_else(|| Fault::local("Podman ended the pull without an image".to_owned()))

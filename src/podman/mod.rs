@@ -42,14 +42,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::broadcast;
 
 pub use connect::{ConnectError, ConnectOptions, StartService, Version};
 pub use image_name::ImageName;
-pub use images::PullProgress;
 pub use locate::Surroundings;
 pub use naming::InstanceId;
-pub use network::NetworkInfo;
 pub use process::{Process, Streams};
 
 use crate::runtime::{Action, GATEWAY_UID, Hint, Machine, Outcome, Runtime, RuntimeError, Sandbox};
@@ -86,11 +83,6 @@ struct Inner {
 }
 
 impl Podman {
-    /// Whose pods these are.
-    pub fn instance(&self) -> &str {
-        self.inner.instance.as_str()
-    }
-
     pub fn version(&self) -> Version {
         self.inner.version
     }
@@ -106,13 +98,9 @@ impl Podman {
     }
 
     /// Whether this process started the service (and ends it).
+    #[cfg(any(test, feature = "internals"))]
     pub async fn owns_service(&self) -> bool {
         self.inner.http.door().is_own().await
-    }
-
-    /// What Podman says while it fetches images, from now on.
-    pub fn pull_progress(&self) -> broadcast::Receiver<PullProgress> {
-        self.inner.images.progress()
     }
 
     /// Makes an image of a root file system, a tar archive; `changes` as in a Containerfile (`CMD …`).

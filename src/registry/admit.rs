@@ -38,7 +38,6 @@ fn ask<T>(
         subresource: request.subresource.as_deref().unwrap_or(""),
         namespace: &request.namespace,
         name: &request.name,
-        user: &request.options.user.name,
     };
     plugins(&world, &mut *run.env.random, &attributes)
 }

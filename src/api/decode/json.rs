@@ -35,16 +35,10 @@ impl Value {
     }
 
     /// The member `name`, the last of them.
+    #[cfg(any(test, feature = "internals"))]
     pub fn get(&self, name: &str) -> Option<&Value> {
         match self {
             Value::Object(members) => members.iter().rev().find(|(k, _)| k == name).map(|(_, v)| v),
-            _ => None,
-        }
-    }
-
-    pub fn as_str(&self) -> Option<&str> {
-        match self {
-            Value::String(text) => Some(text),
             _ => None,
         }
     }

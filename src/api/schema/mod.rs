@@ -4,7 +4,6 @@ mod descriptions;
 mod path;
 
 pub use descriptions::{Description, Descriptions};
-pub use path::Place;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::OnceLock;

@@ -9,8 +9,6 @@ pub struct Place<'s> {
     pub owner: &'s str,
     /// The last step.
     pub name: &'s str,
-    /// The field, if the type has it.
-    pub field: Option<&'s Field>,
 }
 
 impl Schema {
@@ -30,7 +28,7 @@ impl Schema {
                                 current = field.values.as_deref();
                                 owner = "";
                                 if steps.peek().is_none() {
-                                    return Some(Place { owner, name, field: current });
+                                    return Some(Place { owner, name });
                                 }
                                 continue;
                             }
@@ -38,13 +36,13 @@ impl Schema {
                     }
                     let field = self.type_named(owner).and_then(|t: &Type| t.fields.as_ref()?.get(name));
                     if steps.peek().is_none() {
-                        return Some(Place { owner, name, field });
+                        return Some(Place { owner, name });
                     }
                     current = Some(field?);
                 }
             }
         }
-        Some(Place { owner, name: "", field: current })
+        Some(Place { owner, name: "" })
     }
 }
 
@@ -78,12 +76,12 @@ mod tests {
     #[test]
     fn paths_lead_to_the_type_that_has_the_field() {
         let deployment = Gvk::of("apps/v1", "Deployment");
-        let at = |path| Schema::get().place(&deployment, path).map(|p| (p.owner, p.name, p.field.is_some()));
+        let at = |path| Schema::get().place(&deployment, path).map(|p| (p.owner, p.name));
         let container = "io.k8s.api.core.v1.Container";
-        assert_eq!(at("spec.template.spec.containers[0].image"), Some((container, "image", true)));
-        assert_eq!(at("spec.template.spec.containers[0].imagee"), Some((container, "imagee", false)));
-        assert_eq!(at("spec.replicas"), Some(("io.k8s.api.apps.v1.DeploymentSpec", "replicas", true)));
-        assert_eq!(at("metadata.labels.app"), Some(("", "app", true)));
+        assert_eq!(at("spec.template.spec.containers[0].image"), Some((container, "image")));
+        assert_eq!(at("spec.template.spec.containers[0].imagee"), Some((container, "imagee")));
+        assert_eq!(at("spec.replicas"), Some(("io.k8s.api.apps.v1.DeploymentSpec", "replicas")));
+        assert_eq!(at("metadata.labels.app"), Some(("", "app")));
         assert!(at("spec.nosuch.x").is_none());
     }
 }

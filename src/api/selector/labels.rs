@@ -38,11 +38,6 @@ pub struct LabelSelector {
 }
 
 impl LabelSelector {
-    /// Matches every object.
-    pub fn everything() -> Self {
-        LabelSelector::default()
-    }
-
     /// Matches no object.
     pub fn nothing() -> Self {
         LabelSelector { requirements: Vec::new(), nothing: true }

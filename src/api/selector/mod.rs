@@ -1,8 +1,6 @@
-//! Selectors: of labels (`app=web,tier in (a, b)` or a `LabelSelector` object) and of fields (`metadata.name=x`).
+//! Label selectors: `app=web,tier in (a, b)`, or a `LabelSelector` object.
 
-mod fields;
 mod labels;
 mod lexer;
 
-pub use fields::{FieldRequirement, FieldSelector};
-pub use labels::{LabelSelector, Operator, Requirement};
+pub use labels::{LabelSelector, Operator};

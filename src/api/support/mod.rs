@@ -4,8 +4,10 @@
 mod findings;
 mod table;
 
-pub use findings::{Finding, findings};
-pub use table::{Entry, Table, Verdict};
+pub use findings::findings;
+pub use table::Verdict;
+#[cfg(test)]
+use table::Table;
 
 #[cfg(test)]
 mod tests;

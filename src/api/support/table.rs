@@ -99,6 +99,7 @@ impl Table {
     }
 
     /// What happens with a field, by its type's OpenAPI name, whatever its value. `None`: the schema does not know it.
+    #[cfg(test)]
     pub fn field(&self, type_name: &str, field: &str) -> Option<&Entry> {
         let rules = self.index.get(&(type_name.to_owned(), field.to_owned()))?;
         let rule = rules.iter().map(|i| &self.rules[*i]).find(|r| r.only.is_none())?;
@@ -116,6 +117,7 @@ impl Table {
         self.sections.get(rule.section)
     }
 
+    #[cfg(test)]
     pub fn sections(&self) -> &[Entry] {
         &self.sections
     }

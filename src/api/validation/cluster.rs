@@ -44,9 +44,10 @@ pub fn namespace_status(new: &Object, old: &Object) -> Errors {
     errors
 }
 
-/// What is wrong with changing a Namespace by the subresource `finalize`.
-pub fn namespace_finalize(new: &Object, old: &Object) -> Errors {
-    let mut errors = meta::update(new, old);
+/// What is wrong with the finalizers that the subresource `finalize` gives a Namespace.
+/// Source: `ValidateNamespaceFinalizeUpdate` in pkg/apis/core/validation/validation.go.
+pub fn namespace_finalize(new: &Object) -> Errors {
+    let mut errors = Errors::new();
     let path = Path::new("spec").child("finalizers");
     for (i, finalizer) in new.json().field("spec").texts("finalizers").into_iter().enumerate() {
         errors.extend(finalizer_name(finalizer, &path.index(i)));

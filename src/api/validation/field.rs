@@ -109,10 +109,6 @@ pub fn type_invalid(path: &Path, value: impl Into<Json>, detail: &str) -> Cause 
     cause(path, "FieldValueTypeInvalid", with_detail(head, detail))
 }
 
-pub fn internal(path: &Path, detail: &str) -> Cause {
-    cause(path, "InternalError", format!("Internal error: {detail}"))
-}
-
 pub fn not_found(path: &Path, value: impl Into<Json>) -> Cause {
     cause(path, "FieldValueNotFound", format!("Not found: {}", show(&value.into())))
 }

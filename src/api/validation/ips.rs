@@ -57,18 +57,6 @@ pub fn legacy_ip(path: &Path, text: &str) -> Errors {
     }
 }
 
-/// An address that must be in canonical form too.
-pub fn ip(path: &Path, text: &str) -> Errors {
-    let errors = legacy_ip(path, text);
-    match parse_sloppy(text) {
-        Some(address) if errors.is_empty() && address.to_string() != text => {
-            let detail = format!("must be in canonical form ({})", quote(&address.to_string()));
-            vec![field::invalid(path, text, &detail)]
-        }
-        _ => errors,
-    }
-}
-
 /// An address no service or endpoint can have: unspecified, loopback or link-local.
 pub fn non_special(text: &str, path: &Path) -> Errors {
     let Some(address) = parse_sloppy(text) else {
@@ -239,7 +227,6 @@ mod tests {
         assert!(legacy_ip(&path, "10.0.0.1").is_empty() && legacy_ip(&path, "FE80::0abc").is_empty());
         assert_eq!(details(&legacy_ip(&path, "10.96.010.1")), ["must not have leading 0s"]);
         assert_eq!(details(&legacy_ip(&path, "::ffff:1.2.3.4")), ["must not be an IPv4-mapped IPv6 address"]);
-        assert_eq!(details(&ip(&path, "FE80::0abc")), ["must be in canonical form (\"fe80::abc\")"]);
         assert_eq!(legacy_ip(&path, "1.2.3").len(), 1);
     }
 

@@ -197,17 +197,6 @@ pub fn label_value(value: &str) -> Vec<String> {
     errors
 }
 
-/// `my_name`.
-pub fn c_identifier(value: &str) -> Vec<String> {
-    let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-    if shaped(value, |b| b.is_ascii_alphabetic() || b == b'_', inner, inner) {
-        return Vec::new();
-    }
-    let says = "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric \
-                characters or '_'";
-    vec![regex_says(says, "[A-Za-z_][A-Za-z0-9_]*", &["my_name", "MY_NAME", "MyName"])]
-}
-
 /// A number of a port.
 pub fn port_number(port: i64) -> Vec<String> {
     in_range(port, 1, 65535)
@@ -331,11 +320,6 @@ pub fn name_is_subdomain(name: &str, prefix: bool) -> Vec<String> {
 /// Names of Namespaces.
 pub fn name_is_label(name: &str, prefix: bool) -> Vec<String> {
     dns1123_label(&mask(name, prefix))
-}
-
-/// Names of Services.
-pub fn name_is_dns1035_label(name: &str, prefix: bool) -> Vec<String> {
-    dns1035_label(&mask(name, prefix))
 }
 
 /// A prefix may end with a dash, for something follows it; so judge it without.

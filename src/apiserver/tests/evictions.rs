@@ -80,6 +80,9 @@ async fn a_namespace_goes_when_its_finalizers_do() {
     let finalizers = json!({"spec": {"finalizers": []}});
     assert_eq!(api.merge("/api/v1/namespaces/n", finalizers).await.body["spec"]["finalizers"], json!(["kubernetes"]));
     marked["metadata"]["resourceVersion"].take();
+    marked["spec"]["finalizers"] = json!(["mine"]);
+    let refused = api.put("/api/v1/namespaces/n/finalize", marked.clone()).await;
+    assert_eq!((refused.code, &refused.body["details"]["causes"][0]["field"]), (422, &json!("spec.finalizers[0]")));
     marked["spec"]["finalizers"] = json!([]);
     assert_eq!(api.put("/api/v1/namespaces/n/finalize", marked).await.code, 200);
     assert_eq!(api.get("/api/v1/namespaces/n").await.code, 404);

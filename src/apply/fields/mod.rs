@@ -6,5 +6,5 @@ mod fieldsv1;
 mod set;
 
 pub use element::{Element, Path, Scalar, show};
-pub use fieldsv1::{FieldsError, parse, print};
+pub use fieldsv1::{parse, print};
 pub use set::FieldSet;

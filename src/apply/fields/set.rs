@@ -74,6 +74,7 @@ impl FieldSet {
         self.members.is_empty() && self.children.values().all(FieldSet::is_empty)
     }
 
+    #[cfg(any(test, feature = "internals"))]
     pub fn len(&self) -> usize {
         self.members.len() + self.children.values().map(FieldSet::len).sum::<usize>()
     }

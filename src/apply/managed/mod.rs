@@ -11,8 +11,7 @@ mod times;
 mod update;
 
 pub use conflict::{ApplyError, Conflict};
-pub use entries::{Managed, ManagerId, Operation, Owned};
-pub use last_applied::LAST_APPLIED;
+pub use entries::{ManagerId, Operation};
 pub use scale::{scale_entries_to_parent, scale_entries_to_scale};
 pub use times::keep_times_of_unchanged;
 

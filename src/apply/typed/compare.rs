@@ -28,6 +28,7 @@ impl Comparison {
         }
     }
 
+    #[cfg(any(test, feature = "internals"))]
     pub fn is_same(&self) -> bool {
         self.removed.is_empty() && self.modified.is_empty() && self.added.is_empty()
     }

@@ -62,68 +62,50 @@ fn collect_list(value: &Json, list: &List<'_>, path: &mut Path, set: &mut FieldS
 
 /// The tree without `fields`. What becomes empty becomes null.
 pub fn remove_items(value: &Json, fields: &FieldSet, kind: TypeRef<'_>) -> Json {
-    cut(value, fields, kind, false)
-}
-
-/// Of the tree only `fields`.
-pub fn extract_items(value: &Json, fields: &FieldSet, kind: TypeRef<'_>) -> Json {
-    cut(value, fields, kind, true)
-}
-
-fn cut(value: &Json, fields: &FieldSet, kind: TypeRef<'_>, keep: bool) -> Json {
     let atom = kind.resolve().narrowed(Some(value));
     match (value, &atom.map, &atom.list) {
-        (Json::Object(entries), Some(map), _) => cut_map(entries, map, fields, keep),
+        (Json::Object(entries), Some(map), _) => cut_map(entries, map, fields),
         (_, Some(_), _) => Json::Null,
         _ if atom.scalar.is_some() => value.clone(),
-        (Json::Array(items), None, Some(list)) => cut_list(items, list, fields, keep),
+        (Json::Array(items), None, Some(list)) => cut_list(items, list, fields),
         _ => Json::Null,
     }
 }
 
-fn cut_list(items: &[Json], list: &List<'_>, fields: &FieldSet, keep: bool) -> Json {
+fn cut_list(items: &[Json], list: &List<'_>, fields: &FieldSet) -> Json {
     if items.is_empty() || list.atomic {
-        return if keep { Json::Array(items.to_vec()) } else { Json::Null };
+        return Json::Null;
     }
     let mut out = Vec::new();
     for item in items {
         let element = list_element(list, item).ok();
-        let exact = element.as_ref().is_some_and(|e| fields.has_member(e));
-        let below = element.as_ref().and_then(|e| fields.below(e));
-        let dropped = if keep { !exact && below.is_none() } else { exact };
-        if !dropped {
-            out.push(match below {
-                Some(below) => cut(item, below, list.item, keep),
-                None => item.clone(),
-            });
+        if element.as_ref().is_some_and(|e| fields.has_member(e)) {
+            continue;
         }
+        out.push(match element.as_ref().and_then(|e| fields.below(e)) {
+            Some(below) => remove_items(item, below, list.item),
+            None => item.clone(),
+        });
     }
     if out.is_empty() { Json::Null } else { Json::Array(out) }
 }
 
-fn cut_map(entries: &JsonMap, map: &Map<'_>, fields: &FieldSet, keep: bool) -> Json {
+fn cut_map(entries: &JsonMap, map: &Map<'_>, fields: &FieldSet) -> Json {
     if entries.is_empty() || map.atomic {
-        return if keep { Json::Object(entries.clone()) } else { Json::Null };
+        return Json::Null;
     }
     let mut out = JsonMap::new();
     for (key, item) in entries {
         let element = Element::field(key);
         let kind = map.at(key).unwrap_or(TypeRef::Deduced);
         if fields.has_member(&element) {
-            if keep {
-                out.insert(key.clone(), cut(item, fields, kind, keep));
-            }
             continue;
         }
-        match fields.below(&element) {
-            Some(below) => {
-                out.insert(key.clone(), cut(item, below, kind, keep));
-            }
-            None if !keep => {
-                out.insert(key.clone(), item.clone());
-            }
-            None => {}
-        }
+        let kept = match fields.below(&element) {
+            Some(below) => remove_items(item, below, kind),
+            None => item.clone(),
+        };
+        out.insert(key.clone(), kept);
     }
     if out.is_empty() { Json::Null } else { Json::Object(out) }
 }

@@ -9,9 +9,9 @@ mod reconcile;
 mod structured;
 mod validate;
 
-pub use atom::{Atom, List, Map, TypeRef};
+pub use atom::{List, TypeRef};
 pub use compare::{Comparison, compare, same};
-pub use items::{extract_items, field_set, remove_items, with_named_fields};
+pub use items::{field_set, remove_items, with_named_fields};
 pub use merge::merge;
 pub use reconcile::reconcile;
 pub use structured::{reset, structured};

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-pub use zone::{Lookup, Zone};
+pub use zone::Zone;
 
 use answer::Verdict;
 pub use upstream::fetch_bytes;

@@ -7,7 +7,7 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use proptest::prelude::*;
 
 use super::*;
-use crate::network::{Endpoint, EndpointState, Protocol, ServiceConfig, ServicePort, Slice, SlicePort};
+use crate::network::config::{Endpoint, EndpointState, Protocol, ServiceConfig, ServicePort, Slice, SlicePort};
 
 fn port(name: &str, protocol: Protocol, number: u16) -> ServicePort {
     ServicePort { name: name.into(), protocol, port: number, published: Vec::new() }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use super::*;
+use crate::network::config::{Endpoint, EndpointState, GatewayConfig, ServiceConfig, ServicePort, Slice, SlicePort};
 use crate::network::gateway::{self, CONFIG_FILE};
-use crate::network::{Endpoint, EndpointState, GatewayConfig, ServiceConfig, ServicePort, Slice, SlicePort};
 
 /// Nothing here takes longer, on a loaded machine either.
 const PATIENT: Duration = Duration::from_secs(20);

@@ -5,5 +5,5 @@ mod line;
 mod tail;
 
 pub use follow::{LogOptions, read};
-pub use line::{LogLine, Stream, parse};
+pub use line::Stream;
 pub use tail::last_lines;

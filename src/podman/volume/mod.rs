@@ -110,15 +110,10 @@ pub async fn remove_tree(inner: &Arc<Inner>, folder: &Path) -> Result<(), Runtim
 /// Adds one mount of a container to what Podman is told.
 pub async fn resolve(inner: &Arc<Inner>, dir: &PodDir, mount: &Mount, resolved: &mut Resolved) -> Result<(), RuntimeError> {
     let place = match &mount.source {
-        MountSource::Path(path) => {
-            host_path::check(Path::new(path), "")?;
-            Place::Path(PathBuf::from(path))
-        }
         MountSource::PodVolume(name) => {
             let slot = dir.volume(name)?;
             place(&slot).ok_or_else(|| volume_error(format!("volume {name:?} of the pod is not there yet")))?
         }
-        MountSource::NamedVolume(name) => Place::Podman(naming::claimed_volume(&inner.instance, name)),
         MountSource::Image(image) => {
             let source = inner.resolve_image(image).await?;
             let volume = ImageVolume { source, destination: mount.target.clone(), read_write: false };

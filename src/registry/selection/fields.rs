@@ -36,11 +36,6 @@ impl FieldSelector {
         self.0.push(Requirement { field: field.to_owned(), equal: true, value: value.to_owned() });
     }
 
-    /// The one name that may match, if the selector says so.
-    pub fn name(&self) -> Option<&str> {
-        self.0.iter().find(|r| r.equal && r.field == "metadata.name").map(|r| r.value.as_str())
-    }
-
     pub fn matches(&self, object: &Object) -> bool {
         self.0.iter().all(|r| (value(object, &r.field) == r.value) == r.equal)
     }

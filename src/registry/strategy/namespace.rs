@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{Part, Rules, Strategy, plain, rules};
+use crate::api::validation::{self, field::Errors};
 use crate::api::{Json, Object, Status};
 use crate::registry::delete::{self, DeleteOptions, Deleted};
 use crate::registry::metadata;
@@ -54,6 +55,10 @@ impl Strategy for Namespaces {
             metadata::take_from(new.json_mut(), old.json(), field);
         }
         label(new);
+    }
+
+    fn validate_other(&self, _run: &Run<'_, '_>, new: &Object, _old: &Object) -> Errors {
+        validation::cluster::namespace_finalize(new)
     }
 
     fn delete_instead(

@@ -5,6 +5,8 @@
 //! [`Simulated::refuse_next`] and [`Simulated::set_available`]. Used by the tests of the engine and by
 //! whoever wants to see what would happen.
 
+#[cfg(any(test, feature = "internals"))]
+mod script;
 mod world;
 
 use std::collections::VecDeque;
@@ -52,13 +54,6 @@ impl Default for Behaviour {
     }
 }
 
-impl Behaviour {
-    /// Ends with `exit_code` after `seconds`.
-    pub fn ends(seconds: u64, exit_code: i32) -> Self {
-        Behaviour { ends_after: Some(Duration::from_secs(seconds)), exit_code, ..Behaviour::default() }
-    }
-}
-
 /// The pretend node. Clones share it.
 #[derive(Clone)]
 pub struct Simulated {
@@ -90,89 +85,6 @@ impl Simulated {
 
     fn shared(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// Puts an image on the node. Images that are not there can be pulled, unless they are lost.
-    pub fn has_image(&self, image: &str) {
-        self.shared().world.has_image(image);
-    }
-
-    /// No registry has this image.
-    pub fn no_registry_has(&self, image: &str) {
-        self.shared().world.lose_image(image);
-    }
-
-    /// The image can be had (again).
-    pub fn registry_has(&self, image: &str) {
-        self.shared().world.find_image(image);
-    }
-
-    /// What containers of an image do; several: one per attempt, the last for all later ones.
-    pub fn behave(&self, image: &str, behaviours: Vec<Behaviour>) {
-        self.shared().world.behaviours.insert(image.to_owned(), behaviours);
-    }
-
-    /// Refuses the next action whose name ([`name`]) is `action`.
-    pub fn refuse_next(&self, action: &str, kind: RuntimeErrorKind, message: &str) {
-        self.shared().refusals.push((action.to_owned(), RuntimeError::new(kind, message)));
-    }
-
-    /// Whether anybody answers. Coming back gives a hint to look at everything.
-    pub fn set_available(&self, available: bool) {
-        let mut shared = self.shared();
-        shared.available = available;
-        if available {
-            shared.hint(Hint::All);
-        }
-    }
-
-    /// Ends a running container from outside, as `podman kill` does; by pod and container name.
-    pub fn kill(&self, pod: &str, container: &str, code: i32) {
-        let now = (self.now)();
-        let mut shared = self.shared();
-        if let Some(uid) = shared.world.kill(pod, container, code, now) {
-            shared.hint(Hint::Pod { uid });
-        }
-    }
-
-    /// Ends the infra container of a pod, by the pod's name.
-    pub fn kill_sandbox(&self, pod: &str) {
-        let mut shared = self.shared();
-        if let Some(uid) = shared.world.kill_sandbox(pod) {
-            shared.hint(Hint::Pod { uid });
-        }
-    }
-
-    /// When something will happen by itself next.
-    pub fn next_change(&self) -> Option<Timestamp> {
-        let mut shared = self.shared();
-        shared.world.settle((self.now)());
-        shared.world.next_change()
-    }
-
-    /// Gives hints about everything that has happened by itself up to now.
-    pub fn tick(&self) {
-        let mut shared = self.shared();
-        for uid in shared.world.settle((self.now)()) {
-            shared.hint(Hint::Pod { uid });
-        }
-    }
-
-    /// The actions that were asked for, one a line, oldest first; forgets them.
-    pub fn take_log(&self) -> Vec<String> {
-        std::mem::take(&mut self.shared().log)
-    }
-
-    /// What was asked for out of turn (always a mistake of the caller).
-    pub fn breaches(&self) -> Vec<String> {
-        self.shared().world.breaches.clone()
-    }
-
-    /// Everything that is there now.
-    pub fn sandboxes(&self) -> Vec<Sandbox> {
-        let mut shared = self.shared();
-        shared.world.settle((self.now)());
-        shared.world.sandboxes()
     }
 
     fn act(&self, action: &Action) -> Result<Outcome, RuntimeError> {

@@ -16,26 +16,26 @@ const KILL: i32 = 9;
 
 #[derive(Default)]
 pub(super) struct World {
-    pods: BTreeMap<String, Pod>,
+    pub(super) pods: BTreeMap<String, Pod>,
     /// Volumes that were written, by pod and name.
     volumes: BTreeSet<(String, String)>,
-    images: BTreeSet<String>,
-    lost_images: BTreeSet<String>,
+    pub(super) images: BTreeSet<String>,
+    pub(super) lost_images: BTreeSet<String>,
     pub(super) behaviours: BTreeMap<String, Vec<Behaviour>>,
     pub(super) breaches: Vec<String>,
     counter: u32,
 }
 
-struct Pod {
-    sandbox: Sandbox,
+pub(super) struct Pod {
+    pub(super) sandbox: Sandbox,
     host_ports: Vec<(String, u16, String)>,
-    plans: BTreeMap<String, Planned>,
+    pub(super) plans: BTreeMap<String, Planned>,
 }
 
 /// How a running container will end.
-struct Planned {
+pub(super) struct Planned {
     behaviour: Behaviour,
-    ends_at: Option<(Timestamp, i32)>,
+    pub(super) ends_at: Option<(Timestamp, i32)>,
 }
 
 fn error(kind: RuntimeErrorKind, message: impl Into<String>) -> RuntimeError {
@@ -71,35 +71,8 @@ pub(super) fn line(world: &World, action: &Action) -> String {
 }
 
 impl World {
-    pub(super) fn has_image(&mut self, image: &str) {
-        self.images.insert(image.to_owned());
-    }
-
-    pub(super) fn lose_image(&mut self, image: &str) {
-        self.images.remove(image);
-        self.lost_images.insert(image.to_owned());
-    }
-
-    pub(super) fn find_image(&mut self, image: &str) {
-        self.lost_images.remove(image);
-    }
-
     pub(super) fn sandboxes(&self) -> Vec<Sandbox> {
         self.pods.values().map(|p| p.sandbox.clone()).collect()
-    }
-
-    pub(super) fn kill(&mut self, pod: &str, container: &str, code: i32, now: Timestamp) -> Option<String> {
-        let pod = self.pods.values_mut().find(|p| p.sandbox.name == pod)?;
-        let running = |c: &&mut Container| c.name == container && matches!(c.state, ContainerState::Running { .. });
-        let container = pod.sandbox.containers.iter_mut().find(running)?;
-        end(container, code, now, false, "");
-        Some(pod.sandbox.uid.clone())
-    }
-
-    pub(super) fn kill_sandbox(&mut self, pod: &str) -> Option<String> {
-        let pod = self.pods.values_mut().find(|p| p.sandbox.name == pod)?;
-        pod.sandbox.state = SandboxState::NotReady;
-        Some(pod.sandbox.uid.clone())
     }
 
     /// Lets happen what is due; gives the uids of the pods where something did.
@@ -116,13 +89,6 @@ impl World {
             }
         }
         changed
-    }
-
-    pub(super) fn next_change(&self) -> Option<Timestamp> {
-        let pods = self.pods.values();
-        let running = pods.flat_map(|p| p.sandbox.containers.iter().map(move |c| (p, c)));
-        let running = running.filter(|(_, c)| matches!(c.state, ContainerState::Running { .. }));
-        running.filter_map(|(p, c)| Some(p.plans.get(&c.id)?.ends_at?.0)).min()
     }
 
     fn breach(&mut self, message: String) -> RuntimeError {
@@ -318,7 +284,7 @@ impl World {
     }
 }
 
-fn end(container: &mut Container, code: i32, at: Timestamp, oom_killed: bool, message: &str) {
+pub(super) fn end(container: &mut Container, code: i32, at: Timestamp, oom_killed: bool, message: &str) {
     let started_at = match container.state {
         ContainerState::Running { started_at, .. } => Some(started_at),
         ContainerState::Created | ContainerState::Exited(_) | ContainerState::Unknown => None,

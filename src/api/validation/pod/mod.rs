@@ -21,7 +21,6 @@ pub mod warnings;
 mod windows;
 
 pub use change::{bind, resize, update, update_ephemeral_containers};
-pub use container::accumulate_host_ports;
 pub use spec::Options;
 pub use status::update_status;
 
