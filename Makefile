@@ -37,6 +37,7 @@ fmt:
 
 clippy:
 	$(CARGO) clippy --locked --features internals --all-targets -- -D warnings
+	$(CARGO) clippy --locked -- -D warnings # what is built for use: nothing in it that nothing reaches
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --features internals --document-private-items
