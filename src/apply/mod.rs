@@ -5,7 +5,6 @@
 pub mod fields;
 #[cfg(any(test, feature = "internals"))]
 pub mod fuzz;
-pub mod go;
 pub mod json_patch;
 pub mod managed;
 pub mod merge_patch;

@@ -60,7 +60,7 @@ impl ApiResources {
         }
         match self.output.as_str() {
             "name" => found.iter().for_each(|r| ctx.out.line(&r.qualified())),
-            "json" => ctx.out.line(&super::print::json::pretty(&listed(&found), "    ")),
+            "json" => ctx.out.line(&crate::api::go::json::pretty(&listed(&found), "    ")),
             "yaml" => ctx.out.text(&super::print::yaml::to_yaml(&listed(&found))),
             "kyaml" => ctx.out.text(&super::print::kyaml::to_kyaml(&listed(&found))),
             wide => self.table(ctx, &found, wide == "wide"),

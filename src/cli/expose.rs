@@ -219,7 +219,7 @@ impl<'a> Exposed<'a> {
             _ => match self.object.pointer("/spec/selector/matchExpressions").and_then(Json::as_array) {
                 Some(all) if !all.is_empty() && matches!(self.kind, "Deployment" | "ReplicaSet") => {
                     let one = |e: &Json| {
-                        let part = |key: &str| super::print::goformat::v(e.get(key).unwrap_or(&json!([])));
+                        let part = |key: &str| crate::api::go::display(e.get(key).unwrap_or(&json!([])));
                         format!("{{Key:{} Operator:{} Values:{}}}", part("key"), part("operator"), part("values"))
                     };
                     let all: Vec<String> = all.iter().map(one).collect();

@@ -31,7 +31,7 @@ impl Version {
             answer["serverVersion"] = server;
         }
         match self.output.as_str() {
-            "json" => ctx.out.line(&super::print::json::pretty(&answer, "  ")),
+            "json" => ctx.out.line(&crate::api::go::json::pretty(&answer, "  ")),
             "yaml" => ctx.out.text(&super::print::yaml::to_yaml(&answer)),
             _ => {
                 ctx.out.line(&format!("Client Version: {KUBERNETES} (wl {})", env!("CARGO_PKG_VERSION")));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::input::Files;
-use super::print::goformat;
+use crate::api::go;
 use super::print::jsonpath::JsonPath;
 use super::resources::{Info, Selection, items};
 use super::{CliError, CliResult, Context, Exit};
@@ -222,7 +222,7 @@ fn path_met(object: &Json, path: &JsonPath, value: Option<&str>) -> Result<bool,
             Json::Array(_) | Json::Object(_) => {
                 Err(CliError::message("jsonpath leads to a nested object or list which is not supported"))
             }
-            one => Ok(goformat::v(one).trim() == wanted.trim()),
+            one => Ok(go::display(one).trim() == wanted.trim()),
         },
         _ => Err(CliError::message("given jsonpath expression matches more than one value")),
     }

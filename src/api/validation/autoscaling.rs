@@ -1,7 +1,7 @@
 //! Whether a HorizontalPodAutoscaler or a Scale may be. Source: pkg/apis/autoscaling/validation/validation.go.
 
 use super::field::{self, Errors, Path};
-use super::limits::container_resource_name;
+use super::resource_names::container_resource_name;
 use super::rules::{self, not_negative_at};
 use super::{meta, names};
 use crate::api::quantity::Quantity;

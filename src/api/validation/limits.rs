@@ -4,34 +4,12 @@
 use std::collections::BTreeSet;
 
 use super::field::{self, Errors, Path};
+use super::resource_names::{container_resource_name, resource_name};
 use super::{meta, names, rules};
 use crate::api::quantity::{Format, Quantity};
 use crate::api::tree::Tree;
 use crate::api::{Json, Object};
 
-const CONTAINER_RESOURCES: &[&str] = &["cpu", "memory", "ephemeral-storage"];
-const STANDARD: &[&str] = &[
-    "cpu",
-    "memory",
-    "ephemeral-storage",
-    "requests.cpu",
-    "requests.memory",
-    "requests.ephemeral-storage",
-    "limits.cpu",
-    "limits.memory",
-    "limits.ephemeral-storage",
-    "pods",
-    "resourcequotas",
-    "services",
-    "replicationcontrollers",
-    "secrets",
-    "configmaps",
-    "persistentvolumeclaims",
-    "storage",
-    "requests.storage",
-    "services.nodeports",
-    "services.loadbalancers",
-];
 const QUOTA: &[&str] = &[
     "cpu",
     "memory",
@@ -66,28 +44,6 @@ const LIMIT_TYPES: &[&str] = &["Pod", "Container", "PersistentVolumeClaim"];
 
 fn is_huge_pages(resource: &str) -> bool {
     resource.starts_with("hugepages-") || resource.starts_with("requests.hugepages-")
-}
-
-/// A resource's name: qualified, and one of the known ones if it has no domain.
-fn resource_name(resource: &str, path: &Path) -> Errors {
-    let errors = rules::each(path, resource, names::qualified_name(resource));
-    if errors.is_empty() && !resource.contains('/') && !STANDARD.contains(&resource) && !is_huge_pages(resource) {
-        return vec![field::invalid(path, resource, "must be a standard resource type or fully qualified")];
-    }
-    errors
-}
-
-/// A resource that containers can ask for.
-pub fn container_resource_name(resource: &str, path: &Path) -> Errors {
-    let mut errors = resource_name(resource, path);
-    if !resource.contains('/') {
-        if !CONTAINER_RESOURCES.contains(&resource) && !is_huge_pages(resource) {
-            errors.push(field::invalid(path, resource, "must be a standard resource for containers"));
-        }
-    } else if !rules::is_native_resource(resource) && !rules::is_extended(resource) {
-        errors.push(field::invalid(path, resource, "doesn't follow extended resource name standard"));
-    }
-    errors
 }
 
 pub fn limit_range(object: &Object) -> Errors {

@@ -24,6 +24,7 @@ pub mod pod;
 #[cfg(test)]
 mod properties;
 pub mod rbac;
+pub mod resource_names;
 pub mod rules;
 pub mod selector;
 pub mod service;

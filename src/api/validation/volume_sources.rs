@@ -152,6 +152,15 @@ fn quobyte(source: &Json, path: &Path) -> Errors {
 }
 
 fn iscsi(source: &Json, path: &Path) -> Errors {
+    let mut errors = iscsi_target(source, path);
+    if source.has("secretRef") && source.field("secretRef").text("name").is_empty() {
+        errors.push(field::required(&path.child("secretRef").child("name"), ""));
+    }
+    errors
+}
+
+/// Portal, name, unit and initiator, as Pods and PersistentVolumes have them.
+pub fn iscsi_target(source: &Json, path: &Path) -> Errors {
     let mut errors = Errors::new();
     if source.text("targetPortal").is_empty() {
         errors.push(field::required(&path.child("targetPortal"), ""));
@@ -160,7 +169,7 @@ fn iscsi(source: &Json, path: &Path) -> Errors {
     if name.is_empty() {
         errors.push(field::required(&path.child("iqn"), ""));
     } else {
-        errors.extend(qualified_target(name, &path.child("iqn")));
+        errors.extend(target(name, &path.child("iqn")));
     }
     let lun = source.int("lun");
     if !(0..=255).contains(&lun) {
@@ -170,41 +179,44 @@ fn iscsi(source: &Json, path: &Path) -> Errors {
     if chap && !source.has("secretRef") {
         errors.push(field::required(&path.child("secretRef"), ""));
     }
-    if source.has("secretRef") && source.field("secretRef").text("name").is_empty() {
-        errors.push(field::required(&path.child("secretRef").child("name"), ""));
-    }
     if let Some(initiator) = source.opt_text("initiatorName") {
-        errors.extend(qualified_target(initiator, &path.child("initiatorname")));
+        errors.extend(target(initiator, &path.child("initiatorname")));
     }
     errors
 }
 
-/// An iSCSI name: `iqn.…`, `eui.…` or `naa.…`.
-fn qualified_target(name: &str, path: &Path) -> Errors {
-    let valid = match name.split_once('.') {
-        Some(("eui", digits)) => digits.len() == 16 && digits.bytes().all(|b| b.is_ascii_hexdigit()),
-        Some(("naa", digits)) => matches!(digits.len(), 16 | 32) && digits.bytes().all(|b| b.is_ascii_hexdigit()),
-        Some(("iqn", rest)) => is_iqn(rest),
-        _ => {
-            return if ["iqn", "eui", "naa"].iter().any(|prefix| name.starts_with(prefix)) {
-                vec![field::invalid(path, name, "must be valid format")]
-            } else {
-                vec![field::invalid(path, name, "must be valid format starting with iqn, eui, or naa")]
-            };
-        }
+/// `iqn.2001-04.com.example:storage`, `eui.` and 16, `naa.` and 32 letters or digits.
+fn target(name: &str, path: &Path) -> Errors {
+    let counted = |rest: &str, count: usize| {
+        let mut chars = rest.chars();
+        chars.next().is_some() && chars.as_str().len() == count && chars.all(|c| c.is_ascii_alphanumeric())
+    };
+    let valid = match name.split_at_checked(3) {
+        Some(("iqn", _)) => is_iqn(name),
+        Some(("eui", rest)) => counted(rest, 16),
+        Some(("naa", rest)) => counted(rest, 32),
+        _ => return vec![field::invalid(path, name, "must be valid format starting with iqn, eui, or naa")],
     };
     if valid { Errors::new() } else { vec![field::invalid(path, name, "must be valid format")] }
 }
 
-/// `2001-04.com.example:storage`.
-fn is_iqn(rest: &str) -> bool {
-    let date = rest.as_bytes();
-    let dated = date.len() > 8
-        && date[..4].iter().all(u8::is_ascii_digit)
-        && date[4] == b'-'
-        && date[5..7].iter().all(u8::is_ascii_digit)
-        && date[7] == b'.';
-    dated && !rest.chars().any(char::is_whitespace)
+/// As the regular expression `iqn\.\d{4}-\d{2}\.([[:alnum:]-.]+)(:[^,;*&$|\s]+)$` finds it anywhere in the name.
+fn is_iqn(name: &str) -> bool {
+    name.match_indices("iqn.").any(|(at, found)| {
+        let rest = &name[at + found.len()..];
+        let date = rest.as_bytes();
+        let dated = date.len() > 8
+            && date[..4].iter().all(u8::is_ascii_digit)
+            && date[4] == b'-'
+            && date[5..7].iter().all(u8::is_ascii_digit)
+            && date[7] == b'.';
+        let Some((authority, storage)) = rest.get(8..).and_then(|r| r.split_once(':')) else { return false };
+        dated
+            && !authority.is_empty()
+            && authority.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
+            && !storage.is_empty()
+            && !storage.contains(|c: char| c.is_whitespace() || ",;*&$|".contains(c))
+    })
 }
 
 fn cinder(source: &Json, path: &Path) -> Errors {
@@ -212,13 +224,7 @@ fn cinder(source: &Json, path: &Path) -> Errors {
     if source.text("volumeID").is_empty() {
         errors.push(field::required(&path.child("volumeID"), ""));
     }
-    if source.has("secretRef") {
-        for name in ["name", "namespace"] {
-            if source.field("secretRef").text(name).is_empty() {
-                errors.push(field::required(&path.child("secretRef").child(name), ""));
-            }
-        }
-    }
+    errors.extend(secret_with_namespace(source, path));
     errors
 }
 
@@ -296,6 +302,13 @@ fn local(source: &Json, path: &Path) -> Errors {
 }
 
 fn storageos(source: &Json, path: &Path) -> Errors {
+    let mut errors = storageos_volume(source, path);
+    errors.extend(secret_with_namespace(source, path));
+    errors
+}
+
+/// Names of a volume and its namespace, as Pods and PersistentVolumes have them.
+pub fn storageos_volume(source: &Json, path: &Path) -> Errors {
     let (name, namespace) = (source.text("volumeName"), source.text("volumeNamespace"));
     let mut errors = if name.is_empty() {
         vec![field::required(&path.child("volumeName"), "")]
@@ -305,14 +318,13 @@ fn storageos(source: &Json, path: &Path) -> Errors {
     if !namespace.is_empty() {
         errors.extend(rules::each(&path.child("volumeNamespace"), namespace, names::dns1123_label(namespace)));
     }
-    if source.has("secretRef") {
-        for name in ["name", "namespace"] {
-            if source.field("secretRef").text(name).is_empty() {
-                errors.push(field::required(&path.child("secretRef").child(name), ""));
-            }
-        }
-    }
     errors
+}
+
+fn secret_with_namespace(source: &Json, path: &Path) -> Errors {
+    let secret = source.field("secretRef");
+    let missing = ["name", "namespace"].into_iter().filter(|name| !secret.is_null() && secret.text(name).is_empty());
+    missing.map(|name| field::required(&path.child("secretRef").child(name), "")).collect()
 }
 
 /// The name of a CSI driver.

@@ -98,6 +98,6 @@ fn text(value: &Json) -> String {
         Json::String(text) => quote(text),
         Json::Array(items) => format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(",")),
         Json::Object(map) => map.iter().map(|(k, v)| format!("{k}={}", text(v))).collect(),
-        other => crate::apply::go::display(other),
+        other => crate::api::go::display(other),
     }
 }

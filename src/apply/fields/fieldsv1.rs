@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Element, FieldSet, Scalar};
 use crate::api::{Json, JsonMap};
-use crate::apply::go;
+use crate::api::go;
 
 /// Why a tree is no `fieldsV1`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -50,9 +50,9 @@ fn step(element: &Element) -> String {
         Element::Field(name) => format!("f:{name}"),
         Element::Key(keys) => {
             let keys: JsonMap = keys.iter().map(|(k, v)| (k.clone(), v.0.clone())).collect();
-            format!("k:{}", go::json(&Json::Object(keys)))
+            format!("k:{}", go::json::compact(&Json::Object(keys)))
         }
-        Element::Value(value) => format!("v:{}", go::json(&value.0)),
+        Element::Value(value) => format!("v:{}", go::json::compact(&value.0)),
         Element::Index(index) => format!("i:{index}"),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::api::Json;
 use crate::apply::fields::{self, FieldSet};
-use crate::apply::go;
+use crate::api::go;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Operation {
@@ -29,14 +29,14 @@ pub struct ManagerId {
 impl ManagerId {
     /// The identifier that Kubernetes sorts managers by.
     fn text(&self) -> String {
-        let mut text = format!("{{\"manager\":{}", go::json(&json!(self.manager)));
+        let mut text = format!("{{\"manager\":{}", go::json::compact(&json!(self.manager)));
         text += match self.operation {
             Operation::Apply => ",\"operation\":\"Apply\"",
             Operation::Update => ",\"operation\":\"Update\"",
         };
         for (name, value) in [("apiVersion", &self.api_version), ("subresource", &self.subresource)] {
             if !value.is_empty() {
-                text += &format!(",\"{name}\":{}", go::json(&json!(value)));
+                text += &format!(",\"{name}\":{}", go::json::compact(&json!(value)));
             }
         }
         text + "}"

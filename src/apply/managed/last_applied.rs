@@ -5,7 +5,7 @@
 use super::FieldManager;
 use crate::api::Json;
 use crate::apply::fields::FieldSet;
-use crate::apply::go;
+use crate::api::go;
 use crate::apply::typed::{self, Duplicates};
 
 /// The annotation in which client-side apply keeps what it applied last.
@@ -47,7 +47,7 @@ pub(super) fn refresh(object: &mut Json, applied: &Json) {
     if let Some(Json::Object(annotations)) = applied.pointer_mut("/metadata/annotations") {
         annotations.remove(LAST_APPLIED);
     }
-    let text = go::json(&applied) + "\n";
+    let text = go::json::compact(&applied) + "\n";
     let Some(annotations) = object.pointer_mut("/metadata/annotations").and_then(Json::as_object_mut) else { return };
     annotations.insert(LAST_APPLIED.into(), text.into());
     let size: usize = annotations.iter().map(|(k, v)| k.len() + v.as_str().map_or(0, str::len)).sum();

@@ -5,7 +5,7 @@ use super::meta::{Meta, Strategy};
 use super::order::{By, deduplicated, entries_are_maps, same_entry, sorted, stable_sort};
 use super::{DELETE_FROM_LIST, DIRECTIVE, PatchError, RETAIN_KEYS, SET_ORDER, bad_argument, no_merge_key};
 use crate::api::{Gvk, Json, JsonMap};
-use crate::apply::go;
+use crate::api::go;
 use crate::apply::typed::same;
 
 /// What a diff looks for.

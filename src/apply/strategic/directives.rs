@@ -2,7 +2,7 @@
 
 use super::{DELETE_FROM_LIST, DIRECTIVE, PatchError, RETAIN_KEYS, SET_ORDER};
 use crate::api::{Json, JsonMap};
-use crate::apply::go;
+use crate::api::go;
 
 /// What `$patch` at a map says: replace it by the rest of the patch, or empty it.
 pub(super) fn of_map(directive: &Json, mut patch: JsonMap) -> Result<JsonMap, PatchError> {

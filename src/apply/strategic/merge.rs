@@ -51,8 +51,8 @@ fn keep_retain_keys(original: &mut JsonMap, patch: &mut JsonMap) -> Result<(), P
     match original.get(RETAIN_KEYS) {
         Some(present) if *present != keys => Err(PatchError::Other(format!(
             "{} and {} are not deep equal: this may happen when calculating the 3-way diff patch",
-            crate::apply::go::display(present),
-            crate::apply::go::display(&keys)
+            crate::api::go::display(present),
+            crate::api::go::display(&keys)
         ))),
         _ => {
             original.insert(RETAIN_KEYS.into(), keys);

@@ -16,7 +16,7 @@ pub use restore::restore;
 use serde_json::json;
 
 use crate::api::{Json, JsonMap, Status};
-use crate::apply::go;
+use crate::api::go;
 
 const DIRECTIVE: &str = "$patch";
 const RETAIN_KEYS: &str = "$retainKeys";

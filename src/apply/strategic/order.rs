@@ -3,7 +3,7 @@
 use super::directives::split_deletions;
 use super::{DIRECTIVE, MAP, PatchError, SET_ORDER, bad_argument, no_merge_key};
 use crate::api::{Json, JsonMap};
-use crate::apply::go;
+use crate::api::go;
 
 /// How entries of a list are told apart: by a merge key, or by value.
 #[derive(Clone, Copy)]

@@ -4,7 +4,7 @@
 
 use crate::api::schema::{Field, Schema, Type};
 use crate::api::{Gvk, Json};
-use crate::apply::go;
+use crate::api::go;
 
 /// The first place that does not fit, as the converter words it.
 pub fn restore(gvk: &Gvk, tree: &Json) -> Result<(), String> {

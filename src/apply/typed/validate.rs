@@ -4,7 +4,7 @@ use super::atom::{List, Map, ScalarKind, TypeRef};
 use super::list_element;
 use crate::api::Json;
 use crate::apply::fields::{Element, FieldSet, Path, show};
-use crate::apply::go;
+use crate::api::go;
 
 /// Whether an entry of an associative list may stand there twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,14 +4,14 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use crate::api::Json;
+use crate::api::{Json, go};
 use crate::api::tree::Tree;
 use crate::cli::change::{DryRun, Teller};
 use crate::cli::create::last_applied;
 use crate::cli::edit::before_create;
 use crate::cli::input::{Files, place};
 use crate::cli::print::flags::PrintFlags;
-use crate::cli::print::{json as json_text, yaml};
+use crate::cli::print::yaml;
 use crate::cli::resources::{Info, Selection, items};
 use crate::cli::{CliError, CliResult, Context, Exit, complete};
 use crate::client::Ask;
@@ -112,7 +112,7 @@ impl View {
             let Some(text) = kept(&info.object) else { continue };
             let tree: Json = serde_json::from_str(text).map_err(|e| CliError::message(e.to_string()))?;
             match self.output.as_str() {
-                "json" => ctx.out.line(&json_text::pretty(&tree, "  ")),
+                "json" => ctx.out.line(&go::json::pretty(&tree, "  ")),
                 _ => ctx.out.text(&yaml::to_yaml(&tree)),
             }
         }

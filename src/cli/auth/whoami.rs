@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::api::tree::Tree;
 use crate::cli::print::flags::{Offer, PrintFlags};
-use crate::cli::print::goformat;
+use crate::api::go;
 use crate::cli::print::table::{Align, render};
 use crate::cli::{CliError, CliResult, Context, Exit};
 use crate::client::Ask;
@@ -44,9 +44,9 @@ impl Whoami {
             }
         }
         if !user.list("groups").is_empty() {
-            rows.push(["Groups".to_owned(), goformat::v(user.field("groups"))]);
+            rows.push(["Groups".to_owned(), go::display(user.field("groups"))]);
         }
-        rows.extend(user.entries("extra").into_iter().map(|(key, values)| [format!("Extra: {key}"), goformat::v(values)]));
+        rows.extend(user.entries("extra").into_iter().map(|(key, values)| [format!("Extra: {key}"), go::display(values)]));
         let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
         ctx.out.text(&render(&rows, Align::LastColumnOpen));
         Ok(Exit::Success)

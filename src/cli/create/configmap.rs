@@ -10,7 +10,7 @@ use super::sources::{Sources, files, name_hash};
 use crate::api::JsonMap;
 use crate::api::status::quote;
 use crate::api::validation::names::config_key;
-use crate::cli::{CliError, CliResult, Context, print};
+use crate::cli::{CliError, CliResult, Context};
 
 /// Create a ConfigMap
 #[derive(clap::Args)]
@@ -82,6 +82,6 @@ impl Data {
         if !self.bytes.is_empty() {
             tree["binaryData"] = json!(self.bytes);
         }
-        name_hash(&print::json::compact(&tree))
+        name_hash(&crate::api::go::json::compact(&tree))
     }
 }

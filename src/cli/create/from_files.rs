@@ -1,11 +1,11 @@
 //! `wl create -f`: the objects of files, which must not be there yet.
 
+use super::making::Writing;
 use crate::api::Json;
 use crate::cli::change::raw::Raw;
-use crate::cli::change::{DryRun, DryRunFlag, Teller};
+use crate::cli::change::{DryRun, Teller};
 use crate::cli::declare::Validate;
 use crate::cli::input::Files;
-use crate::cli::print::flags::PrintFlags;
 use crate::cli::resources::Info;
 use crate::cli::{CliError, CliResult, Context, Exit};
 use crate::client::Ask;
@@ -22,26 +22,15 @@ pub struct FromFiles {
     selector: String,
     #[command(flatten)]
     raw: Raw,
-    /// Keep the objects in their annotation, for a later client-side apply
-    #[arg(long)]
-    save_config: bool,
-    /// Unknown and doubled fields: strict, warn or ignore
-    #[arg(long, num_args = 0..=1, default_value = "strict", default_missing_value = "strict", require_equals = true, hide_default_value = true)]
-    validate: String,
-    /// Who manages the fields
-    #[arg(long, default_value = "kubectl-create", hide_default_value = true)]
-    field_manager: String,
     #[command(flatten)]
-    dry_run: DryRunFlag,
-    #[command(flatten)]
-    print: PrintFlags,
+    writing: Writing,
 }
 
 impl FromFiles {
     pub async fn run(&self, ctx: &mut Context) -> CliResult {
-        let dry_run = self.dry_run.mode(ctx)?;
-        let validate = Validate::parse(&self.validate).map_err(CliError::message)?;
-        let mut teller = Teller::new(ctx, &self.print, dry_run)?;
+        let dry_run = self.writing.dry_run.mode(ctx)?;
+        let validate = Validate::parse(&self.writing.validate).map_err(CliError::message)?;
+        let mut teller = Teller::new(ctx, &self.writing.print, dry_run)?;
         self.check()?;
         if self.raw.is_given() {
             return self.raw.send(ctx, http::Method::POST, &self.files, dry_run).await;
@@ -58,7 +47,7 @@ impl FromFiles {
             return Err(CliError::message("no objects passed to create"));
         }
         if self.edit {
-            infos = crate::cli::edit::before_create(ctx, infos, &self.print).await?;
+            infos = crate::cli::edit::before_create(ctx, infos, &self.writing.print).await?;
         }
         for info in &infos {
             match self.one(ctx, &client, info, dry_run, validate).await {
@@ -77,7 +66,7 @@ impl FromFiles {
             (self.edit, "--raw and --edit are mutually exclusive"),
             (!self.selector.is_empty(), "--raw and --selector (-l) are mutually exclusive"),
         ];
-        self.raw.check(&self.files, &self.print.output)?;
+        self.raw.check(&self.files, &self.writing.print.output)?;
         match refused.iter().find(|(wrong, _)| *wrong && self.raw.is_given()) {
             Some((_, text)) => Err(CliError::message(*text)),
             None => Ok(()),
@@ -92,12 +81,12 @@ impl FromFiles {
         dry_run: DryRun,
         validate: Validate,
     ) -> Result<Json, CliError> {
-        let tree = if self.save_config { super::last_applied(info.object.clone()) } else { info.object.clone() };
+        let tree = if self.writing.save_config { super::last_applied(info.object.clone()) } else { info.object.clone() };
         if dry_run == DryRun::Client {
             return Ok(tree);
         }
         let ask = Ask::new(http::Method::POST, info.found.path(&info.namespace, ""))
-            .query("fieldManager", self.field_manager.as_str())
+            .query("fieldManager", self.writing.field_manager.as_str())
             .query("fieldValidation", validate.parameter());
         let answer = client.send(dry_run.ask(ask.json(&tree))).await?;
         ctx.warn_all(&answer.warnings);

@@ -11,6 +11,24 @@ use crate::client::Ask;
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// Flags of all that is created, from files or by a generator.
+#[derive(clap::Args)]
+pub struct Writing {
+    /// Keep each object in its annotation, for a later client-side apply
+    #[arg(long)]
+    pub save_config: bool,
+    /// Unknown and doubled fields: strict, warn or ignore
+    #[arg(long, num_args = 0..=1, default_value = "strict", default_missing_value = "strict", require_equals = true, hide_default_value = true)]
+    pub validate: String,
+    /// Who manages the fields
+    #[arg(long, default_value = "kubectl-create", hide_default_value = true)]
+    pub field_manager: String,
+    #[command(flatten)]
+    pub dry_run: DryRunFlag,
+    #[command(flatten)]
+    pub print: PrintFlags,
+}
+
 /// Flags of every generator.
 #[derive(clap::Args)]
 pub struct Making {
@@ -19,19 +37,8 @@ pub struct Making {
     /// What stands behind `--`.
     #[arg(last = true, value_name = "COMMAND")]
     pub rest: Vec<String>,
-    /// Keep the object in its annotation, for a later client-side apply
-    #[arg(long)]
-    save_config: bool,
-    /// Unknown and doubled fields: strict, warn or ignore
-    #[arg(long, num_args = 0..=1, default_value = "strict", default_missing_value = "strict", require_equals = true, hide_default_value = true)]
-    validate: String,
-    /// Who manages the fields
-    #[arg(long, default_value = "kubectl-create", hide_default_value = true)]
-    field_manager: String,
     #[command(flatten)]
-    dry_run: DryRunFlag,
-    #[command(flatten)]
-    print: PrintFlags,
+    writing: Writing,
 }
 
 /// Flags that cobra marks as required; the missing ones are told before anything else is looked at.
@@ -58,27 +65,27 @@ impl Making {
     }
 
     pub fn dry_run(&self, ctx: &mut Context) -> Result<DryRun, CliError> {
-        self.dry_run.mode(ctx)
+        self.writing.dry_run.mode(ctx)
     }
 
     pub fn teller(&self, ctx: &Context, dry_run: DryRun) -> Result<Teller, CliError> {
-        Teller::new(ctx, &self.print, dry_run)
+        Teller::new(ctx, &self.writing.print, dry_run)
     }
 
     /// The flags alone, so that what is wrong with them is told before what is wrong with the object.
     pub fn check(&self, ctx: &mut Context) -> Result<(), CliError> {
         let dry_run = self.dry_run(ctx)?;
         self.teller(ctx, dry_run)?;
-        Validate::parse(&self.validate).map_err(CliError::message).map(|_| ())
+        Validate::parse(&self.writing.validate).map_err(CliError::message).map(|_| ())
     }
 
     /// Makes the object of `resource` and tells so. `failed`: what stands before the server's refusal.
     pub async fn make(&self, ctx: &mut Context, resource: &str, tree: Json, failed: &str) -> CliResult {
         let dry_run = self.dry_run(ctx)?;
         let mut teller = self.teller(ctx, dry_run)?;
-        let validate = Validate::parse(&self.validate).map_err(CliError::message)?;
+        let validate = Validate::parse(&self.writing.validate).map_err(CliError::message)?;
         let mut tree = typed(tree)?;
-        if self.save_config {
+        if self.writing.save_config {
             tree = last_applied(tree);
         }
         if dry_run != DryRun::Client {
@@ -86,7 +93,7 @@ impl Making {
             let discovery = client.discovery().await?;
             let found = crate::cli::resources::map_one(ctx, &discovery, resource)?;
             let ask = Ask::new(http::Method::POST, found.path(ctx.namespace(), ""))
-                .query("fieldManager", self.field_manager.as_str())
+                .query("fieldManager", self.writing.field_manager.as_str())
                 .query("fieldValidation", validate.parameter());
             let answer = client.send(dry_run.ask(ask.json(&tree))).await.map_err(|e| refused(e.into(), failed))?;
             ctx.warn_all(&answer.warnings);
@@ -120,7 +127,7 @@ pub fn last_applied(mut tree: Json) -> Json {
     let mut annotations = annotations.unwrap_or_default();
     annotations.remove(LAST_APPLIED);
     tree["metadata"]["annotations"] = Json::Object(annotations.clone());
-    let text = crate::cli::print::json::compact(&tree) + "\n";
+    let text = crate::api::go::json::compact(&tree) + "\n";
     annotations.insert(LAST_APPLIED.into(), text.into());
     tree["metadata"]["annotations"] = Json::Object(annotations);
     tree

@@ -11,7 +11,7 @@ use crate::api::JsonMap;
 use crate::api::status::quote;
 use crate::api::validation::names::config_key;
 use crate::cli::print::flags::go_error;
-use crate::cli::{CliError, CliResult, Context, Exit, print};
+use crate::cli::{CliError, CliResult, Context, Exit};
 
 const DOCKER_CONFIG: &str = ".dockerconfigjson";
 
@@ -129,7 +129,7 @@ impl DockerRegistry {
             ("email", &self.docker_email),
             ("auth", &auth),
         ];
-        let text = |value: &str| print::json::compact(&value.into());
+        let text = |value: &str| crate::api::go::json::compact(&value.into());
         let parts: Vec<String> =
             fields.iter().filter(|(_, v)| !v.is_empty()).map(|(key, v)| format!("\"{key}\":{}", text(v))).collect();
         format!("{{\"auths\":{{{}:{{{}}}}}}}", text(&self.docker_server), parts.join(","))
@@ -187,7 +187,7 @@ fn add(data: &mut JsonMap, key: String, bytes: &[u8]) -> Result<(), CliError> {
 async fn make(making: &Making, ctx: &mut Context, name: &str, kind: &str, data: JsonMap, append_hash: bool) -> CliResult {
     let hashed = json!({"kind": "Secret", "type": kind, "name": name, "data": data});
     let whole =
-        if append_hash { format!("{name}-{}", name_hash(&print::json::compact(&hashed))) } else { name.to_owned() };
+        if append_hash { format!("{name}-{}", name_hash(&crate::api::go::json::compact(&hashed))) } else { name.to_owned() };
     let tree = json!({
         "apiVersion": "v1",
         "kind": "Secret",

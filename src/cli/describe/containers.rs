@@ -6,7 +6,8 @@ use crate::api::shown::host_port;
 use crate::api::status::quote;
 use crate::api::tree::Tree;
 use crate::api::Json;
-use crate::cli::print::{goformat, gosort};
+use crate::api::go;
+use crate::cli::print::gosort;
 
 /// The containers under a title. `pod`: whose they are, so that fields of it can be looked up; a template
 /// has neither pod nor statuses, and stands a little deeper.
@@ -127,7 +128,7 @@ fn probe(probe: &Json) -> String {
     );
     if probe.has("exec") {
         let words = Json::from(probe.field("exec").list("command"));
-        return format!("exec {} {numbers}", goformat::v(&words));
+        return format!("exec {} {numbers}", go::display(&words));
     }
     let (http, tcp, grpc) = (probe.field("httpGet"), probe.field("tcpSocket"), probe.field("grpc"));
     if !http.is_null() {

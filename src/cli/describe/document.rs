@@ -201,7 +201,7 @@ pub fn flag(value: &Json) -> &'static str {
 pub fn plain(value: &Json) -> String {
     match value {
         Json::Null => String::new(),
-        value => crate::cli::print::goformat::v(value),
+        value => crate::api::go::display(value),
     }
 }
 

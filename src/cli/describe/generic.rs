@@ -5,7 +5,7 @@ use super::Related;
 use super::document::Document;
 use super::events::events;
 use crate::api::{Json, JsonMap};
-use crate::cli::print::goformat;
+use crate::api::go;
 
 /// Shown above already, or noise.
 const SKIPPED: [&str; 5] =
@@ -40,11 +40,11 @@ fn content(doc: &mut Document, level: usize, map: &JsonMap, path: &str) {
                 for item in items {
                     match item {
                         Json::Object(inner) => content(doc, level + 1, inner, &path),
-                        item => doc.line(level + 1, &goformat::v(item)),
+                        item => doc.line(level + 1, &go::display(item)),
                     }
                 }
             }
-            value => doc.field(level, &label, goformat::v(value)),
+            value => doc.field(level, &label, go::display(value)),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::events::events;
 use super::volumes::persistent;
 use crate::api::tree::Tree;
 use crate::api::{Json, shown};
-use crate::cli::print::goformat;
+use crate::api::go;
 
 /// `Bound`, or since when it is leaving.
 fn phase(doc: &mut Document, object: &Json) {
@@ -20,7 +20,7 @@ fn phase(doc: &mut Document, object: &Json) {
 
 fn finalizers(doc: &mut Document, object: &Json) {
     let all = Json::from(object.field("metadata").list("finalizers"));
-    doc.field(0, "Finalizers", goformat::v(&all));
+    doc.field(0, "Finalizers", go::display(&all));
 }
 
 pub fn volume(doc: &mut Document, object: &Json, related: &Related) {
@@ -192,7 +192,7 @@ pub fn csi_node(doc: &mut Document, object: &Json, related: &Related) {
             doc.field(4, "Count", plain(count));
         }
         if driver.has("topologyKeys") {
-            doc.field(3, "Topology Keys", goformat::v(driver.field("topologyKeys")));
+            doc.field(3, "Topology Keys", go::display(driver.field("topologyKeys")));
         }
     }
     events(doc, related.events());

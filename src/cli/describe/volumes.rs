@@ -6,7 +6,7 @@ use super::storage::claim_details;
 use crate::api::quantity::Quantity;
 use crate::api::tree::Tree;
 use crate::api::{Json, JsonMap};
-use crate::cli::print::goformat;
+use crate::api::go;
 
 /// Attributes longer than this are cut: `maxAnnotationLen`.
 const LONGEST: usize = 140;
@@ -316,7 +316,7 @@ fn show(value: &Json, how: &How, table: Table) -> String {
         List if value.is_null() => "[]".into(),
         Joined => value.as_array().into_iter().flatten().map(plain).collect::<Vec<_>>().join(", "),
         Map if value.is_null() => "map[]".into(),
-        List | Map => goformat::v(value),
+        List | Map => go::display(value),
         Secret if value.is_null() => "nil".into(),
         Secret => {
             let (name, namespace) = (value.text("name"), value.text("namespace"));

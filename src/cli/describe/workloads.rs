@@ -8,7 +8,7 @@ use super::pod::template;
 use crate::api::selector::LabelSelector;
 use crate::api::tree::Tree;
 use crate::api::{Json, shown};
-use crate::cli::print::goformat;
+use crate::api::go;
 
 /// As `labels.Selector` writes itself: nothing for one that selects nothing or everything.
 fn selector(selector: &Json) -> String {
@@ -167,7 +167,7 @@ fn claim_templates(doc: &mut Document, templates: &[Json]) {
         let storage = spec.field("resources").field("requests").field("storage");
         doc.field(1, "Capacity", if storage.is_null() { "<default>".into() } else { quantity(storage) });
         let modes = Json::from(spec.list("accessModes"));
-        doc.field(1, "Access Modes", goformat::v(&modes));
+        doc.field(1, "Access Modes", go::display(&modes));
     }
 }
 

@@ -131,7 +131,7 @@ impl Edit {
             (MERGE, create_merge_patch(&info.object, &object))
         };
         if self.output_patch {
-            ctx.out.line(&format!("Patch: {}", super::print::json::compact(&patch)));
+            ctx.out.line(&format!("Patch: {}", crate::api::go::json::compact(&patch)));
         }
         let mut path = info.path();
         if !self.subresource.is_empty() {

@@ -6,7 +6,7 @@ use super::Question;
 use super::wrap::{indent, wrap};
 use crate::api::Json;
 use crate::api::tree::Tree;
-use crate::cli::print::goformat;
+use crate::api::go;
 
 /// So many values of an enumeration are listed beside a field.
 const ENUM: usize = 4;
@@ -159,7 +159,7 @@ fn one_field(question: &Question, name: &str, field: &Json, required: bool, leve
 fn shown(value: &Json) -> String {
     match value {
         Json::String(text) if text.is_empty() => "\"\"".into(),
-        value => goformat::v(value),
+        value => go::display(value),
     }
 }
 

@@ -195,7 +195,7 @@ impl Columns {
 fn value_text(value: &Json) -> String {
     match value {
         Json::Null => String::new(),
-        value => crate::cli::print::goformat::v(value),
+        value => crate::api::go::display(value),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::api::validation::names::{config_key, env_name};
 use crate::api::{Json, JsonMap};
 use crate::cli::create::name_hash;
 use crate::cli::print::flags::go_error;
-use crate::cli::{CliError, print};
+use crate::cli::CliError;
 
 /// Base64 of values is broken into lines of this length.
 const LINE: usize = 70;
@@ -201,5 +201,5 @@ pub fn hash(tree: &Json) -> String {
     if let Some(map) = tree.get(more).filter(|m| m.is_object()) {
         hashed[more] = map.clone();
     }
-    name_hash(&print::json::compact(&hashed))
+    name_hash(&crate::api::go::json::compact(&hashed))
 }

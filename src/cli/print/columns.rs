@@ -1,6 +1,6 @@
 //! `-o custom-columns`. Source: k8s.io/kubectl/pkg/cmd/get/customcolumn.go.
 
-use super::goformat;
+use crate::api::go;
 use super::jsonpath::{JsonPath, relaxed};
 use super::tabwriter::TabWriter;
 use crate::api::Json;
@@ -74,7 +74,7 @@ fn cell(path: &JsonPath, object: &Json) -> Result<String, String> {
     if found.first().is_none_or(Vec::is_empty) {
         shown.push("<none>".into());
     }
-    shown.extend(found.iter().flatten().map(|value| escape(&goformat::v(value.json()))));
+    shown.extend(found.iter().flatten().map(|value| escape(&go::display(value.json()))));
     Ok(shown.join(","))
 }
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use super::columns::Columns;
 use super::gotemplate::GoTemplate;
 use super::jsonpath::JsonPath;
-use super::{json, kyaml, yaml};
+use super::{kyaml, yaml};
+use crate::api::go::{self, json};
 use crate::api::{GroupResource, Json, Object};
 use crate::cli::CliError;
 
@@ -197,7 +198,7 @@ fn jsonpath_error(path: &JsonPath, why: &str, tree: &Json) -> CliError {
          template:\n\ttemplate was:\n\t\t{}\n\tobject given to jsonpath engine was:\n\t\t{}\n\n\n",
         crate::api::status::quote(path.template()),
         path.template(),
-        super::goformat::sharp_v(tree)
+        go::syntax(tree)
     ))
 }
 
@@ -209,7 +210,7 @@ fn go_template(template: &GoTemplate, tree: &Json) -> (String, Result<(), CliErr
          \traw data was:\n\t\t{}\n\tobject given to template engine was:\n\t\t{}\n\n",
         template.template(),
         json::compact(tree),
-        super::goformat::v(tree)
+        go::display(tree)
     ));
     let quoted = crate::api::status::quote(template.template());
     (text, Err(CliError::message(format!("error executing template {quoted}: {why}"))))

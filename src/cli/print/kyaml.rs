@@ -1,7 +1,7 @@
 //! KYAML: YAML in flow style with quotes and commas everywhere, so that indentation means nothing.
 //! Source: KEP-5295.
 
-use super::{goformat, json};
+use crate::api::go::{self, json};
 use crate::api::Json;
 
 /// KYAML text of a tree, with its document head.
@@ -49,7 +49,7 @@ fn write(tree: &Json, depth: usize, out: &mut String) {
             out.push(']');
         }
         Json::String(text) => quoted(text, out),
-        Json::Number(number) if number.is_f64() => out.push_str(&goformat::yaml_float(number.as_f64().unwrap_or(0.0))),
+        Json::Number(number) if number.is_f64() => out.push_str(&go::float(number.as_f64().unwrap_or(0.0))),
         Json::Null | Json::Bool(_) | Json::Number(_) => out.push_str(&tree.to_string()),
     }
 }

@@ -2,10 +2,8 @@
 
 pub mod columns;
 pub mod flags;
-pub mod goformat;
 pub mod gosort;
 pub mod gotemplate;
-pub mod json;
 pub mod jsonpath;
 pub mod kyaml;
 pub mod table;

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::goformat;
+use crate::api::go;
 use crate::api::{Json, JsonMap};
 
 /// goyaml's `best_width`.
@@ -115,7 +115,7 @@ impl Emitter {
             Json::Null => self.text("null"),
             Json::Bool(value) => self.text(if *value { "true" } else { "false" }),
             Json::Number(number) if number.is_f64() => {
-                let text = goformat::yaml_float(number.as_f64().unwrap_or(0.0));
+                let text = go::float(number.as_f64().unwrap_or(0.0));
                 self.text(&text);
             }
             Json::Number(number) => self.text(&number.to_string()),

@@ -40,7 +40,7 @@ impl Selector {
             if !service {
                 refused.push(CliError::message("setting a selector is only supported for Services"));
             } else if expressions {
-                let shown = crate::cli::print::goformat::v(&selector["matchExpressions"]);
+                let shown = crate::api::go::display(&selector["matchExpressions"]);
                 refused.push(CliError::message(format!("match expression {shown} not supported on this object")));
             }
             service && !expressions

@@ -25,7 +25,7 @@ fn annotation(metadata: &mut JsonMap, name: &str, value: &Json) {
         return;
     }
     if let Json::Object(map) = metadata.entry("annotations").or_insert_with(|| json!({})) {
-        map.insert(name.to_owned(), crate::apply::go::json(value).into());
+        map.insert(name.to_owned(), crate::api::go::json::compact(value).into());
     }
 }
 

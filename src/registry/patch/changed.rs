@@ -6,7 +6,8 @@ use crate::api::schema::Schema;
 use crate::api::validation::field::{self, Path};
 use crate::api::{Cause, Gvk, Json, JsonMap, Status};
 use crate::apply::json_patch::MAX_OPERATIONS;
-use crate::apply::{self, go, strategic};
+use crate::api::go;
+use crate::apply::{self, strategic};
 use crate::registry::custom;
 use crate::registry::run::Run;
 use crate::registry::{FieldValidation, PatchKind};
@@ -111,7 +112,7 @@ fn merge_patched(run: &mut Run<'_, '_>, gvk: &Gvk, current: &Json) -> Result<Jso
 
 /// Reads the patched tree as the kind that is patched, and says what is wrong with it about `patch`.
 fn decoded(run: &mut Run<'_, '_>, gvk: &Gvk, patched: Json, strict: Vec<String>) -> Result<Json, Status> {
-    let shown = go::json(&patched);
+    let shown = go::json::compact(&patched);
     let refused = |why: String| about_patch(&shown, &why);
     let text = |key: &str| patched.get(key).and_then(Json::as_str).unwrap_or("").to_owned();
     let (api_version, kind) = (text("apiVersion"), text("kind"));

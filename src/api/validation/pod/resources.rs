@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::super::field::{self, Errors, Path};
+use super::super::resource_names::{container_resource_name, resource_name};
 use super::super::{names, rules};
 use super::spec::Scope;
 use crate::api::pod::{aggregate, is_hugepages, is_overcommitted, is_pod_level};
@@ -10,58 +11,8 @@ use crate::api::quantity::Quantity;
 use crate::api::tree::Tree;
 use crate::api::{Cause, Json};
 
-/// Resources without a domain that there are at all. Source: pkg/apis/core/helper/helpers.go.
-const STANDARD: [&str; 19] = [
-    "cpu",
-    "memory",
-    "ephemeral-storage",
-    "requests.cpu",
-    "requests.memory",
-    "requests.ephemeral-storage",
-    "limits.cpu",
-    "limits.memory",
-    "limits.ephemeral-storage",
-    "pods",
-    "resourcequotas",
-    "services",
-    "replicationcontrollers",
-    "secrets",
-    "persistentvolumeclaims",
-    "configmaps",
-    "services.nodeports",
-    "services.loadbalancers",
-    "storage",
-];
-
 fn quantity(amount: &Json) -> Quantity {
     amount.as_str().and_then(|text| Quantity::parse(text).ok()).unwrap_or_else(Quantity::zero)
-}
-
-fn resource_name(name: &str, path: &Path) -> Errors {
-    let errors = rules::each(path, name, names::qualified_name(name));
-    if !errors.is_empty() || name.contains('/') {
-        return errors;
-    }
-    let is_standard = STANDARD.contains(&name)
-        || name == "requests.storage"
-        || is_hugepages(name)
-        || name.starts_with("requests.hugepages-");
-    if is_standard {
-        return errors;
-    }
-    vec![field::invalid(path, name, "must be a standard resource type or fully qualified")]
-}
-
-fn container_resource_name(name: &str, path: &Path) -> Errors {
-    let mut errors = resource_name(name, path);
-    if !name.contains('/') {
-        if !["cpu", "memory", "ephemeral-storage"].contains(&name) && !is_hugepages(name) {
-            errors.push(field::invalid(path, name, "must be a standard resource for containers"));
-        }
-    } else if !rules::is_native_resource(name) && !rules::is_extended(name) {
-        errors.push(field::invalid(path, name, "doesn't follow extended resource name standard"));
-    }
-    errors
 }
 
 fn pod_resource_name(name: &str, path: &Path) -> Errors {

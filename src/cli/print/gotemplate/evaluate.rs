@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::functions;
 use super::parse::{Branch, Node, Operand, Pipeline};
 use crate::api::Json;
-use crate::cli::print::goformat;
+use crate::api::go;
 
 /// A value while a template runs; `None`: nothing was there (`<no value>`).
 pub type Value = Option<Json>;
@@ -129,7 +129,7 @@ impl<'a> Run<'a> {
             Some(Json::Number(n)) if n.as_i64().is_some_and(|n| n <= 1_000_000) => {
                 (0..n.as_i64().unwrap_or(0)).map(|i| (Json::from(i), Json::from(i))).collect()
             }
-            Some(other) => return Err(format!("at <>: range can't iterate over {}", goformat::v(&other))),
+            Some(other) => return Err(format!("at <>: range can't iterate over {}", go::display(&other))),
         };
         if items.is_empty() {
             return self.list(&branch.otherwise, dot);
@@ -252,7 +252,7 @@ impl<'a> Run<'a> {
 fn show(value: &Value) -> String {
     match value {
         None | Some(Json::Null) => "<no value>".into(),
-        Some(json) => goformat::v(json),
+        Some(json) => go::display(json),
     }
 }
 

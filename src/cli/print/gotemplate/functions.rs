@@ -7,7 +7,7 @@ use base64::Engine as _;
 
 use super::evaluate::{Value, truth};
 use crate::api::{Json, status::quote};
-use crate::cli::print::goformat;
+use crate::api::go;
 
 const KNOWN: &[&str] = &[
     "and", "base64decode", "call", "eq", "exists", "ge", "gt", "html", "index", "js", "le", "len", "lt", "ne", "not",
@@ -145,7 +145,7 @@ fn slice(arguments: Vec<Value>) -> Result<Value, String> {
 }
 
 fn shown(value: &Value) -> String {
-    value.as_ref().map_or_else(|| "<nil>".into(), goformat::v)
+    value.as_ref().map_or_else(|| "<nil>".into(), go::display)
 }
 
 /// `fmt.Sprint`: blanks between two operands that are both no strings.
@@ -226,7 +226,7 @@ fn pad(text: &str, width: usize, flags: &str, out: &mut String) {
 fn verb_text(verb: char, flags: &str, precision: Option<usize>, value: &Value) -> String {
     let wrong = || format!("%!{verb}({}={})", value.as_ref().map_or("<nil>", go_type), shown(value));
     match (verb, value) {
-        ('v', Some(json)) if flags.contains('#') => goformat::sharp_v(json),
+        ('v', Some(json)) if flags.contains('#') => go::syntax(json),
         ('v', value) => shown(value),
         ('T', value) => value.as_ref().map_or("<nil>", go_type).into(),
         ('s', Some(Json::String(text))) => match precision {
@@ -234,7 +234,7 @@ fn verb_text(verb: char, flags: &str, precision: Option<usize>, value: &Value) -
             None => text.clone(),
         },
         ('q', Some(Json::String(text))) => quote(text),
-        ('s', Some(json @ (Json::Array(_) | Json::Object(_)))) => goformat::v(json),
+        ('s', Some(json @ (Json::Array(_) | Json::Object(_)))) => go::display(json),
         ('t', Some(Json::Bool(b))) => b.to_string(),
         ('d', Some(Json::Number(n))) if !n.is_f64() => {
             if flags.contains('+') && n.as_i64().is_some_and(|n| n >= 0) { format!("+{n}") } else { n.to_string() }
@@ -248,7 +248,7 @@ fn verb_text(verb: char, flags: &str, precision: Option<usize>, value: &Value) -
         }
         ('x', Some(Json::String(text))) => text.bytes().map(|b| format!("{b:02x}")).collect(),
         ('f', Some(Json::Number(n))) if n.is_f64() => format!("{:.*}", precision.unwrap_or(6), n.as_f64().unwrap_or(0.0)),
-        ('g', Some(Json::Number(n))) if n.is_f64() => goformat::v_float(n.as_f64().unwrap_or(0.0)),
+        ('g', Some(Json::Number(n))) if n.is_f64() => go::float(n.as_f64().unwrap_or(0.0)),
         ('e', Some(Json::Number(n))) if n.is_f64() => {
             let text = format!("{:.*e}", precision.unwrap_or(6), n.as_f64().unwrap_or(0.0));
             match text.split_once('e') {

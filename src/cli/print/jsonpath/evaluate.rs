@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use super::parse::{Node, Slice};
 use crate::api::Json;
-use crate::cli::print::{goformat, json};
+use crate::api::go::{self, json};
 
 /// A value found: a part of the tree, or a literal of the template.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ impl<'a> Value<'a> {
         match self.json() {
             Json::Null => "null".into(),
             tree @ (Json::Array(_) | Json::Object(_)) => json::compact(tree),
-            scalar => goformat::v(scalar),
+            scalar => go::display(scalar),
         }
     }
 
@@ -130,7 +130,7 @@ impl<'a> Run<'a> {
         let mut out = Vec::new();
         for value in input {
             if !value.json().is_array() {
-                let shown = goformat::v(value.json());
+                let shown = go::display(value.json());
                 return Err(format!("{shown} is not array or slice and cannot be filtered"));
             }
             for item in value.map(parts) {

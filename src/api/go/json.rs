@@ -1,6 +1,6 @@
 //! JSON as Go's `encoding/json` writes it: sorted keys, `<`, `>`, `&` escaped.
 
-use crate::api::Json;
+use super::Json;
 
 /// Several lines, each level moved in by `indent`; no line feed at the end.
 pub fn pretty(tree: &Json, indent: &str) -> String {
@@ -41,7 +41,7 @@ fn write(tree: &Json, indent: Option<&str>, depth: usize, out: &mut String) {
         Json::Array(_) => out.push_str("[]"),
         Json::Object(_) => out.push_str("{}"),
         Json::String(text) => string(text, out),
-        Json::Number(number) if number.is_f64() => out.push_str(&super::goformat::json_float(number.as_f64().unwrap_or(0.0))),
+        Json::Number(number) if number.is_f64() => out.push_str(&float(number.as_f64().unwrap_or(0.0))),
         Json::Null | Json::Bool(_) | Json::Number(_) => out.push_str(&tree.to_string()),
     }
 }
@@ -60,6 +60,11 @@ fn line(indent: Option<&str>, depth: usize, out: &mut String) {
             out.push_str(indent);
         }
     }
+}
+
+/// An exponent below 1e-6, of one digit where one is enough, and from 21 digits on.
+fn float(value: f64) -> String {
+    super::shortest(value, 1e-6).replace("e-0", "e-")
 }
 
 /// A quoted string.
@@ -91,5 +96,6 @@ mod tests {
         let tree = json!({"b": [], "a": {"x": "<&>\u{1}"}, "c": [1, 2.5], "d": {}});
         assert_eq!(compact(&tree), r#"{"a":{"x":"\u003c\u0026\u003e\u0001"},"b":[],"c":[1,2.5],"d":{}}"#);
         assert_eq!(pretty(&json!({"a": [1]}), "  "), "{\n  \"a\": [\n    1\n  ]\n}");
+        assert_eq!(compact(&json!([1e-7, 1e21, "\n"])), r#"[1e-7,1e+21,"\n"]"#);
     }
 }

@@ -1,9 +1,9 @@
-//! How Go prints values in messages and writes JSON, where an answer of the API shows it.
+//! How Go prints values in messages and tables and writes JSON: what Kubernetes and kubectl show is written that way.
 
-use std::fmt::Write;
+pub mod json;
 
-use crate::api::Json;
-use crate::api::status::quote;
+use super::Json;
+use super::status::quote;
 
 /// A value as `%v` prints it: maps as `map[a:1 b:2]` with sorted keys, lists as `[x y]`.
 pub fn display(value: &Json) -> String {
@@ -68,76 +68,24 @@ pub fn kind_name(value: &Json) -> &'static str {
 }
 
 fn number(n: &serde_json::Number) -> String {
-    let Some(float) = n.as_f64().filter(|_| n.is_f64()) else { return n.to_string() };
-    // `%v` of a float is `%g` with the shortest digits and an exponent from 21 on.
-    let size = float.abs();
-    if size != 0.0 && !(1e-4..1e21).contains(&size) {
-        let text = format!("{float:e}");
-        let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-        let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |e| ('-', e));
-        format!("{digits}e{sign}{exponent:0>2}")
-    } else {
-        float.to_string()
-    }
+    n.as_f64().filter(|_| n.is_f64()).map_or_else(|| n.to_string(), float)
 }
 
-/// JSON text as `encoding/json` writes it: sorted keys, `<`, `>`, `&`, U+2028 and U+2029 escaped.
-pub fn json(value: &Json) -> String {
-    let mut out = String::new();
-    write_json(value, &mut out);
-    out
+/// A float64 as `%v` prints it, and `strconv.FormatFloat(f, 'g', -1, 64)`: an exponent below 1e-4 and from 1e21 on.
+pub fn float(value: f64) -> String {
+    shortest(value, 1e-4)
 }
 
-fn write_json(value: &Json, out: &mut String) {
-    match value {
-        Json::String(text) => write_text(text, out),
-        Json::Array(items) => {
-            out.push('[');
-            for (i, item) in items.iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                write_json(item, out);
-            }
-            out.push(']');
-        }
-        Json::Object(map) => {
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_by_key(|(k, _)| *k);
-            out.push('{');
-            for (i, (key, item)) in entries.into_iter().enumerate() {
-                if i > 0 {
-                    out.push(',');
-                }
-                write_text(key, out);
-                out.push(':');
-                write_json(item, out);
-            }
-            out.push('}');
-        }
-        other => out.push_str(&other.to_string()),
+/// The shortest digits, with an exponent below `least` and from 21 digits on.
+fn shortest(value: f64, least: f64) -> String {
+    let size = value.abs();
+    if size == 0.0 || (least..1e21).contains(&size) {
+        return value.to_string();
     }
-}
-
-fn write_text(text: &str, out: &mut String) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..'\u{20}' => {
-                // Writing into a String cannot fail.
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+    let scientific = format!("{value:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
+    let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |e| ('-', e));
+    format!("{digits}e{sign}{exponent:0>2}")
 }
 
 #[cfg(test)]
@@ -151,11 +99,7 @@ mod tests {
         assert_eq!(display(&value), "map[image:x n:[1 2.5 <nil> true] name:a]");
         assert_eq!(display(&json!(1e21)), "1e+21");
         assert_eq!(display(&json!(0.00001)), "1e-05");
+        assert_eq!((float(0.25), float(-0.0)), ("0.25".into(), "-0".into()));
         assert_eq!(syntax(&json!({"a": ["x"]})), r#"map[string]interface {}{"a":[]interface {}{"x"}}"#);
-    }
-
-    #[test]
-    fn json_text_escapes_what_go_escapes() {
-        assert_eq!(json(&json!({"b": "<&>\n\u{1}", "a": 1})), r#"{"a":1,"b":"\u003c\u0026\u003e\n\u0001"}"#);
     }
 }
