@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::input::Files;
 use super::{CliError, Context, Exit, diagnose};
+use crate::api::Json;
 use crate::api::status::quote;
-use crate::api::{Json, decode};
 use crate::client::{Discovery, Found};
 use crate::manifest::{self, Document, Problem};
 
@@ -153,11 +153,10 @@ pub fn targets(
                 problems.push(document.problem_at("metadata.name", message, "again here"));
             }
             Ok(mut target) => {
-                let found = decode(ctx, &mut target, validate);
-                if found.is_empty() {
+                // What has fields that no type has is judged without them, so that all else is told too.
+                if decode(ctx, &mut target, validate, problems) {
                     targets.push(target);
                 }
-                problems.extend(found);
             }
             Err(problem) => problems.push(problem),
         }
@@ -167,22 +166,21 @@ pub fn targets(
     targets
 }
 
-/// Reads a target as its kind before anything is sent: what does not fit is told at its place, and fields that no type has
-/// are left out where they may be, as server-side apply refuses them whatever `fieldValidation` says.
-fn decode(ctx: &mut Context, target: &mut Target, validate: Validate) -> Vec<Problem> {
-    let decoded = match decode::decode(&target.found.gvk(), target.tree.clone()) {
-        Ok(decoded) => decoded,
-        Err(text) => return vec![diagnose::whole(&target.document, &text)],
-    };
+/// Reads a target as its kind before anything is sent, and tells what is wrong at its place; answers whether it fits. Fields
+/// that no type has are left out: server-side apply refuses them whatever `fieldValidation` says.
+fn decode(ctx: &mut Context, target: &mut Target, validate: Validate, problems: &mut Vec<Problem>) -> bool {
+    let (decoded, faults) = diagnose::decode(&target.document, &target.found.gvk(), target.tree.clone());
+    let fits = faults.is_empty();
+    problems.extend(faults);
     match validate {
-        Validate::Strict => return diagnose::strict(&target.document, &decoded.strict),
+        Validate::Strict => problems.extend(diagnose::strict(&target.document, &decoded.strict)),
         Validate::Warn => ctx.warn_all(&decoded.strict),
         Validate::Ignore => {}
     }
     for path in decoded.strict.iter().filter_map(|text| diagnose::unknown_path(text)) {
         remove(&mut target.tree, path);
     }
-    Vec::new()
+    fits
 }
 
 /// Takes the field at a path (`spec.containers[0].imagee`) out of a tree.

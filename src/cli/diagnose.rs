@@ -1,5 +1,6 @@
 //! Turns what an API server says of an object into diagnostics at the manifest's lines.
 
+use crate::api::decode::{self, Decoded, Fault};
 use crate::api::schema::Schema;
 use crate::api::{Gvk, Json, Status};
 use crate::manifest::{Document, Problem};
@@ -35,18 +36,25 @@ pub fn strict(document: &Document, texts: &[String]) -> Vec<Problem> {
         .collect()
 }
 
+/// Reads a document's tree as its kind: the tree as the server would have it, what strict decoding finds, and as problems all
+/// that does not fit.
+pub fn decode(document: &Document, gvk: &Gvk, tree: Json) -> (Decoded, Vec<Problem>) {
+    let (decoded, faults) = decode::check(gvk, tree);
+    let problem = |fault: Fault| {
+        let path = if fault.path.is_empty() { String::new() } else { format!("{}: ", fault.path) };
+        let problem = document.problem_at(&fault.path, format!("{path}{}", fault.text), "this value");
+        if fault.help.is_empty() { problem } else { problem.help(fault.help) }
+    };
+    (decoded, faults.into_iter().map(problem).collect())
+}
+
 /// The path of `unknown field "a.b"`.
 pub fn unknown_path(text: &str) -> Option<&str> {
     text.strip_prefix("unknown field ").map(|path| path.trim_matches('"'))
 }
 
-/// A problem about the object as a whole, pointed at the field that the decoder names (lists without their index), or at
-/// its first line.
+/// A problem about the object as a whole, pointed at its first line.
 pub fn whole(document: &Document, message: &str) -> Problem {
-    let named = message.split_once("into Go struct field ").and_then(|(_, rest)| rest.split_once(" of type "));
-    if let Some((_, path)) = named.and_then(|(field, _)| field.split_once('.')) {
-        return document.problem_at(path, message, "here");
-    }
     let at = if message.contains("apiVersion") { "apiVersion" } else { "kind" };
     document.problem_at(at, message, "this object")
 }

@@ -6,7 +6,7 @@ use super::input::Files;
 use super::{CliError, CliResult, Context, Exit};
 use crate::api::schema::Schema;
 use crate::api::support::{Verdict, findings};
-use crate::api::{Object, Status, decode, defaults, validation};
+use crate::api::{Object, Status, defaults, validation};
 use crate::manifest::{Document, Problem};
 
 /// Check manifests without a server: syntax, fields, values, and what has no effect on one machine
@@ -58,11 +58,12 @@ fn check(document: &Document) -> Vec<Problem> {
     if Schema::get().type_of(&gvk).is_none() {
         return Vec::new();
     }
-    let decoded = match decode::decode(&gvk, document.json()) {
-        Ok(decoded) => decoded,
-        Err(text) => return vec![diagnose::whole(document, &text)],
-    };
-    let mut problems = diagnose::strict(document, &decoded.strict);
+    let (decoded, mut problems) = diagnose::decode(document, &gvk, document.json());
+    let fits = problems.is_empty();
+    problems.extend(diagnose::strict(document, &decoded.strict));
+    if !fits {
+        return problems;
+    }
     let mut tree = decoded.tree;
     let namespaced = Schema::get().resource_of(&gvk).is_some_and(|r| r.namespaced);
     if namespaced && tree.pointer("/metadata/namespace").is_none() && tree["metadata"].is_object() {

@@ -48,12 +48,9 @@ impl Door {
     /// To a new service.
     pub async fn new(settings: service::Settings) -> Result<Self, ConnectError> {
         let service = Service::start(settings.clone()).await?;
-        Ok(Self {
-            socket: Mutex::new(service.socket().to_owned()),
-            service: tokio::sync::Mutex::new(Some(service)),
-            settings: Some(settings),
-            closed: AtomicBool::new(false),
-        })
+        let mut door = Self::beside(service.socket().to_owned(), Some(settings));
+        *door.service.get_mut() = Some(service);
+        Ok(door)
     }
 
     /// Where to knock.

@@ -53,6 +53,32 @@ async fn edit_says_that_the_editor_failed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn all_that_is_wrong_in_a_manifest_is_told_at_once_with_its_place() {
+    let pod =
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: A}\nspec:\n  containers:\n  - {name: c, imagee: x}\n  nosuch: 1\n";
+    let deployment = "---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: w}\nspec: {replicas: three}\n";
+    for argv in [["apply", "-f", "a.yaml"], ["plan", "-f", "a.yaml"], ["lint", "-f", "a.yaml"]] {
+        let outcome = session(&argv, "", json!({"a.yaml": format!("{pod}{deployment}")})).run(&fixture("empty")).await;
+        assert_eq!((outcome.exit, &outcome.after), (1, &json!([])), "{outcome:?}");
+        let told = [
+            "imagee is no field",
+            "did you mean image?",
+            "spec.nosuch is no field",
+            "expected a whole number, found a string",
+        ];
+        for text in told.into_iter().chain(["a.yaml:12:18"]) {
+            assert!(outcome.stderr.contains(text), "{argv:?}: {text}\n{}", outcome.stderr);
+        }
+        // What only the rules of the kind say comes with it, where they are asked.
+        assert!(
+            argv[0] == "plan" || outcome.stderr.contains("metadata.name: Invalid value"),
+            "{argv:?}: {}",
+            outcome.stderr
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_applied_last_is_edited_without_applying_it() {
     let argv = ["apply", "edit-last-applied", "cm/settings"];
     let outcome = session(&argv, "sed -i s/dark/light/", json!({})).run(&fixture("applied")).await;

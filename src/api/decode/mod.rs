@@ -24,6 +24,25 @@ pub fn decode(gvk: &Gvk, tree: Json) -> Result<Decoded, String> {
     decode_value(gvk, tree.into())
 }
 
+/// Something that does not fit its kind, for the one who wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// `spec.containers[0].image`
+    pub path: String,
+    /// `expected a whole number, found a string`
+    pub text: String,
+    /// What to write instead; empty where that is not known.
+    pub help: &'static str,
+}
+
+/// Decodes on and on: all that does not fit, where a server stops at the first. What does not fit is left out of the tree.
+pub fn check(gvk: &Gvk, tree: Json) -> (Decoded, Vec<Fault>) {
+    match Schema::get().type_name(gvk) {
+        Some(name) => walk::check(name, tree.into()),
+        None => (Decoded { tree, strict: Vec::new() }, Vec::new()),
+    }
+}
+
 /// Decodes what [`json::read`] read: members in their order, numbers as they are spelled, doubles noticed.
 pub fn decode_value(gvk: &Gvk, value: Value) -> Result<Decoded, String> {
     match Schema::get().type_name(gvk) {

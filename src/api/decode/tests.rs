@@ -112,3 +112,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_manifest_is_told_all_that_does_not_fit() {
+    let tree = json!({"spec": {"nosuch": 1, "hostNetwork": "yes", "containers": [
+        {"name": 7, "args": "x", "resources": {"limits": {"cpu": "lots"}}, "ports": [{"containerPort": "80"}]}]}});
+    let (decoded, faults) = check(&Gvk::of("v1", "Pod"), tree);
+    assert_eq!(decoded.strict, ["unknown field \"spec.nosuch\""]);
+    let mut told: Vec<String> = faults.iter().map(|f| format!("{}: {} ({})", f.path, f.text, f.help)).collect();
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "spec.containers[0].args: expected a list, found a string (begin each item with `- `)",
+            "spec.containers[0].name: expected a string, found a number (put it in quotes)",
+            "spec.containers[0].ports[0].containerPort: expected a whole number, found a string (write it without quotes)",
+            "spec.containers[0].resources.limits.cpu: quantities must match the regular expression \
+             '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$' ()",
+            "spec.hostNetwork: expected true or false, found a string (write it without quotes)",
+        ]
+    );
+}

@@ -9,7 +9,7 @@ use crate::api::{Json, JsonMap, status::quote};
 
 use super::go::{Field, Kind, Slot, Struct, Types};
 use super::json::Value;
-use super::{Decoded, time};
+use super::{Decoded, Fault, time};
 
 /// After so many strict errors no more are kept.
 const STRICT_MAX: usize = 100;
@@ -19,18 +19,26 @@ pub(super) fn decode(name: &str, value: Value) -> Result<Decoded, String> {
     let types = Types::get();
     let Some(index) = types.index_of(name) else { return Ok(Decoded { tree: value.into_json(), strict: Vec::new() }) };
     let mut walk = Walk::new(types);
-    let tree = match value {
-        Value::Object(members) => walk.object(&types.structs[index], members)?,
-        Value::Null => walk.object(&types.structs[index], Vec::new())?,
-        other => {
-            let go = &types.structs[index].go;
-            return Err(format!("json: cannot unmarshal {} into Go value of type v1.{go}", other.sort()));
-        }
-    };
+    let tree = walk.root(index, value)?;
     match walk.saved {
         Some(error) => Err(error),
         None => Ok(Decoded { tree, strict: walk.strict }),
     }
+}
+
+/// The same for a manifest: every fault, each at its place.
+pub(super) fn check(name: &str, value: Value) -> (Decoded, Vec<Fault>) {
+    let types = Types::get();
+    let Some(index) = types.index_of(name) else {
+        return (Decoded { tree: value.into_json(), strict: Vec::new() }, Vec::new());
+    };
+    let mut walk = Walk::new(types);
+    walk.faults = Some(Vec::new());
+    let tree = walk.root(index, value).unwrap_or_else(|text| {
+        walk.fault(text, "");
+        Json::Null
+    });
+    (Decoded { tree, strict: walk.strict }, walk.faults.unwrap_or_default())
 }
 
 struct Walk {
@@ -39,6 +47,8 @@ struct Walk {
     seen: HashSet<String>,
     /// The first type error; decoding goes on after it, for an error that ends it counts more.
     saved: Option<String>,
+    /// All that does not fit, where nothing may end the walk.
+    faults: Option<Vec<Fault>>,
     /// `spec.containers[0].image`
     path: String,
     /// `spec`, `containers`, `image`
@@ -54,10 +64,44 @@ impl Walk {
             strict: Vec::new(),
             seen: HashSet::new(),
             saved: None,
+            faults: None,
             path: String::new(),
             fields: Vec::new(),
             parent: "",
         }
+    }
+
+    fn root(&mut self, index: usize, value: Value) -> Result<Json, String> {
+        let of = &self.types.structs[index];
+        match value {
+            Value::Object(members) => self.object(of, members),
+            Value::Null => self.object(of, Vec::new()),
+            other => Err(format!("json: cannot unmarshal {} into Go value of type v1.{}", other.sort(), of.go)),
+        }
+    }
+
+    fn fault(&mut self, text: String, help: &'static str) {
+        let path = self.path.clone();
+        if let Some(faults) = self.faults.as_mut().filter(|faults| faults.len() < STRICT_MAX) {
+            faults.push(Fault { path, text, help });
+        }
+    }
+
+    /// An error that ends the walk, unless all are wanted.
+    fn fatal(&mut self, error: String) -> Result<Option<Json>, String> {
+        if self.faults.is_none() {
+            return Err(error);
+        }
+        self.fault(error, "");
+        Ok(None)
+    }
+
+    /// The same where the value is of another sort than the field.
+    fn fatal_type(&mut self, sort: &str, go: &str) -> Result<Option<Json>, String> {
+        if self.faults.is_none() {
+            return Err(self.type_error(sort, go));
+        }
+        Ok(self.mismatch(sort, go))
     }
 
     fn note(&mut self, what: &str, name: &str) {
@@ -80,6 +124,11 @@ impl Walk {
 
     /// Keeps the error and takes the zero value instead.
     fn mismatch(&mut self, sort: &str, go: &str) -> Option<Json> {
+        if self.faults.is_some() {
+            let text = format!("expected {}, found {}", plain_type(go), plain_sort(sort));
+            self.fault(text, way_out(sort, go));
+            return None;
+        }
         if self.saved.is_none() {
             self.saved = Some(self.type_error(sort, go));
         }
@@ -146,16 +195,19 @@ impl Walk {
     fn slot(&mut self, slot: &'static Slot, value: Value) -> Result<Option<Json>, String> {
         Ok(match (&slot.kind, value) {
             (Kind::Any, value) => Some(value.into_json()),
-            (Kind::Quantity, value) => Some(quantity(value)?),
+            (Kind::Quantity, value) => match quantity(value) {
+                Ok(quantity) => Some(quantity),
+                Err(error) => self.fatal(error)?,
+            },
             (Kind::Time | Kind::MicroTime | Kind::IntOrString, Value::Null) | (_, Value::Null) => None,
             (Kind::Time, value) => self.time(value, time::seconds)?,
             (Kind::MicroTime, value) => self.time(value, time::micros)?,
             (Kind::IntOrString, Value::String(text)) => Some(Json::String(text)),
             (Kind::IntOrString, Value::Number(text)) => match text.parse::<i32>() {
                 Ok(number) => Some(number.into()),
-                Err(_) => return Err(self.type_error(&format!("number {text}"), "int32")),
+                Err(_) => self.fatal_type(&format!("number {text}"), "int32")?,
             },
-            (Kind::IntOrString, value) => return Err(self.type_error(value.sort(), "int32")),
+            (Kind::IntOrString, value) => self.fatal_type(value.sort(), "int32")?,
             (Kind::Text, Value::String(text)) => Some(Json::String(text)),
             (Kind::Bool, Value::Bool(flag)) => Some(Json::Bool(flag)),
             (Kind::Int32, Value::Number(text)) => match text.parse::<i32>() {
@@ -180,8 +232,11 @@ impl Walk {
 
     fn time(&mut self, value: Value, read: fn(&str) -> Result<Option<String>, String>) -> Result<Option<Json>, String> {
         match value {
-            Value::String(text) => Ok(read(&text)?.map(Json::String)),
-            other => Err(self.type_error(other.sort(), "string")),
+            Value::String(text) => match read(&text) {
+                Ok(time) => Ok(time.map(Json::String)),
+                Err(error) => self.fatal(error),
+            },
+            other => self.fatal_type(other.sort(), "string"),
         }
     }
 
@@ -189,6 +244,7 @@ impl Walk {
         match from_base64(text) {
             Ok(bytes) => Some(base64::engine::general_purpose::STANDARD.encode(bytes).into()),
             Err(at) => {
+                self.fault(format!("illegal base64 data at input byte {at}"), "stringData takes plain text");
                 if self.saved.is_none() {
                     self.saved = Some(format!("illegal base64 data at input byte {at}"));
                 }
@@ -243,6 +299,42 @@ impl Walk {
                 Json::Object(of.always.iter().map(|n| (n.clone(), self.zero_field(&of.fields[n]))).collect())
             }
         }
+    }
+}
+
+/// A type in the words of manifests.
+fn plain_type(go: &str) -> String {
+    match go {
+        "int32" | "int64" => "a whole number".into(),
+        "float64" => "a number".into(),
+        "string" => "a string".into(),
+        "bool" => "true or false".into(),
+        _ if go.starts_with("[]uint8") => "base64 text".into(),
+        _ if go.starts_with("[]") => "a list".into(),
+        _ if go.starts_with("map[") => "a map".into(),
+        _ => format!("a map ({})", go.rsplit('.').next().unwrap_or(go)),
+    }
+}
+
+fn plain_sort(sort: &str) -> String {
+    match sort {
+        "string" => "a string".into(),
+        "bool" => "a boolean".into(),
+        "array" => "a list".into(),
+        "object" => "a map".into(),
+        "number" => "a number".into(),
+        sort => format!("the {sort}"),
+    }
+}
+
+fn way_out(sort: &str, go: &str) -> &'static str {
+    match (sort, go) {
+        ("string", "int32" | "int64" | "bool") => "write it without quotes",
+        ("bool" | "number", "string") => "put it in quotes",
+        (_, "string") if sort.starts_with("number") => "put it in quotes",
+        ("array" | "string" | "number" | "bool", _) if go.starts_with("map[") => "write `key: value` lines",
+        ("object" | "string" | "number" | "bool", _) if go.starts_with("[]") => "begin each item with `- `",
+        _ => "",
     }
 }
 
