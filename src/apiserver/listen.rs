@@ -12,11 +12,16 @@ use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use super::Server;
 
 /// How long nobody is let in after a connection could not be accepted.
 const RETRY_ACCEPT: Duration = Duration::from_millis(50);
+
+/// How long a client may take until its connection is secured.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// Serves one connection until either side ends it.
 pub async fn serve<I>(server: Server, io: I) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
@@ -29,6 +34,28 @@ where
     });
     let builder = auto::Builder::new(TokioExecutor::new());
     builder.serve_connection_with_upgrades(TokioIo::new(io), service).await
+}
+
+/// Serves who comes over TLS, until it is dropped; open connections end with it.
+pub async fn listen_secured(server: Server, listener: UnixListener, acceptor: TlsAcceptor) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((stream, _)) = accepted else {
+                    tokio::time::sleep(RETRY_ACCEPT).await;
+                    continue;
+                };
+                let (server, acceptor) = (server.clone(), acceptor.clone());
+                connections.spawn(async move {
+                    if let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await {
+                        let _ = serve(server, stream).await;
+                    }
+                });
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
 }
 
 /// Listens on a unix socket that only this user may open, until `stop` is done. A socket file that

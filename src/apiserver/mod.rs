@@ -6,6 +6,7 @@
 mod access;
 mod answer;
 mod catalog;
+mod certificate;
 mod discovery;
 mod health;
 mod listen;
@@ -30,7 +31,8 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Method, Request, Response};
 
 pub use catalog::{all as resources, find as resource};
-pub use listen::{listen, serve};
+pub use certificate::Authority;
+pub use listen::{listen, listen_secured, serve};
 pub use streams::{
     Answering, ByteStream, CommandOptions, LogOptions, Pipe, PodStreams, Process, StreamError,
 };
@@ -73,6 +75,14 @@ impl Server {
     pub fn new(store: Store) -> Self {
         let user = User { name: "kubernetes-admin".into(), groups: vec!["system:masters".into(), "system:authenticated".into()], ..User::default() };
         Server { store, streams: None, user: Arc::new(user), controllers: false }
+    }
+
+    /// The same server for who is nobody until a token says who he is.
+    /// Source: k8s.io/apiserver/pkg/authentication/request/anonymous.
+    pub fn for_strangers(mut self) -> Self {
+        let groups = vec!["system:unauthenticated".into()];
+        self.user = Arc::new(User { name: "system:anonymous".into(), groups, ..User::default() });
+        self
     }
 
     /// With a running node behind it, logs and exec work.

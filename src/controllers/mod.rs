@@ -157,6 +157,8 @@ pub fn of_the_manager() -> Vec<Box<dyn Controller>> {
     ]
 }
 
+pub use accounts::authority;
+
 /// What makes the accounts of every namespace; the API server's own side, so not one of [`all`].
 pub fn accounts() -> Box<dyn Controller> {
     Box::new(accounts::Accounts)

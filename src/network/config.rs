@@ -19,6 +19,9 @@ pub struct GatewayConfig {
     /// Where pods' questions about names are answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name_server: Option<SocketAddr>,
+    /// Where pods reach the API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api: Option<SocketAddr>,
     /// Who knows all other names.
     pub upstreams: Vec<SocketAddr>,
     pub services: Vec<ServiceConfig>,

@@ -5,6 +5,7 @@ pub mod changes;
 pub mod fork;
 pub mod moves;
 pub mod notes;
+mod port_names;
 pub mod pretend;
 pub mod readers;
 pub mod render;

@@ -10,6 +10,7 @@ use crate::api::{GroupResource, Json, Object};
 use crate::state::State;
 
 use super::moves::Step;
+use super::port_names;
 use super::service_notes;
 use super::summary::{ObjectPlan, Verdict};
 
@@ -22,6 +23,14 @@ pub type Note = (String, String);
 /// `object`: as it will be, or as it was where it goes.
 pub fn notes(plan: &ObjectPlan, object: Option<&Object>, before: &State, after: &State, now: Timestamp) -> Vec<Note> {
     let Some(object) = object.filter(|_| plan.verdict != Verdict::Unchanged) else { return Vec::new() };
+    let mut notes = of_kind(plan, object, before, after, now);
+    if plan.verdict != Verdict::Delete {
+        notes.extend(port_names::missing(object));
+    }
+    notes
+}
+
+fn of_kind(plan: &ObjectPlan, object: &Object, before: &State, after: &State, now: Timestamp) -> Vec<Note> {
     match (plan.gvk.group.as_str(), plan.gvk.kind.as_str()) {
         ("apps", "StatefulSet") => {
             let mut notes: Vec<Note> = order(&plan.moves.steps).into_iter().collect();

@@ -151,6 +151,10 @@ pub struct Settings {
     /// Admission plugins, by Kubernetes' names and `LocalSupport`.
     pub admission: Vec<String>,
     pub service_cidr: String,
+    /// Where the API is reached from pods, if it is.
+    pub api_address: Option<std::net::IpAddr>,
+    /// Why a port of the machine cannot be opened now, if so: node ports that are given out are free there.
+    pub port_is_taken: fn(u16) -> Option<String>,
     /// What namespaces enforce that do not say it (`--restrict`).
     pub pod_security: PodSecurityLevel,
 }
@@ -169,7 +173,13 @@ impl Default for Settings {
             "ResourceQuota",
             "LocalSupport",
         ];
-        Settings { admission: admission.map(str::to_owned).to_vec(), service_cidr: "10.96.0.0/16".into(), pod_security: PodSecurityLevel::default() }
+        Settings {
+            admission: admission.map(str::to_owned).to_vec(),
+            service_cidr: "10.96.0.0/16".into(),
+            api_address: None,
+            port_is_taken: |_| None,
+            pod_security: PodSecurityLevel::default(),
+        }
     }
 }
 

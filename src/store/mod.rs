@@ -18,6 +18,7 @@ mod random;
 mod tests;
 mod writer;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, RwLock, mpsc};
 
 use jiff::Timestamp;
@@ -128,6 +129,12 @@ impl Store {
         self
     }
 
+    /// With a place where pods reach the API; `bootstrap` makes it known to them.
+    pub fn with_api_address(mut self, address: IpAddr) -> Store {
+        self.settings = Arc::new(Settings { api_address: Some(address), ..Settings::clone(&self.settings) });
+        self
+    }
+
     /// Carries one write out and answers once it is safe on disk.
     pub async fn write(&self, request: Request) -> Result<Answer, Status> {
         let mut answers = self.write_all(vec![request]).await;
@@ -157,8 +164,15 @@ impl Store {
 
     /// Makes what every server holds from the start and this one does not yet.
     pub async fn bootstrap(&self) -> Result<(), Status> {
-        let requests = crate::registry::bootstrap::requests(&self.snapshot(), &self.settings);
-        self.write_all(requests).await.into_iter().try_for_each(|answer| answer.map(drop))
+        // What is made first may want more.
+        for _ in 0..2 {
+            let requests = crate::registry::bootstrap::requests(&self.snapshot(), &self.settings);
+            if requests.is_empty() {
+                break;
+            }
+            self.write_all(requests).await.into_iter().try_for_each(|answer| answer.map(drop))?;
+        }
+        Ok(())
     }
 
     /// Carries writes out in order, each on its own (one that is refused does not stop the next), and

@@ -9,7 +9,7 @@ use wl::podman::{ConnectOptions, InstanceId, Podman, StartService, Surroundings}
 use crate::world::{IMAGES, World, deployment};
 
 /// A Podman service of the test's own, beside whatever runs.
-async fn service(world: &World) -> Podman {
+pub async fn service(world: &World) -> Podman {
     Podman::connect(ConnectOptions {
         instance: InstanceId::parse("service").expect("an id"),
         state_dir: world.path("service"),
@@ -21,7 +21,7 @@ async fn service(world: &World) -> Podman {
 }
 
 /// Kills the processes that serve at a socket, which only this test uses.
-fn kill_service(socket: &Path) {
+pub fn kill_service(socket: &Path) {
     let socket = std::fs::canonicalize(socket).expect("a socket");
     let wanted = format!("unix://{}", socket.display());
     let mut killed = 0;

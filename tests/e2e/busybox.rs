@@ -3,12 +3,36 @@
 use bytes::Bytes;
 
 use crate::image::add;
+use crate::world::World;
 
 /// What the examples call.
-const APPLETS: [&str; 9] = ["sh", "sleep", "hostname", "cat", "echo", "date", "test", "true", "httpd"];
+const APPLETS: [&str; 14] =
+    ["sh", "sleep", "hostname", "cat", "echo", "date", "test", "true", "httpd", "wget", "tr", "mkdir", "mv", "touch"];
+/// A busybox of this machine under a local name.
+const IMAGE: &str = "localhost/wl-e2e-busybox:1";
+
+/// An example with this machine's image.
+pub fn example(path: &str) -> String {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    let text = std::fs::read_to_string(format!("{root}/{path}")).expect("an example");
+    let public = "docker.io/library/busybox:1.36";
+    assert!(text.contains(public), "{path} has another image");
+    text.replace(public, IMAGE)
+}
+
+/// `None` where there is no Podman, or no busybox to make an image of.
+pub async fn world(name: &str) -> Option<World> {
+    let Some(root) = root() else {
+        eprintln!("skipped: there is no static busybox here");
+        return None;
+    };
+    let world = World::new(name).await?;
+    world.import(IMAGE, root).await;
+    Some(world)
+}
 
 /// A tar archive with busybox and its links; `None` where there is no static one.
-pub fn root() -> Option<Bytes> {
+fn root() -> Option<Bytes> {
     let places = ["/bin/busybox", "/bin/busybox.static", "/usr/bin/busybox.static"];
     let busybox = places.into_iter().filter_map(|path| std::fs::read(path).ok()).find(|bytes| is_static(bytes))?;
     let mut tar = Vec::new();

@@ -4,6 +4,7 @@
 //! `tests/matrix.sh` runs them on four Podmans.
 #![cfg(feature = "internals")]
 
+mod applications;
 mod bad_input;
 mod bad_luck;
 mod busybox;
@@ -11,7 +12,9 @@ mod failpoints;
 #[path = "../support/image.rs"]
 mod image;
 mod keeping;
+mod load;
 mod main_job;
+mod pods_api;
 mod services;
 mod sessions;
 mod terminal;

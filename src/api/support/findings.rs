@@ -1,5 +1,6 @@
 //! What of an object does not simply run, place by place.
 
+use super::annotations;
 use super::table::{Entry, Table, Verdict};
 use crate::api::schema::{Field, Schema, Type};
 use crate::api::{Gvk, Json};
@@ -13,8 +14,8 @@ pub struct Finding {
     pub entry: Entry,
 }
 
-/// All fields of an object that are approximated, ignored or refused, in order. `metadata` and `status` are not looked at;
-/// what is below a field that is found is not looked at either.
+/// All fields of an object that are approximated, ignored or refused, in order. `status` is not looked at, and of `metadata`
+/// only the annotations that instruct somebody; what is below a field that is found is not looked at either.
 pub fn findings(gvk: &Gvk, object: &Json) -> Vec<Finding> {
     let mut found = Vec::new();
     let schema = Schema::get();
@@ -32,6 +33,7 @@ pub fn findings(gvk: &Gvk, object: &Json) -> Vec<Finding> {
             look(name, key, field, value, key.clone(), &mut found);
         }
     }
+    found.extend(annotations::findings(gvk, object));
     found
 }
 

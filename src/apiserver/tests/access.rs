@@ -116,3 +116,24 @@ async fn nobody_gives_what_he_does_not_have() {
     assert_eq!(refused.code, 403);
     assert!(refused.message().ends_with("{APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\"]}"), "{}", refused.message());
 }
+
+#[tokio::test]
+async fn who_brings_no_token_from_a_pod_is_nobody() {
+    let (mut api, token) = with_account().await;
+    api.server = api.server.clone().for_strangers();
+    let who = json!({"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"});
+    assert_eq!(api.get("/version").await.code, 200, "it is public");
+    let refused = api.get("/api/v1/namespaces/default/pods").await;
+    assert_eq!(refused.code, 403);
+    assert!(refused.message().contains("User \"system:anonymous\" cannot list resource \"pods\""), "{}", refused.message());
+    let review = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    assert_eq!(api.post(review, who.clone()).await.code, 403);
+    let bearer = format!("Bearer {token}");
+    let as_app = [("authorization", bearer.as_str())];
+    assert_eq!(api.send("GET", "/api/v1/namespaces/default/pods", &as_app, None).await.code, 200);
+    let answer = api.send("POST", review, &as_app, Some(who)).await;
+    assert_eq!(answer.body["status"]["userInfo"]["username"], "system:serviceaccount:default:app", "{}", answer.text);
+    // Nobody may say that he is somebody.
+    let headers = [("impersonate-user", "kubernetes-admin"), ("impersonate-group", "system:masters")];
+    assert_eq!(api.send("GET", "/api/v1/namespaces/default/pods", &headers, None).await.code, 403);
+}

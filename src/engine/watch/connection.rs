@@ -11,7 +11,7 @@ use super::streams::NodeStreams;
 use super::upgrade::{self, Standing};
 use super::{Held, WatchError, WatchFlags, background, clock, socket};
 use crate::apiserver::{self, Server};
-use crate::client::{Client, Transport};
+use crate::client::{Ask, Client, Transport};
 use crate::engine::EngineError;
 use crate::engine::look;
 use crate::podman::Podman;
@@ -20,6 +20,8 @@ use crate::store::{OpenError, Store, SystemRandom};
 
 /// How long a command waits for another one that holds the state directory.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks whether it has gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Room in the pipe between the client and the server of one process.
 const PIPE: usize = 64 * 1024;
 
@@ -79,6 +81,11 @@ pub async fn connect(state_dir: &Path, flags: &WatchFlags, purpose: Purpose) -> 
                 },
             };
             let client = Client::unix(socket(state_dir));
+            // A process that is about to end may still take connections, and never answer.
+            if client.send(Ask::get("/livez")).await.is_err() && begun.elapsed() < PATIENCE {
+                clock::sleep(LOOK_AGAIN).await;
+                continue;
+            }
             return Ok(Connection { client, inside: None, looked_with: None, note });
         }
         if purpose == Purpose::Change {
@@ -91,7 +98,7 @@ pub async fn connect(state_dir: &Path, flags: &WatchFlags, purpose: Purpose) -> 
         match inside(state_dir, flags).await {
             Err(WatchError::Store(OpenError::Held { .. })) if begun.elapsed() < PATIENCE => {
                 // Its holder is about to serve, or to end.
-                clock::sleep(Duration::from_millis(50)).await;
+                clock::sleep(LOOK_AGAIN).await;
             }
             other => return other,
         }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
-use crate::network::Publish;
+use crate::network::{Publish, porter};
 use crate::node::NodeConfig;
 use crate::registry::{PodSecurityLevel, Settings};
 use crate::runtime::DnsConfig;
@@ -142,7 +142,7 @@ impl WatchFlags {
 
     /// How the API server treats what it is given.
     pub fn settings(&self) -> Settings {
-        let mut settings = Settings::default();
+        let mut settings = Settings { port_is_taken: porter::taken, ..Settings::default() };
         if let Some(admission) = &self.admission {
             settings.admission.clone_from(admission);
         }

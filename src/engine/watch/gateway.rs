@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::clock;
 use super::flags::parse_resolv_conf;
+use super::pods_api::PodsApi;
 use super::publishing::Publisher;
 use crate::api::GroupResource;
 use crate::engine::{EngineOptions, Rotation};
@@ -14,6 +15,7 @@ use crate::network::gateway::{COMMAND, CONFIG_FILE, Control, ControlError};
 use crate::network::image::{GatewayImage, PROGRAM, REPOSITORY};
 use crate::network::{self, Cidr, GatewayConfig, PodSubnet, Publish, inside};
 use crate::podman::Podman;
+use crate::registry::bootstrap;
 use crate::runtime::{
     Action, Container, ContainerConfig, ContainerState, GATEWAY_UID, Mount, MountSource, Outcome, PodNetwork, Runtime,
     RuntimeError, RuntimeErrorKind, Sandbox, SandboxConfig, SandboxState, SecurityConfig, VolumeContent, VolumeKind,
@@ -58,6 +60,7 @@ pub(super) struct Keeper {
     publish: Publish,
     publisher: Publisher,
     rotation: Rotation,
+    api: Option<PodsApi>,
 }
 
 /// Why there is no gateway for now.
@@ -98,11 +101,18 @@ impl Keeper {
             publish,
             publisher: Publisher::new(store.clone(), program.clone(), log, &config.node_name),
             rotation: options.rotation.clone(),
+            api: None,
             store,
             program,
             image: None,
             told: GatewayConfig::default(),
         }
+    }
+
+    /// With the API for pods, served beside the gateway.
+    pub(super) fn with_api(mut self, api: PodsApi) -> Self {
+        self.api = Some(api);
+        self
     }
 
     /// Until it is dropped. The gateway goes on without it.
@@ -154,6 +164,9 @@ impl Keeper {
         let image = self.image().await?;
         let (config, run) = (self.folder(CONFIG).await?, self.folder(RUN).await?);
         self.write(&config)?;
+        if let Some(api) = &mut self.api {
+            api.serve_in(&run)?;
+        }
         let (sandbox, pid) = self.sandbox().await?;
         inside::answer_for(pid, self.services, self.program.clone()).await?;
         let id = self.container(&sandbox, &image).await?;
@@ -323,6 +336,10 @@ impl Keeper {
             let mut first = true;
             loop {
                 let began = tokio::time::Instant::now();
+                if !bootstrap::api_is_reached(&self.store.snapshot()) {
+                    // What was deleted by hand comes back; the next look tries again where it cannot yet.
+                    let _ = self.store.bootstrap().await;
+                }
                 let (_, version) = self.rotation.leaving();
                 let changed = self.write(&folder)?;
                 if changed {
@@ -366,6 +383,7 @@ impl Keeper {
     fn write(&mut self, folder: &Path) -> Result<bool, Fault> {
         let mut config = network::compile(&self.store.snapshot(), &self.domain, &self.publish, &self.rotation.leaving().0);
         config.name_server = Some(SocketAddr::new(self.subnet.name_server().into(), DNS));
+        config.api = self.api.is_some().then(|| SocketAddr::new(self.subnet.name_server().into(), bootstrap::API_PORT));
         config.upstreams = self.upstreams();
         config.generation = self.told.generation;
         let path = folder.join(CONFIG_FILE);

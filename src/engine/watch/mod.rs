@@ -6,17 +6,20 @@ mod flags;
 mod gateway;
 mod instance;
 mod keeping;
+mod pods_api;
 mod publishing;
 mod reset;
 mod status;
 mod streams;
 mod upgrade;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 pub use background::{start, stop};
 pub use connection::{Connection, Purpose, connect};
@@ -27,13 +30,15 @@ pub use status::{PodmanStatus, WatchStatus, status};
 
 use super::clock;
 use super::run::{Engine, EngineError, EngineOptions};
-use crate::apiserver::{self, Server};
+use crate::apiserver::{self, Authority, Server};
 use crate::controllers;
 use crate::network::{self, Cidr, CidrError, PodSubnet};
 use crate::podman::{ConnectError, ConnectOptions, Podman, StartService, Surroundings};
+use crate::registry::allocation;
 use crate::runtime::simulated::Simulated;
 use crate::runtime::{RuntimeError, RuntimeErrorKind};
 use crate::store::{BackupError, OpenError, Store};
+use pods_api::PodsApi;
 use streams::NodeStreams;
 
 /// How long a watch waits for a command that holds the state directory.
@@ -62,6 +67,8 @@ pub enum WatchError {
         #[source]
         source: std::io::Error,
     },
+    #[error("the API's certificate could not be made: {0}")]
+    Certificate(std::io::Error),
     #[error("the pods' network could not be made: {0}")]
     Network(RuntimeError),
     #[error(transparent)]
@@ -113,6 +120,7 @@ impl Held {
         let podman = if flags.no_node { None } else { Some(podman(state_dir, flags, &mut options).await?) };
         if let Some(subnet) = options.pod_subnet {
             store = store.with_service_cidr(&services(flags, subnet)?.to_string());
+            store = store.with_api_address(subnet.name_server().into());
             if options.config.cluster_dns.is_empty() {
                 options.config.cluster_dns = vec![subnet.name_server().to_string()];
             }
@@ -122,7 +130,23 @@ impl Held {
 
     /// Makes what every server holds from the start.
     pub(crate) async fn bootstrap(&self) -> Result<(), WatchError> {
-        Ok(self.store.bootstrap().await.map_err(EngineError::Bootstrap)?)
+        self.store.bootstrap().await.map_err(EngineError::Bootstrap)?;
+        if self.options.pod_subnet.is_some() {
+            // Before the first pod is made, which is to know it.
+            Authority::of(&self.store).await.map_err(WatchError::Certificate)?;
+        }
+        Ok(())
+    }
+
+    /// What secures the API for pods, by the names and addresses that they know it by.
+    async fn acceptor(&self, subnet: PodSubnet, range: Cidr) -> std::io::Result<TlsAcceptor> {
+        let own = "kubernetes.default.svc";
+        let mut names: Vec<String> = own.match_indices('.').map(|(at, _)| own[..at].to_owned()).collect();
+        names.extend([own.to_owned(), format!("{own}.{}", self.options.config.cluster_domain), "localhost".into()]);
+        let service = allocation::Range::parse(&range.to_string()).map(|range| IpAddr::from(range.first()));
+        let addresses = [Some(subnet.name_server().into()), Some(Ipv4Addr::LOCALHOST.into()), service];
+        let addresses: Vec<IpAddr> = addresses.into_iter().flatten().collect();
+        Authority::of(&self.store).await?.acceptor(&names, &addresses)
     }
 
     pub(crate) fn server(&self) -> Server {
@@ -159,8 +183,9 @@ impl Held {
             let range = services(&self.flags, subnet)?;
             let (options, publish) = (&self.options, self.flags.publish());
             let log = self.state_dir.join(PORTER_LOG);
-            let keeper =
-                gateway::Keeper::new(podman.clone(), self.store.clone(), subnet, range, publish, options, log);
+            let api = PodsApi::new(self.server(), self.acceptor(subnet, range).await.map_err(WatchError::Certificate)?);
+            let keeper = gateway::Keeper::new(podman.clone(), self.store.clone(), subnet, range, publish, options, log);
+            let keeper = keeper.with_api(api);
             let stop = stop.clone();
             tasks.spawn(async move {
                 tokio::select! {

@@ -36,11 +36,8 @@ pub enum ControlError {
 }
 
 /// Serves commands until it is dropped.
-pub(super) async fn serve(socket: &Path, config: &Path, gateway: Arc<Mutex<Gateway>>) -> io::Result<()> {
-    let _ = std::fs::remove_file(socket);
-    let listener = UnixListener::bind(socket)?;
-    // The folder around it is its instance's alone; in it, this process has a user of its own.
-    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o777))?;
+pub(super) async fn serve(run: &Path, config: &Path, gateway: Arc<Mutex<Gateway>>) -> io::Result<()> {
+    let listener = listen_in(run, super::SOCKET)?;
     loop {
         let (stream, _) = listener.accept().await?;
         let (gateway, config) = (gateway.clone(), config.to_owned());
@@ -78,9 +75,28 @@ async fn answer(stream: UnixStream, config: &Path, gateway: &Mutex<Gateway>) -> 
 
 /// Connects to a socket in a folder, however long the folder's path is.
 pub async fn connect_in(folder: &Path, name: &str) -> io::Result<UnixStream> {
-    let dir = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(folder)?;
-    let short = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name);
-    UnixStream::connect(short).await
+    let dir = open_folder(folder)?;
+    UnixStream::connect(short(&dir, name)).await
+}
+
+/// Listens on a socket in a folder, however long the folder's path is, in the place of what was there. Everybody who
+/// can reach the folder may connect: it is its instance's alone, and the gateway has a user of its own in it.
+pub fn listen_in(folder: &Path, name: &str) -> io::Result<UnixListener> {
+    let dir = open_folder(folder)?;
+    let path = short(&dir, name);
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777))?;
+    Ok(listener)
+}
+
+fn open_folder(folder: &Path) -> io::Result<std::fs::File> {
+    std::fs::OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(folder)
+}
+
+/// A name for a file in a folder that fits where paths are bounded (sun_path, unix(7)).
+fn short(dir: &std::fs::File, name: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name)
 }
 
 /// A connection to the gateway; it ends when the gateway does.
@@ -113,5 +129,24 @@ impl Control {
         let mut rest = [0; 64];
         // It says nothing unasked.
         while self.stream.read(&mut rest).await.is_ok_and(|count| count > 0) {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_folder_with_a_long_path_has_sockets_too() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = dir.path().join("long".repeat(40));
+        std::fs::create_dir(&folder).expect("a folder in it");
+        assert!(connect_in(&folder, "a.sock").await.is_err());
+        let first = listen_in(&folder, "a.sock").expect("a socket");
+        connect_in(&folder, "a.sock").await.expect("connected");
+        drop(first);
+        // What the last one left is in nobody's way.
+        let _second = listen_in(&folder, "a.sock").expect("a socket in its place");
+        connect_in(&folder, "a.sock").await.expect("connected");
     }
 }

@@ -3,6 +3,7 @@
 //! It knows nothing but its configuration, a file that is swapped in whole. It goes on serving the last one while
 //! nobody tells it of another, and reads it again when it is started anew.
 
+mod api;
 mod control;
 mod ports;
 mod route;
@@ -17,13 +18,15 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
-pub use control::{Control, ControlError, PORTS, connect_in};
+pub use api::API_SOCKET;
+pub use control::{Control, ControlError, PORTS, connect_in, listen_in};
 pub use route::add_local_route;
 
 use super::config::GatewayConfig;
 use super::dns::{self, NameServer};
 use super::ingress::Ingress;
 use super::proxy::{self, Place, Proxy};
+use api::ApiFront;
 
 /// The hidden first argument by which this binary is the gateway.
 pub const COMMAND: &str = "__gateway";
@@ -43,6 +46,8 @@ pub struct Gateway {
     /// Where names are served, and by which task.
     naming: Option<(SocketAddr, JoinHandle<()>)>,
     ingress: Ingress,
+    /// Absent where there is no folder of sockets.
+    api: Option<ApiFront>,
     /// Ports of the machine, from the porter.
     given: HashMap<Place, OwnedFd>,
     config: GatewayConfig,
@@ -55,6 +60,7 @@ impl Gateway {
             names: Arc::default(),
             naming: None,
             ingress: Ingress::default(),
+            api: None,
             given: HashMap::new(),
             config: GatewayConfig::default(),
         }
@@ -62,13 +68,17 @@ impl Gateway {
 
     /// One whose folder `run` has the porter's socket too.
     fn beside_porter(run: &Path) -> Self {
-        Gateway { names: Arc::new(NameServer::beside_porter(run)), ..Gateway::new() }
+        let api = Some(ApiFront::new(run.to_owned()));
+        Gateway { names: Arc::new(NameServer::beside_porter(run)), api, ..Gateway::new() }
     }
 
     /// Serves this configuration from now on, and nothing of the one before; open connections live on.
     pub async fn apply(&mut self, config: GatewayConfig) {
         self.names.set(&config);
         self.serve_names(config.name_server).await;
+        if let Some(api) = &mut self.api {
+            api.serve(config.api).await;
+        }
         self.config = config;
         self.carry().await;
     }
@@ -169,9 +179,8 @@ pub(super) async fn serve(config: &Path, run: &Path) -> std::io::Result<()> {
         Err(error) => eprintln!("no configuration yet: {error}"),
     }
     let mut end = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    let socket = run.join(SOCKET);
     tokio::select! {
-        served = control::serve(&socket, &config, gateway) => served,
+        served = control::serve(run, &config, gateway) => served,
         _ = end.recv() => Ok(()),
     }
 }

@@ -69,7 +69,10 @@ mod tests {
         let at = listener.local_addr().expect("an address");
         let found = holder(Protocol::Tcp, at).expect("this process");
         assert!(found.ends_with(&format!("(process {})", std::process::id())), "{found}");
+        let taken = crate::network::porter::taken(at.port()).expect("it is taken");
+        assert!(taken.ends_with(&format!("(process {}) has it", std::process::id())), "{taken}");
         drop(listener);
+        assert_eq!(crate::network::porter::taken(at.port()), None);
         assert_eq!(holder(Protocol::Tcp, at), None);
     }
 

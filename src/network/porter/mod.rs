@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 pub use handing::{receive, Handed};
 pub use holder::holder;
+pub use server::taken;
 
 use super::config::Protocol;
 use super::gateway::connect_in;
@@ -103,7 +104,9 @@ pub async fn load(program: &Path, config: &Path, run: &Path, log: &Path) -> io::
                 return Ok(report);
             }
             if let Some(status) = child.try_wait()? {
-                return Err(io::Error::other(format!("it ended at once ({status}); see {}", log.display())));
+                let said = std::fs::read_to_string(log).unwrap_or_default();
+                let said = said.lines().last().unwrap_or("it said nothing");
+                return Err(io::Error::other(format!("the porter ended at once ({status}): {said}")));
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::handing::hand_over;
 use super::{END, LOAD, RESOLVE, Refused, Report, SOCKET, holder, version};
 use crate::network::config::{GatewayConfig, Protocol};
 use crate::network::dns;
-use crate::network::gateway::{CONFIG_FILE, PORTS, SOCKET as GATEWAY, connect_in};
+use crate::network::gateway::{CONFIG_FILE, PORTS, SOCKET as GATEWAY, connect_in, listen_in};
 use crate::network::proxy::{self, Place};
 
 /// No command is longer.
@@ -77,6 +77,16 @@ fn why(error: &io::Error, at: SocketAddr) -> String {
     }
 }
 
+/// Why a port cannot be opened on the machine's loopback now, where Services are published; by either protocol.
+pub fn taken(port: u16) -> Option<String> {
+    let at = SocketAddr::from(([127, 0, 0, 1], port));
+    [Protocol::Tcp, Protocol::Udp].into_iter().find_map(|protocol| {
+        let error = open((protocol, at)).err()?;
+        let holder = if error.kind() == io::ErrorKind::AddrInUse { holder(protocol, at) } else { None };
+        Some(holder.map_or_else(|| why(&error, at), |holder| format!("{holder} has it")))
+    })
+}
+
 /// A socket that listens on the machine.
 fn open((protocol, at): Place) -> io::Result<OwnedFd> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
@@ -111,10 +121,7 @@ pub(super) async fn serve(config: &Path, run: &Path) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, "a porter runs already"));
     }
     let path = run.join(SOCKET);
-    let _ = std::fs::remove_file(&path);
-    let listener = UnixListener::bind(&path)?;
-    // The folder around it is its instance's alone; the gateway has a user of its own.
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o777))?;
+    let listener = listen_in(run, SOCKET)?;
     let inode = std::fs::metadata(&path)?.ino();
     let porter = Arc::new(Porter {
         config: config.join(CONFIG_FILE),

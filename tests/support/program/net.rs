@@ -3,13 +3,13 @@
 //! `serve:PORT` answers HTTP with the pod's name until SIGTERM, then finishes what it has begun; `/fail` makes its
 //! `/healthz` fail from then on, `/slow` takes half a second. `udp:PORT` echoes. `lookup:NAME` shows addresses,
 //! `fetch:HOST:PORT/PATH` a body, `ask:HOST:PORT=TEXT` a datagram's answer. `load:HOST:PORT=RATE,SECONDS,keep|new` counts.
+//! `relay:PORT=HOST:PORT` carries connections there; `term:PID` has a load end.
 
-use std::collections::BTreeMap;
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 static ENDING: AtomicBool = AtomicBool::new(false);
 static FAILED: AtomicBool = AtomicBool::new(false);
@@ -17,6 +17,7 @@ static OPEN: AtomicUsize = AtomicUsize::new(0);
 
 unsafe extern "C" {
     fn signal(number: i32, handler: usize) -> usize;
+    fn kill(pid: i32, number: i32) -> i32;
 }
 
 extern "C" fn ending(_: i32) {
@@ -31,6 +32,11 @@ pub fn run(verb: &str, rest: &str) -> Option<Result<()>> {
         "fetch" => fetch(rest).map(|body| print!("{body}")),
         "ask" => ask(rest),
         "load" => load(rest),
+        "relay" => relay(rest),
+        "term" => {
+            unsafe { kill(rest.parse().unwrap_or(1), 15) };
+            Ok(())
+        }
         _ => return None,
     })
 }
@@ -114,6 +120,25 @@ fn udp(port: &str) -> Result<()> {
     }
 }
 
+fn relay(rest: &str) -> Result<()> {
+    let (port, to) = rest.split_once('=').ok_or(ErrorKind::InvalidInput)?;
+    for near in TcpListener::bind(format!("0.0.0.0:{port}"))?.incoming() {
+        let (near, to) = (near?, to.to_owned());
+        std::thread::spawn(move || {
+            let far = TcpStream::connect(&to)?;
+            let pairs = [(near.try_clone()?, far.try_clone()?), (far, near)];
+            for (mut from, mut into) in pairs {
+                std::thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut into);
+                    let _ = into.shutdown(std::net::Shutdown::Write);
+                });
+            }
+            Result::Ok(())
+        });
+    }
+    Ok(())
+}
+
 fn lookup(name: &str) -> Result<()> {
     let mut all: Vec<String> = (name, 0).to_socket_addrs()?.map(|a| a.ip().to_string()).collect();
     all.sort();
@@ -169,32 +194,33 @@ fn request(stream: &mut TcpStream, to: &str, path: &str, keep: bool) -> Result<S
     Ok(String::from_utf8_lossy(&body).into_owned())
 }
 
-/// So many requests a second for so long; shows how many came back, from whom, and what went wrong.
+/// So many requests a second for so long, or until SIGTERM; shows how many came back, how fast, and what went wrong when.
 fn load(rest: &str) -> Result<()> {
     let (to, how) = rest.split_once('=').ok_or(ErrorKind::InvalidInput)?;
     let parts: Vec<&str> = how.split(',').collect();
     let [rate, seconds, kind] = parts[..] else { return Err(ErrorKind::InvalidInput.into()) };
     let (rate, seconds): (u32, u64) = (rate.parse().unwrap_or(1), seconds.parse().unwrap_or(1));
+    unsafe { signal(15, ending as *const () as usize) };
     let keep = kind == "keep";
-    let (good, bad) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(BTreeMap::<String, usize>::new())));
+    let (times, lost) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::<String>::new())));
     let begun = Instant::now();
     let workers: Vec<_> = (0..8u32)
         .map(|worker| {
-            let (to, good, bad) = (to.to_owned(), good.clone(), bad.clone());
+            let (to, times, lost) = (to.to_owned(), times.clone(), lost.clone());
             std::thread::spawn(move || {
                 let step = Duration::from_secs(8) / rate;
                 let mut at = begun + Duration::from_secs(1) * worker / rate;
                 let mut kept: Option<TcpStream> = None;
-                while begun.elapsed() < Duration::from_secs(seconds) {
+                while begun.elapsed() < Duration::from_secs(seconds) && !ENDING.load(Ordering::SeqCst) {
                     std::thread::sleep(at.saturating_duration_since(Instant::now()));
                     at += step;
-                    let asked = one(&to, keep, &mut kept);
-                    match asked {
-                        Ok(()) => drop(good.fetch_add(1, Ordering::SeqCst)),
+                    let (from, asked) = (Instant::now(), SystemTime::now());
+                    match one(&to, keep, &mut kept) {
+                        Ok(()) => times.lock().unwrap().push(from.elapsed()),
                         Err(error) => {
                             kept = None;
-                            let text = format!("{:.1} s: {error}", begun.elapsed().as_secs_f32());
-                            *bad.lock().unwrap().entry(text).or_default() += 1;
+                            let asked = asked.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+                            lost.lock().unwrap().push(format!("lost {asked} after {:?}: {error}", from.elapsed()));
                         }
                     }
                 }
@@ -204,8 +230,12 @@ fn load(rest: &str) -> Result<()> {
     for worker in workers {
         let _ = worker.join();
     }
-    let bad = bad.lock().unwrap();
-    println!("load {to} {kind}: {} good, {} lost {bad:?}", good.load(Ordering::SeqCst), bad.values().sum::<usize>());
+    let (mut times, lost) = (times.lock().unwrap(), lost.lock().unwrap());
+    times.sort();
+    let share = |percent: usize| times.get(times.len() * percent / 100).or(times.last()).copied().unwrap_or_default();
+    let (good, bad) = (times.len(), lost.len());
+    println!("load {to} {kind}: {good} good, {bad} lost, p50 {:?}, p99 {:?}, most {:?}", share(50), share(99), share(100));
+    lost.iter().for_each(|line| println!("{line}"));
     Ok(())
 }
 

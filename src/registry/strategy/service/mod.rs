@@ -103,6 +103,7 @@ impl Strategy for Services {
         check_addresses(run, object, None)?;
         families::fill(run, object, None)?;
         addresses::allocate(run, object)?;
+        ports::warn_of_taken(run, object, None);
         ports::allocate_new(run, object)
     }
 
@@ -119,6 +120,7 @@ impl Strategy for Services {
             (true, false) => addresses::release(run, old),
             _ => {}
         }
+        ports::warn_of_taken(run, new, Some(old));
         ports::allocate_changed(run, new, old)
     }
 

@@ -21,6 +21,35 @@ fn name(port: &Json) -> &str {
     port.get("name").and_then(Json::as_str).unwrap_or("")
 }
 
+/// Why a port of the machine cannot be opened now.
+fn taken_by(run: &Run<'_, '_>, port: i64) -> Option<String> {
+    (run.env.settings.port_is_taken)(u16::try_from(port).ok()?)
+}
+
+/// The ports of the machine that a service wants by number, each with its place.
+fn on_the_machine(service: &Object) -> Vec<(String, i64)> {
+    let spec = Spec::of(service);
+    let balances = spec.kind() == "LoadBalancer" && spec.text("loadBalancerClass").is_empty();
+    let fields = [("port", balances), ("nodePort", matches!(spec.kind(), "NodePort" | "LoadBalancer"))];
+    let of_port = |(index, port): (usize, &Json)| -> Vec<(String, i64)> {
+        let wanted = fields.iter().filter(|(field, wanted)| *wanted && number(port, field) != 0);
+        wanted.map(|(field, _)| (format!("spec.ports[{index}].{field}"), number(port, field))).collect()
+    };
+    spec.ports().iter().enumerate().flat_map(of_port).collect()
+}
+
+/// Warns of ports that are asked for now and that another one on the machine has. They are opened when they are free.
+pub(super) fn warn_of_taken(run: &mut Run<'_, '_>, service: &Object, old: Option<&Object>) {
+    let before: BTreeSet<i64> = old.map(on_the_machine).unwrap_or_default().into_iter().map(|(_, port)| port).collect();
+    let mut asked = on_the_machine(service);
+    asked.retain(|(_, port)| !before.contains(port));
+    let texts = asked.into_iter().filter_map(|(place, port)| {
+        Some(format!("{place}: port {port} of this machine cannot be opened for now: {}", taken_by(run, port)?))
+    });
+    let texts: Vec<String> = texts.collect();
+    run.warn(texts);
+}
+
 /// The ports that a service holds.
 fn held(service: &Object) -> impl Iterator<Item = i64> {
     let spec = Spec::of(service);
@@ -50,7 +79,10 @@ impl Taken {
         let upper = LAST - FIRST + 1 - BAND;
         let start = i64::try_from(run.env.random.next_u64() % upper.unsigned_abs()).unwrap_or(0);
         let from_upper = (0..upper).map(|step| FIRST + BAND + (start + step) % upper);
-        let port = from_upper.chain(FIRST..FIRST + BAND).find(|port| !self.0.contains(port));
+        let own = from_upper.chain(FIRST..FIRST + BAND).filter(|port| !self.0.contains(port));
+        let free = |port: &i64| taken_by(run, *port).is_none();
+        // Where others have all of them on the machine, one may be theirs no longer when it is opened.
+        let port = own.clone().find(free).or_else(|| own.clone().next());
         let port = port.ok_or_else(|| Status::internal("failed to allocate a nodePort: range is full"))?;
         self.0.insert(port);
         Ok(port)
