@@ -12,6 +12,7 @@ mod machine;
 mod plans;
 mod pods;
 mod probes;
+mod services;
 mod start;
 mod world;
 
@@ -22,9 +23,10 @@ use bare::Bare;
 use world::World;
 
 /// The rows, by the names that choose them.
-const ROWS: [&str; 11] = ["fifty", "get", "idle", "restart", "job", "http", "exec", "plan", "look", "memory", "start"];
+const ROWS: [&str; 12] =
+    ["fifty", "get", "idle", "restart", "job", "http", "exec", "services", "plan", "look", "memory", "start"];
 /// Those of them that need Podman.
-const ON_PODMAN: usize = 7;
+const ON_PODMAN: usize = 8;
 
 /// What is to be measured, and how long.
 pub struct Plan {
@@ -111,6 +113,9 @@ async fn measure(plan: &Plan) {
         }
         if plan.wants("exec") {
             probes::exec(&world, bare, plan).await;
+        }
+        if plan.wants("services") {
+            services::services(&world, bare, plan).await;
         }
         world.end();
     }

@@ -82,7 +82,8 @@ async fn ten_parts_of_a_job_are_done_three_at_a_time() {
     let file = world.file("parts.yaml", &example("job/parts.yaml"));
     world.wl(&["apply", "-f", &file]).await.ends(0).says(&["job.batch/parts created"]);
     // By Podman's own times: who looks at one container after the other sees some that never ran at once.
-    let times: Vec<(Timestamp, Timestamp)> = world.sandboxes().await.iter().flat_map(|s| &s.containers).filter_map(ran).collect();
+    let times: Vec<(Timestamp, Timestamp)> =
+        world.sandboxes().await.iter().flat_map(|s| &s.containers).filter_map(ran).collect();
     assert_eq!(times.len(), 10);
     let at_once = |at: Timestamp| times.iter().filter(|(from, to)| (*from..*to).contains(&at)).count();
     let most = times.iter().map(|(from, _)| at_once(*from)).max();

@@ -2,8 +2,9 @@
 //!
 //! `say:TEXT` `err:TEXT` `cat:PATH` `write:PATH=TEXT` `env:NAME` `list:DIR` `ids` `mode:PATH` `wait:MILLISECONDS`
 //! `eat:MEGABYTES` `on-term:CODE` `ignore-term` `listen:PORT` `http:PORT=PATH` `get:HOST:PORT` `flood:LINES` `exit:CODE`
-//! `forever`, and what `net.rs` adds.
+//! `forever`, and what `net.rs` and `measure.rs` add.
 
+mod measure;
 mod net;
 
 use std::io::{Read, Write};
@@ -117,7 +118,10 @@ fn run(verb: &str, rest: &str) -> std::io::Result<()> {
         "forever" => loop {
             std::thread::sleep(Duration::from_secs(3600));
         },
-        _ => return net::run(verb, rest).unwrap_or_else(|| Ok(println!("{verb}: not understood"))),
+        _ => {
+            let done = net::run(verb, rest).or_else(|| measure::run(verb, rest));
+            return done.unwrap_or_else(|| Ok(println!("{verb}: not understood")));
+        }
     }
     Ok(())
 }

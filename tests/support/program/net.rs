@@ -184,10 +184,12 @@ fn request(stream: &mut TcpStream, to: &str, path: &str, keep: bool) -> Result<S
     if !head.starts_with("HTTP/1.1 200") {
         return Err(Error::other(head.lines().next().unwrap_or_default().to_owned()));
     }
-    let length = head.lines().find_map(|l| l.strip_prefix("Content-Length: ")?.trim().parse().ok());
+    // Names of headers have no case (RFC 9110, 5.1).
+    let head = head.to_lowercase();
+    let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")?.trim().parse().ok());
     let mut body = vec![0; length.ok_or(ErrorKind::InvalidData)?];
     stream.read_exact(&mut body)?;
-    if head.contains("Connection: close") && keep {
+    if head.contains("connection: close") && keep {
         // A connection that the server ends is no lost request: the next one takes a new one.
         return Err(ErrorKind::ConnectionAborted.into());
     }
