@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixListener;
@@ -22,9 +22,22 @@ const RETRY_ACCEPT: Duration = Duration::from_millis(50);
 
 /// How long a client may take until its connection is secured.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// And until it has asked, also where it has asked before.
+const HEAD: Duration = Duration::from_secs(90);
 
 /// Serves one connection until either side ends it.
 pub async fn serve<I>(server: Server, io: I) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    serve_by(&auto::Builder::new(TokioExecutor::new()), server, io).await
+}
+
+async fn serve_by<I>(
+    builder: &auto::Builder<TokioExecutor>,
+    server: Server,
+    io: I,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -32,7 +45,6 @@ where
         let server = server.clone();
         async move { Ok::<_, std::convert::Infallible>(server.handle(request).await) }
     });
-    let builder = auto::Builder::new(TokioExecutor::new());
     builder.serve_connection_with_upgrades(TokioIo::new(io), service).await
 }
 
@@ -49,7 +61,9 @@ pub async fn listen_secured(server: Server, listener: UnixListener, acceptor: Tl
                 let (server, acceptor) = (server.clone(), acceptor.clone());
                 connections.spawn(async move {
                     if let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                        let _ = serve(server, stream).await;
+                        let mut builder = auto::Builder::new(TokioExecutor::new());
+                        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
+                        let _ = serve_by(&builder, server, stream).await;
                     }
                 });
             }

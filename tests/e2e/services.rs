@@ -212,11 +212,13 @@ async fn a_port_that_is_taken_is_told_and_opened_when_it_is_free() {
          ports: [{{port: {port}, targetPort: http}}]\n"
     );
     let file = world.file("servers.yaml", &(servers() + &balancer));
-    world.wl(&["apply", "--wait=false", "-f", &file]).await.ends(0);
+    let warned = format!("port {port} of this machine cannot be opened for now: ");
+    let holder = format!("(process {}) has it", std::process::id());
+    world.wl(&["plan", "-f", &file]).await.ends(2).says(&[&warned, &holder]);
+    world.wl(&["apply", "--wait=false", "-f", &file]).await.ends(0).says(&[&warned, &holder]);
     let told = || async {
         let events = world.json(&["get", "events"]).await;
         let items = events["items"].as_array().cloned().unwrap_or_default();
-        let holder = format!("(process {}) has it", std::process::id());
         items
             .iter()
             .any(|e| e["reason"] == "PortNotOpen" && e["message"].as_str().is_some_and(|m| m.ends_with(&holder)))

@@ -5,6 +5,7 @@ mod custom;
 mod evictions;
 mod hostile;
 mod openapi;
+mod services;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -38,7 +39,11 @@ impl Answer {
 
 impl Api {
     pub async fn new() -> Self {
-        let store = Store::in_memory(Settings { admission: vec!["NamespaceLifecycle".into()], ..Settings::default() });
+        Api::with(Settings::default()).await
+    }
+
+    pub async fn with(settings: Settings) -> Self {
+        let store = Store::in_memory(Settings { admission: vec!["NamespaceLifecycle".into()], ..settings });
         store.bootstrap().await.expect("the first objects are made");
         Api { server: Server::new(store) }
     }

@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 pub use pool::Pool;
-pub use relay::prepare;
+pub use relay::{prepare, reset};
 pub use tcp::connect;
 
 use super::config::{GatewayConfig, Protocol};
