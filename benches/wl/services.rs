@@ -271,7 +271,8 @@ async fn many(world: &World, bare: &Bare, client: &Client, plan: &Plan) {
 /// The gateway's process.
 async fn gateway(bare: &Bare) -> Option<u32> {
     let all = bare.get("/containers/json").await;
-    let command = |c: &Json| c["Command"].as_array().is_some_and(|words| words.iter().any(|word| word == "__gateway"));
-    let pid = all.as_array()?.iter().find(|c| command(c))?["Pid"].as_u64()?;
+    let name = |c: &Json| c["Names"][0].as_str().unwrap_or_default().to_owned();
+    let is_it = |c: &&Json| name(c).contains("_wl-gateway_") && !name(c).ends_with("_infra");
+    let pid = all.as_array()?.iter().find(is_it)?["Pid"].as_u64()?;
     u32::try_from(pid).ok()
 }

@@ -12,6 +12,8 @@ use super::config::{Endpoint, EndpointState, GatewayConfig, Protocol, ServiceCon
 use crate::api::GroupResource;
 use crate::state::State;
 
+/// What ports are called that speak HTTP/2 without TLS: the name that is Kubernetes' own (KEP-3726), and those in use before it.
+const HTTP2: [&str; 3] = ["kubernetes.io/h2c", "h2c", "grpc"];
 /// The label by which a slice names its Service.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// Set on Services and slices that somebody else looks after.
@@ -83,6 +85,7 @@ fn of_service(
             name: port.name.clone().unwrap_or_default(),
             protocol: protocol(port.protocol.as_deref())?,
             port: u16::try_from(port.port).ok()?,
+            http2: port.app_protocol.as_deref().is_some_and(|name| HTTP2.contains(&name)),
             published: published(spec, port).into_iter().map(|number| SocketAddr::new(publish, number)).collect(),
         })
     });
@@ -220,7 +223,7 @@ mod tests {
     fn a_service_has_its_slices_ports_and_affinity() {
         let web = service(json!({
             "type": "ClusterIP", "clusterIP": "10.9.0.1", "clusterIPs": ["10.9.0.1"], "sessionAffinity": "ClientIP",
-            "ports": [{"name": "http", "port": 80}, {"name": "dns", "port": 53, "protocol": "UDP"},
+            "ports": [{"name": "http", "port": 80, "appProtocol": "kubernetes.io/h2c"}, {"name": "dns", "port": 53, "protocol": "UDP"},
                       {"name": "no", "port": 1, "protocol": "SCTP"}],
         }));
         let endpoints = json!([{"addresses": ["10.1.0.5", "10.1.0.6"], "hostname": "web-0"}]);
@@ -228,6 +231,7 @@ mod tests {
         let made = compile(&state(&[web, slice("web-x", "IPv4", endpoints), foreign]), "cluster.local", HERE, &BTreeSet::new());
         let found = &made.services[0];
         assert_eq!((found.addresses.len(), found.affinity_seconds, found.ports.len()), (1, Some(10_800), 2));
+        assert_eq!(found.ports.iter().map(|p| p.http2).collect::<Vec<_>>(), [true, false]);
         assert_eq!(found.slices.len(), 1);
         assert_eq!(found.slices[0].ports.len(), 1);
         assert_eq!(found.slices[0].endpoints[0].hostname.as_deref(), Some("web-0"));

@@ -112,6 +112,9 @@ pub struct ServicePort {
     pub name: String,
     pub protocol: Protocol,
     pub port: u16,
+    /// Its endpoints speak HTTP/2 from the first byte (`appProtocol: kubernetes.io/h2c`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub http2: bool,
     /// Where it is reached on the machine itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub published: Vec<SocketAddr>,
@@ -212,7 +215,7 @@ mod tests {
     }
 
     fn service(endpoints: Vec<Endpoint>) -> (ServiceConfig, ServicePort) {
-        let port = ServicePort { name: "http".into(), protocol: Protocol::Tcp, port: 80, published: Vec::new() };
+        let port = ServicePort { name: "http".into(), protocol: Protocol::Tcp, port: 80, http2: false, published: Vec::new() };
         let slice = Slice {
             ports: vec![
                 SlicePort { name: "admin".into(), protocol: Protocol::Tcp, port: 9 },

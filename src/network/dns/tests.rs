@@ -10,7 +10,7 @@ use super::*;
 use crate::network::config::{Endpoint, EndpointState, Protocol, ServiceConfig, ServicePort, Slice, SlicePort};
 
 fn port(name: &str, protocol: Protocol, number: u16) -> ServicePort {
-    ServicePort { name: name.into(), protocol, port: number, published: Vec::new() }
+    ServicePort { name: name.into(), protocol, port: number, http2: false, published: Vec::new() }
 }
 
 fn endpoint(last: u8, hostname: Option<&str>, state: EndpointState) -> Endpoint {

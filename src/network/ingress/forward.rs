@@ -8,7 +8,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, TE, UPGRADE};
 use hyper::{Request, Response, StatusCode, Uri, Version};
-use hyper_util::rt::TokioIo;
+use hyper::http::uri::{Authority, Scheme};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
 
 use super::Routes;
 use crate::network::proxy;
@@ -37,7 +39,7 @@ pub struct Client {
 /// Answers one request; never fails, it says so in the answer.
 pub async fn answer(routes: Arc<Routes>, client: Client, mut request: Request<Incoming>) -> Response<Body> {
     let host = host_of(&request);
-    let Some(pool) = routes.pool_of(&host, request.uri().path()) else {
+    let Some((pool, http2)) = routes.behind(&host, request.uri().path()) else {
         return say(StatusCode::NOT_FOUND, "no Ingress has a rule for this host and path");
     };
     if pool.targets().is_empty() {
@@ -47,18 +49,15 @@ pub async fn answer(routes: Arc<Routes>, client: Client, mut request: Request<In
         return say(StatusCode::BAD_GATEWAY, "no endpoint of the Service takes connections");
     };
     proxy::prepare(&stream);
-    let upgrade = upgrade_of(&request);
+    let upgrade = upgrade_of(&request).filter(|_| !http2);
     let from_client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
     let Some(request) = outgoing(request, client, &host, upgrade.as_ref()) else {
         return say(StatusCode::BAD_REQUEST, "the request cannot be passed on");
     };
-    let Ok((mut sender, connection)) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await else {
-        return say(StatusCode::BAD_GATEWAY, "the endpoint does not speak HTTP");
-    };
-    // Ends with the answer, or lives on as what it was upgraded to.
-    tokio::spawn(connection.with_upgrades());
-    let mut response = match sender.send_request(request).await {
-        Ok(response) => response,
+    let answer = if http2 { over_http2(stream, request).await } else { over_http1(stream, request).await };
+    let mut response = match answer {
+        Ok(Some(response)) => response,
+        Ok(None) => return say(StatusCode::BAD_GATEWAY, "the endpoint does not speak HTTP"),
         Err(_) => return say(StatusCode::BAD_GATEWAY, "the endpoint broke off without an answer"),
     };
     if let (StatusCode::SWITCHING_PROTOCOLS, Some(from_client)) = (response.status(), from_client) {
@@ -75,6 +74,32 @@ pub async fn answer(routes: Arc<Routes>, client: Client, mut request: Request<In
     // The client's version is its own connection's affair.
     *response.version_mut() = Version::default();
     response.map(|body| body.boxed())
+}
+
+/// The endpoint's answer; `None`: it does not speak HTTP.
+async fn over_http1(stream: TcpStream, request: Request<Incoming>) -> hyper::Result<Option<Response<Incoming>>> {
+    let made = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let Ok((mut sender, connection)) = made else { return Ok(None) };
+    // Ends with the answer, or lives on as what it was upgraded to.
+    tokio::spawn(connection.with_upgrades());
+    sender.send_request(request).await.map(Some)
+}
+
+/// The same where the Service's port says that its endpoints speak HTTP/2 (gRPC among others), unsecured.
+async fn over_http2(stream: TcpStream, mut request: Request<Incoming>) -> hyper::Result<Option<Response<Incoming>>> {
+    let made = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let Ok((mut sender, connection)) = made else { return Ok(None) };
+    tokio::spawn(connection);
+    // Whom it is for stands in the address itself (RFC 9113, 8.3.1).
+    let host = request.headers_mut().remove(HOST);
+    let mut parts = request.uri().clone().into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = host.and_then(|host| host.to_str().ok()?.parse().ok()).or(Some(Authority::from_static("localhost")));
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    *request.version_mut() = Version::HTTP_2;
+    sender.send_request(request).await.map(Some)
 }
 
 /// The host that a client named, without a port.

@@ -40,11 +40,12 @@ const CONNECTIONS: usize = 8192;
 #[derive(Default)]
 pub struct Routes {
     config: IngressConfig,
-    pools: BTreeMap<Backend, Arc<Pool>>,
+    /// With whether they speak HTTP/2.
+    pools: BTreeMap<Backend, (Arc<Pool>, bool)>,
 }
 
 impl Routes {
-    fn pool_of(&self, host: &str, path: &str) -> Option<Arc<Pool>> {
+    fn behind(&self, host: &str, path: &str) -> Option<(Arc<Pool>, bool)> {
         self.pools.get(routing::find(&self.config, host, path)?).cloned()
     }
 }
@@ -113,15 +114,15 @@ impl Ingress {
         let old = self.routes.read().unwrap_or_else(PoisonError::into_inner).clone();
         let backends = config.ingress.rules.iter().map(|rule| &rule.backend).chain(&config.ingress.default_backend);
         let pools = backends.map(|backend| {
-            let (targets, affinity) = behind(config, backend);
+            let (targets, affinity, http2) = behind(config, backend);
             let pool = match old.pools.get(backend) {
-                Some(pool) => {
+                Some((pool, _)) => {
                     pool.set(&targets, affinity);
                     pool.clone()
                 }
                 None => Arc::new(Pool::new(&targets, affinity)),
             };
-            (backend.clone(), pool)
+            (backend.clone(), (pool, http2))
         });
         let routes = Routes { pools: pools.collect(), config: config.ingress.clone() };
         *self.routes.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(routes);
@@ -148,13 +149,14 @@ impl Ingress {
     }
 }
 
-/// Who stands behind a Service's port.
-fn behind(config: &GatewayConfig, backend: &Backend) -> (Vec<SocketAddr>, Option<Duration>) {
+/// Who stands behind a Service's port, for how long a client stays with one, and whether they speak HTTP/2.
+fn behind(config: &GatewayConfig, backend: &Backend) -> (Vec<SocketAddr>, Option<Duration>, bool) {
     let service = config.services.iter().find(|s| s.namespace == backend.namespace && s.name == backend.service);
-    let Some(service) = service else { return (Vec::new(), None) };
+    let Some(service) = service else { return (Vec::new(), None, false) };
     let port = service.ports.iter().find(|p| p.port == backend.port && p.protocol == Protocol::Tcp);
     let targets = port.map(|port| service.targets(port)).unwrap_or_default();
-    (targets, service.affinity_seconds.map(|s| Duration::from_secs(s.into())))
+    let affinity = service.affinity_seconds.map(|s| Duration::from_secs(s.into()));
+    (targets, affinity, port.is_some_and(|port| port.http2))
 }
 
 async fn secured(stream: TcpStream, routes: Arc<RwLock<Arc<Routes>>>, acceptor: Acceptor, client: Client) {

@@ -48,7 +48,7 @@ fn service(name: &str, targets: &[SocketAddr]) -> ServiceConfig {
     ServiceConfig {
         namespace: "default".into(),
         name: name.into(),
-        ports: vec![ServicePort { name: String::new(), protocol: Protocol::Tcp, port: 80, published: Vec::new() }],
+        ports: vec![ServicePort { name: String::new(), protocol: Protocol::Tcp, port: 80, http2: false, published: Vec::new() }],
         slices: slices.collect(),
         ..ServiceConfig::default()
     }
@@ -126,6 +126,51 @@ async fn requests_go_by_host_and_path_and_say_where_they_come_from() {
         connection: close, x-own\r\n\r\n";
     let forged = said(world.http, forged).await;
     assert!(!forged.contains("9.9.9.9") && !forged.contains("x-own") && !forged.contains("keep-alive"), "{forged}");
+}
+
+/// Answers as gRPC does: a body, and how it went in the trailers.
+async fn remote_procedures() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let service = service_fn(|request: Request<hyper::body::Incoming>| async move {
+                let asked = format!("{:?} {} te={:?}", request.version(), request.uri(), request.headers().get("te"));
+                let body = request.into_body().collect().await?.to_bytes();
+                let trailers = hyper::HeaderMap::from_iter([(hyper::header::HeaderName::from_static("grpc-status"), "0".parse().expect("a value"))]);
+                let said = Bytes::from(format!("{asked} {} bytes", body.len()));
+                let body = http_body_util::Full::new(said).with_trailers(async move { Some(Ok(trailers)) });
+                hyper::Result::Ok(hyper::Response::new(body))
+            });
+            tokio::spawn(hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    at
+}
+
+#[tokio::test]
+async fn endpoints_that_speak_http2_are_asked_so_and_their_trailers_come_back() {
+    let mut world = world().await;
+    let mut calls = service("calls", &[remote_procedures().await]);
+    calls.ports[0].http2 = true;
+    let backend = Backend { namespace: "default".into(), service: "calls".into(), port: 80 };
+    let ingress = IngressConfig { http: Some(world.http), default_backend: Some(backend), ..IngressConfig::default() };
+    let config = GatewayConfig { services: vec![calls], ingress, ..GatewayConfig::default() };
+    world.ingress.apply(&config, &HashMap::new()).await;
+    let stream = TcpStream::connect(world.http).await.expect("connected");
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    let request = Request::post("http://calls.test/echo.Echo/Say").header("te", "trailers");
+    let request = request.body(http_body_util::Full::new(Bytes::from("12345"))).expect("a request");
+    let response = timeout(PATIENCE, sender.send_request(request)).await.expect("in time").expect("an answer");
+    let body = response.into_body().collect().await.expect("a body");
+    assert_eq!(body.trailers().and_then(|t| t.get("grpc-status")).map(|v| v.as_bytes()), Some(&b"0"[..]));
+    let body = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+    assert_eq!(body, "HTTP/2.0 http://calls.test/echo.Echo/Say te=Some(\"trailers\") 5 bytes");
+    // Who speaks HTTP/1.1 is served too.
+    let old = get(world.http, "calls.test", "/x").await;
+    assert!(old.starts_with("HTTP/1.1 200") && old.contains("HTTP/2.0 http://calls.test/x"), "{old}");
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ impl World {
             }
         });
         let world = World { dir: tempfile::tempdir().expect("a folder"), at, runtime: runtime() };
-        let port = ServicePort { name: String::new(), protocol: Protocol::Tcp, port: 80, published: vec![at] };
+        let port = ServicePort { name: String::new(), protocol: Protocol::Tcp, port: 80, http2: false, published: vec![at] };
         let slice = Slice {
             ports: vec![SlicePort { name: String::new(), protocol: Protocol::Tcp, port: target.port() }],
             endpoints: vec![Endpoint { address: target.ip(), hostname: None, state: EndpointState::Ready }],

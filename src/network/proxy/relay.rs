@@ -1,11 +1,14 @@
 //! Carries bytes between two connections until both directions have ended.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsFd;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
@@ -45,20 +48,17 @@ pub async fn relay(mut client: TcpStream, mut target: TcpStream) {
 }
 
 /// Until the sender's end, which is passed on.
-async fn carry(from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> io::Result<()> {
+async fn carry(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> io::Result<()> {
     loop {
-        from.readable().await?;
-        let step = SHARED.with(|buffer| step(&from, &to, &mut buffer.borrow_mut()));
-        match step {
-            Ok(Step::Ended) => {
+        let step = poll_fn(|cx| SHARED.with(|buffer| step(cx, &mut from, &to, &mut buffer.borrow_mut())));
+        match step.await? {
+            Step::Ended => {
                 // The other end may be gone already, which its own direction notices.
                 let _ = to.shutdown().await;
                 return Ok(());
             }
-            Ok(Step::Carried) => {}
-            Ok(Step::Left(rest)) => to.write_all(&rest).await?,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
+            Step::Carried => {}
+            Step::Left(rest) => to.write_all(&rest).await?,
         }
     }
 }
@@ -70,18 +70,20 @@ enum Step {
     Left(Vec<u8>),
 }
 
-fn step(from: &ReadHalf<'_>, to: &WriteHalf<'_>, buffer: &mut [u8]) -> io::Result<Step> {
-    let count = from.try_read(buffer)?;
-    if count == 0 {
-        return Ok(Step::Ended);
+/// What is read at once fits the buffer nearly always: then this does not ask in vain whether there is more.
+fn step(cx: &mut Context<'_>, from: &mut ReadHalf<'_>, to: &WriteHalf<'_>, buffer: &mut [u8]) -> Poll<io::Result<Step>> {
+    let mut read = ReadBuf::new(buffer);
+    ready!(Pin::new(from).poll_read(cx, &mut read))?;
+    let mut rest = read.filled();
+    if rest.is_empty() {
+        return Poll::Ready(Ok(Step::Ended));
     }
-    let mut rest = &buffer[..count];
     while !rest.is_empty() {
         match to.try_write(rest) {
             Ok(written) => rest = &rest[written..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Step::Left(rest.to_vec())),
-            Err(error) => return Err(error),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Ready(Ok(Step::Left(rest.to_vec()))),
+            Err(error) => return Poll::Ready(Err(error)),
         }
     }
-    Ok(Step::Carried)
+    Poll::Ready(Ok(Step::Carried))
 }
