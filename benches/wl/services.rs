@@ -176,7 +176,7 @@ async fn names(world: &World, bare: &Bare, plan: &Plan) {
     }
     bare.call(hyper::Method::DELETE, "/containers/wl-bench-names?force=true", Value::Null).await;
     bare.call(hyper::Method::DELETE, &format!("/networks/{NETWORK}"), Value::Null).await;
-    pairs.row(&format!("an answer about a name, {CLIENTS} who ask"), "aardvark-dns", 1.0).print();
+    pairs.row(&format!("an answer about a name, {CLIENTS} who ask"), "aardvark-dns", f64::INFINITY).print();
     println!("(p99 {}, aardvark-dns {})", time(median(&p99[0])), time(median(&p99[1])));
 }
 

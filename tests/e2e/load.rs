@@ -1,6 +1,7 @@
 //! Two hundred requests a second by every way to a Service, while everything around it changes: none is lost, but for the
 //! second after the gateway itself was killed.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -169,7 +170,7 @@ async fn no_request_is_lost_while_everything_around_it_changes() {
 
     let said = loads.end(&site).await;
     let grace: Range<u128> = killed - DEATH.0..killed + DEATH.1;
-    let mut missed = Vec::new();
+    let mut missed: BTreeMap<&str, usize> = BTreeMap::new();
     for text in &said {
         eprintln!("{}", text.lines().next().unwrap_or("it said nothing"));
         let of_death = lost(text).iter().filter(|at| grace.contains(at)).count();
@@ -177,12 +178,21 @@ async fn no_request_is_lost_while_everything_around_it_changes() {
             eprintln!("  of them when the gateway was killed: {of_death}");
         }
         let during = |at: u128| steps.iter().rev().find(|(_, from)| *from <= at).map_or("begin", |(name, _)| *name);
-        missed.extend(lost(text).iter().filter(|at| !grace.contains(at)).map(|at| format!("{} ({at})", during(*at))));
+        for at in lost(text).into_iter().filter(|at| !grace.contains(at)) {
+            *missed.entry(during(at)).or_default() += 1;
+        }
         let good: usize = text.split(": ").nth(1).and_then(|t| t.split(' ').next()?.parse().ok()).unwrap_or(0);
-        assert!(good > 500, "{text}");
+        assert!(good > 500, "{good}");
     }
     eprintln!("in {} s: {steps:?}, gateway killed at {killed}", (millis() - begun) / 1000);
-    assert!(missed.is_empty(), "lost: {missed:?}\n{}", said.join("\n"));
+    let why: BTreeMap<&str, usize> =
+        said.iter().flat_map(|text| text.lines()).fold(BTreeMap::new(), |mut all, line| {
+            if let Some((_, why)) = line.strip_prefix("lost ").and_then(|rest| rest.split_once(": ")) {
+                *all.entry(why).or_default() += 1;
+            }
+            all
+        });
+    assert!(missed.is_empty(), "lost: {missed:?}, all for {why:?}");
     site.wl(&["watch", "stop"]).await;
     let Site { world, .. } = site;
     world.end().await;
