@@ -49,9 +49,15 @@ deny: # Advisories, licences and sources, where cargo-deny is installed.
 test-matrix: rust ## The tests on real Podman: 4.3 and 5.x, rootful and rootless (needs root and Debian)
 	bash tests/matrix.sh
 
+# Static, with what only a backtrace needs left out, functions that are equal kept once, and of SQLite what the store uses.
+STATIC_RUST := -C target-feature=+crt-static -C force-unwind-tables=no -C link-arg=-Wl,--icf=all,-z,pack-relative-relocs
+STATIC_SQLITE := -USQLITE_ENABLE_FTS3 -USQLITE_ENABLE_FTS3_PARENTHESIS -USQLITE_ENABLE_FTS5 -USQLITE_ENABLE_RTREE -USQLITE_ENABLE_STAT4 \
+  -USQLITE_ENABLE_DBSTAT_VTAB -USQLITE_ENABLE_LOAD_EXTENSION -DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_OMIT_JSON
+
 static: rust ## One static binary that runs on any Linux
-	RUSTFLAGS="-C target-feature=+crt-static" $(CARGO) build --release --locked --target $$(rustc -vV | sed -n 's/^host: //p')
-	@ls -l $(TARGET)/$$(rustc -vV | sed -n 's/^host: //p')/release/wl
+	HOST=$$(rustc -vV | sed -n 's/^host: //p'); \
+	RUSTFLAGS="$(STATIC_RUST)" LIBSQLITE3_FLAGS="$(STATIC_SQLITE)" \
+	  $(CARGO) build --profile static --locked --target $$HOST && ls -l $(TARGET)/$$HOST/static/wl
 
 bench: rust ## Measures wl beside its peers on real Podman (FLAVOURS="4-root 5-user …", ROWS="fifty plan …")
 	bash benches/run.sh $(ROWS)

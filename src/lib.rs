@@ -48,6 +48,7 @@ rooms! {
 
 /// Runs the command line of this process and returns its exit code.
 pub fn main() -> std::process::ExitCode {
+    network::libc_names::use_built_in();
     if let Some(code) = network::serve_if_called() {
         return code;
     }

@@ -126,7 +126,7 @@ async fn tell_refused(
     write: &Write,
     why: &Status,
     store: &Store,
-    recorder: &Recorder,
+    recorder: &Arc<Recorder>,
     clock: &Clock,
     random: &mut SystemRandom,
 ) {
@@ -139,7 +139,7 @@ async fn tell_refused(
 /// Writes in order and stops at the first that is refused; creations that follow each other go together.
 async fn commit(
     store: &Store,
-    recorder: &Recorder,
+    recorder: &Arc<Recorder>,
     state: &State,
     writes: &[Write],
     agent: &'static str,
@@ -158,7 +158,7 @@ async fn commit(
                 .iter()
                 .filter_map(|w| if let Write::Event(note) = w { Some(note.clone()) } else { None })
                 .collect();
-            recorder.record_all(&notes, &Extra::default()).await;
+            recorder.record_all(&notes, &Extra::default());
             continue;
         }
         if let Some(refused) = commit_batch(store, state, batch, agent).await {

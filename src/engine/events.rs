@@ -1,6 +1,6 @@
 //! Events, written through the API as [`super::correlation`] has them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
 
@@ -38,8 +38,8 @@ impl Recorder {
         Recorder { store, clock, host: host.to_owned(), seen: Mutex::new(Seen::default()) }
     }
 
-    /// Writes Events, or counts them on. They are hints: one that cannot be written is dropped.
-    pub async fn record_all(&self, notes: &[EventNote], extra: &Extra) {
+    /// Writes Events, or counts them on. They are hints: nothing waits until they are safe, and one that cannot be written is dropped.
+    pub fn record_all(self: &Arc<Self>, notes: &[EventNote], extra: &Extra) {
         let requests: Vec<(usize, String, Request)> = notes
             .iter()
             .enumerate()
@@ -50,16 +50,20 @@ impl Recorder {
         }
         let (order, writes): (Vec<_>, Vec<_>) =
             requests.into_iter().map(|(i, key, request)| ((i, key), request)).unzip();
-        let answers = self.store.write_all(writes).await;
-        for ((index, key), answer) in order.into_iter().zip(answers) {
-            // An Event that has expired meanwhile is told anew.
-            if answer.is_err_and(|status| status.reason == "NotFound") {
-                self.seen().correlator.forget(&key);
-                if let Some((_, request)) = self.request(&notes[index], extra) {
-                    let _ = self.store.write(request).await;
+        let begun = self.store.begin_all(writes);
+        let (recorder, extra) = (self.clone(), extra.clone());
+        let order: Vec<_> = order.into_iter().map(|(index, key)| (notes[index].clone(), key)).collect();
+        tokio::spawn(async move {
+            for ((note, key), answer) in order.into_iter().zip(begun.await) {
+                // An Event that has expired meanwhile is told anew.
+                if answer.is_err_and(|status| status.reason == "NotFound") {
+                    recorder.seen().correlator.forget(&key);
+                    if let Some((_, request)) = recorder.request(&note, &extra) {
+                        let _ = recorder.store.write(request).await;
+                    }
                 }
             }
-        }
+        });
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {

@@ -247,7 +247,7 @@ impl<R: Runtime> Agent<R> {
                 message: look::unknown_text(&sandbox),
                 component: "kubelet",
             };
-            self.shared.recorder.record_all(&[note], &Extra::default()).await;
+            self.shared.recorder.record_all(&[note], &Extra::default());
         }
     }
 

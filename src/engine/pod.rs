@@ -204,7 +204,7 @@ impl<R: Runtime> PodTask<R> {
                 accepted = self.shared.store.write(request).await.is_ok();
             }
         }
-        self.tell(&decision.events).await;
+        self.tell(&decision.events);
         accepted
     }
 
@@ -223,7 +223,7 @@ impl<R: Runtime> PodTask<R> {
         new || self.memory.ending.is_some() || !decision.steps.iter().any(quick)
     }
 
-    async fn tell(&self, events: &[PodEvent]) {
+    fn tell(&self, events: &[PodEvent]) {
         let notes: Vec<EventNote> = events
             .iter()
             .map(|event| EventNote {
@@ -234,7 +234,7 @@ impl<R: Runtime> PodTask<R> {
                 component: AGENT,
             })
             .collect();
-        self.shared.recorder.record_all(&notes, &Extra::default()).await;
+        self.shared.recorder.record_all(&notes, &Extra::default());
     }
 
     fn launch(&self, step: Step) -> BoxFuture<'static, Finished> {
@@ -264,7 +264,7 @@ impl<R: Runtime> PodTask<R> {
         match finished {
             Finished::Probe(due, answer) => {
                 let events = probe::record(pod, &mut self.memory, &due, &answer);
-                self.tell(&events).await;
+                self.tell(&events);
                 (0, 0)
             }
             Finished::Step(action, result) => {
@@ -288,7 +288,7 @@ impl<R: Runtime> PodTask<R> {
                         self.bell.look.store(true, Ordering::SeqCst);
                     }
                 }
-                self.tell(&events).await;
+                self.tell(&events);
                 let step = Step { action: *action, reason: String::new() };
                 (usize::from(!step.quick()), usize::from(is_quiet(&step.action)))
             }

@@ -84,7 +84,7 @@ pub async fn run(
 async fn look(
     store: &Store,
     state: &State,
-    recorder: &Recorder,
+    recorder: &Arc<Recorder>,
     clock: &Clock,
     node_name: &str,
     waiting: &[Arc<Object>],
@@ -121,8 +121,8 @@ async fn look(
         // What was refused (the pod has changed or gone) comes again with its change.
         told.clear();
     }
-    recorder.record_all(&notes, &Extra { action: Some("Binding") }).await;
-    recorder.record_all(&failures, &Extra { action: Some("Scheduling") }).await;
+    recorder.record_all(&notes, &Extra { action: Some("Binding") });
+    recorder.record_all(&failures, &Extra { action: Some("Scheduling") });
 }
 
 fn note(pod: &Object, kind: EventKind, reason: &str, message: String) -> EventNote {

@@ -1,7 +1,9 @@
 //! The gateway's image, made on the spot: this binary, and the libraries that it was linked with.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,6 +11,8 @@ use sha2::{Digest, Sha256};
 
 /// Where this binary is in the image.
 pub const PROGRAM: &str = "/wl";
+/// So much of a file is read at once.
+const PIECE: usize = 64 * 1024;
 /// The image's name; its tag tells its content.
 pub const REPOSITORY: &str = "localhost/wl-gateway";
 
@@ -26,7 +30,7 @@ impl GatewayImage {
         let mut hash = Sha256::new();
         for (name, path) in &files {
             hash.update(name.as_bytes());
-            hash.update(std::fs::read(path)?);
+            hash_file(&mut hash, path)?;
         }
         let tag: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Ok(GatewayImage { files, reference: format!("{REPOSITORY}:{tag}") })
@@ -56,9 +60,22 @@ impl GatewayImage {
     }
 }
 
+/// In pieces: a watch should not keep room for a whole binary.
+fn hash_file(hash: &mut Sha256, path: &Path) -> io::Result<()> {
+    let mut file = File::open(path)?;
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(()),
+            count => hash.update(&piece[..count]),
+        }
+    }
+}
+
 /// What a dynamic binary needs, by name in the image; nothing for a static one.
 fn libraries(program: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
-    let Some(loader) = interpreter(&std::fs::read(program)?) else { return Ok(BTreeMap::new()) };
+    let file = File::open(program)?;
+    let Some(loader) = interpreter(|at, size| read_at(&file, at, size)) else { return Ok(BTreeMap::new()) };
     let output = Command::new(&loader).arg("--list").arg(program).env_clear().output()?;
     if !output.status.success() {
         let why = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -83,19 +100,25 @@ fn parse_list(text: &str) -> BTreeMap<String, PathBuf> {
     text.lines().filter_map(path).collect()
 }
 
-/// The loader that a dynamic ELF binary of 64 bits names (PT_INTERP).
-fn interpreter(elf: &[u8]) -> Option<String> {
+fn read_at(file: &File, at: usize, size: usize) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; Some(size).filter(|size| *size <= PIECE)?];
+    file.read_exact_at(&mut bytes, u64::try_from(at).ok()?).ok()?;
+    Some(bytes)
+}
+
+/// The loader that a dynamic ELF binary of 64 bits names (PT_INTERP); `read` gives so many bytes from a place in it.
+fn interpreter(read: impl Fn(usize, usize) -> Option<Vec<u8>>) -> Option<String> {
     const INTERPRETER: u32 = 3;
-    if elf.get(..5)? != b"\x7fELF\x02" {
+    if read(0, 5)? != b"\x7fELF\x02" {
         return None;
     }
     let number = |at: usize, size: usize| -> Option<usize> {
-        let bytes = elf.get(at..at.checked_add(size)?)?;
+        let bytes = read(at, size)?;
         let mut all = [0u8; 8];
         if cfg!(target_endian = "little") {
-            all[..size].copy_from_slice(bytes);
+            all[..size].copy_from_slice(&bytes);
         } else {
-            all[8 - size..].copy_from_slice(bytes);
+            all[8 - size..].copy_from_slice(&bytes);
         }
         usize::try_from(u64::from_ne_bytes(all)).ok()
     };
@@ -106,8 +129,8 @@ fn interpreter(elf: &[u8]) -> Option<String> {
             return None;
         }
         let (offset, length) = (number(header + 8, 8)?, number(header + 32, 8)?);
-        let name = elf.get(offset..offset.checked_add(length)?)?;
-        String::from_utf8(name.strip_suffix(b"\0").unwrap_or(name).to_vec()).ok()
+        let name = read(offset, length)?;
+        String::from_utf8(name.strip_suffix(b"\0").unwrap_or(&name).to_vec()).ok()
     })
 }
 
@@ -152,14 +175,18 @@ mod tests {
         assert_eq!(names, ["lib/x/libc.so.6", "lib64/ld-linux-x86-64.so.2"]);
     }
 
+    fn within(bytes: &[u8]) -> impl Fn(usize, usize) -> Option<Vec<u8>> {
+        |at, size| bytes.get(at..at.checked_add(size)?).map(<[u8]>::to_vec)
+    }
+
     #[test]
     fn what_is_no_elf_has_no_loader() {
         for bad in [&b""[..], b"#!/bin/sh", b"\x7fELF\x02", &[0x7f, b'E', b'L', b'F', 2, 1, 1, 0xff, 0xff]] {
-            assert_eq!(interpreter(bad), None);
+            assert_eq!(interpreter(within(bad)), None);
         }
         let mut huge = b"\x7fELF\x02".to_vec();
         huge.resize(64, 0xff);
-        assert_eq!(interpreter(&huge), None);
+        assert_eq!(interpreter(within(&huge)), None);
     }
 
     #[test]

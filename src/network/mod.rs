@@ -13,6 +13,7 @@ pub mod gateway;
 pub mod image;
 pub mod ingress;
 pub mod inside;
+pub mod libc_names;
 mod pod_ips;
 pub mod porter;
 pub mod proxy;

@@ -10,7 +10,7 @@ pub mod failpoint;
 mod history;
 mod journal;
 mod lock;
-mod memory;
+pub mod memory;
 mod migrate;
 mod packed;
 mod random;
@@ -178,20 +178,23 @@ impl Store {
     /// Carries writes out in order, each on its own (one that is refused does not stop the next), and
     /// answers once all are safe on disk.
     pub async fn write_all(&self, requests: Vec<Request>) -> Vec<Result<Answer, Status>> {
+        self.begin_all(requests).await
+    }
+
+    /// The same for who does not wait: when this returns, the writes have their place before all later ones.
+    pub fn begin_all(&self, requests: Vec<Request>) -> impl Future<Output = Vec<Result<Answer, Status>>> + Send + use<> {
         let count = requests.len();
+        let (answer, answered) = oneshot::channel();
         match &self.writes {
             Writes::Inline(writer) => {
                 let mut writer = writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                writer.carry_out(&requests)
+                // Who asks holds the other end.
+                let _ = answer.send(writer.carry_out(&requests));
             }
-            Writes::Thread(queue) => {
-                let (answer, answered) = oneshot::channel();
-                if queue.send(Job::Write { requests, answer }).is_err() {
-                    return (0..count).map(|_| Err(stopped())).collect();
-                }
-                answered.await.unwrap_or_else(|_| (0..count).map(|_| Err(stopped())).collect())
-            }
+            // Where the writer has ended, so has the answer's other end.
+            Writes::Thread(queue) => drop(queue.send(Job::Write { requests, answer })),
         }
+        async move { answered.await.unwrap_or_else(|_| (0..count).map(|_| Err(stopped())).collect()) }
     }
 
     /// What this store's clock says.

@@ -1,7 +1,7 @@
 //! Older changes, packed together: whoever follows closely never asks for them, and as trees they weigh thirty times as much.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::{BufWriter, Read, Write};
 use std::sync::Arc;
 
 use flate2::Compression;
@@ -11,6 +11,8 @@ use serde_json::{Deserializer, json};
 
 use crate::api::{GroupResource, Json, Key, Object};
 use crate::state::Change;
+
+const WINDOW: usize = 32 * 1024;
 
 /// Changes that follow each other without a gap.
 pub(crate) struct Block {
@@ -22,7 +24,8 @@ impl Block {
     /// Packs changes, oldest first; `None` where there is nothing to pack.
     pub(crate) fn pack(changes: &[Arc<Change>]) -> Option<Block> {
         let last = changes.last()?.revision;
-        let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        // The encoder would take each word of a tree on its own, and make room for a whole window each time.
+        let mut encoder = BufWriter::with_capacity(WINDOW, DeflateEncoder::new(Vec::new(), Compression::fast()));
         let mut newest: HashMap<&Key, Option<&Object>> = HashMap::new();
         for change in changes {
             let key = &change.key;
@@ -34,7 +37,7 @@ impl Block {
             write(&mut encoder, tree(change.after.as_deref()))?;
             newest.insert(key, change.after.as_deref());
         }
-        Some(Block { last, bytes: encoder.finish().ok()? })
+        Some(Block { last, bytes: encoder.into_inner().ok()?.finish().ok()? })
     }
 
     /// The changes as they were; `None` where they cannot be read, which a packed block always can.
@@ -60,7 +63,7 @@ impl Block {
     }
 }
 
-fn write(encoder: &mut DeflateEncoder<Vec<u8>>, value: &Json) -> Option<()> {
+fn write(encoder: &mut impl Write, value: &Json) -> Option<()> {
     serde_json::to_writer(&mut *encoder, value).ok()?;
     encoder.write_all(b"\n").ok()
 }

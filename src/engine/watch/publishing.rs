@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -21,14 +22,14 @@ pub(super) struct Publisher {
     store: Store,
     program: PathBuf,
     log: PathBuf,
-    recorder: Recorder,
+    recorder: Arc<Recorder>,
     refused: Vec<Refused>,
     running: bool,
 }
 
 impl Publisher {
     pub(super) fn new(store: Store, program: PathBuf, log: PathBuf, node: &str) -> Self {
-        let recorder = Recorder::new(store.clone(), clock::system(), node);
+        let recorder = Arc::new(Recorder::new(store.clone(), clock::system(), node));
         Publisher { store, program, log, recorder, refused: Vec::new(), running: false }
     }
 
@@ -80,7 +81,7 @@ impl Publisher {
         };
         let notes: Vec<EventNote> = refused.into_iter().map(note).collect();
         if !notes.is_empty() {
-            self.recorder.record_all(&notes, &Extra::default()).await;
+            self.recorder.record_all(&notes, &Extra::default());
         }
     }
 
