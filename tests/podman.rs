@@ -268,8 +268,14 @@ async fn commands_run_in_containers_and_are_ended_in_time() {
     for part in ["A=b c\n", "Uid: 1000 1000 1000 1000\n", "and this\n"] {
         assert!(output.contains(part), "{part:?} in {output:?}");
     }
-    let (code, output) = exec(&node, &container, &["/none"]).await;
-    assert!(code != 0 && output.contains("/none"), "{code} {output}");
+    let missing = Action::ExecSync {
+        id: container.clone(),
+        pod_uid: node.uid("web"),
+        command: vec!["/none".into()],
+        timeout: Some(Duration::from_secs(20)),
+    };
+    let refused = node.act(missing).await.expect_err("it was never begun");
+    assert!(refused.message.contains("/none"), "{refused:?}");
     let slow = Action::ExecSync {
         id: container.clone(),
         pod_uid: node.uid("web"),

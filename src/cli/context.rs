@@ -140,6 +140,20 @@ impl Context {
         state_dir(self.flags.state_dir.as_deref(), &self.env, &self.cwd)
     }
 
+    /// Where the state is when nothing else is said.
+    pub fn usual_state_dir(&self) -> PathBuf {
+        let mut env = self.env.clone();
+        env.remove("WL_STATE_DIR");
+        state_dir(None, &env, &self.cwd)
+    }
+
+    /// Where the user's settings are (the XDG base directory specification).
+    pub fn config_home(&self) -> PathBuf {
+        let set = |name: &str| self.env.get(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let home = || set("HOME").unwrap_or_else(|| PathBuf::from("/root")).join(".config");
+        set("XDG_CONFIG_HOME").filter(|dir| dir.is_absolute()).unwrap_or_else(home)
+    }
+
     /// One line of what is typed in.
     pub fn read_line(&mut self) -> Result<String, CliError> {
         let (mut line, mut byte) = (Vec::new(), [0]);

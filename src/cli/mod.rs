@@ -67,6 +67,7 @@ mod version;
 pub mod wait;
 mod wait_for;
 mod watch;
+mod watch_install;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -31,6 +31,8 @@ enum Command {
     Stop,
     /// What a watch in the background has written
     Logs,
+    /// Write and enable a systemd unit, so that pods come back after a reboot
+    Install(Box<super::watch_install::Install>),
 }
 
 fn failed(error: &WatchError) -> CliError {
@@ -54,6 +56,7 @@ impl Watch {
                 ctx.out.text(&String::from_utf8_lossy(&text));
                 Ok(Exit::Success)
             }
+            Some(Command::Install(install)) => install.run(ctx).await,
             None if self.background => {
                 let status = watch::start(&dir, &self.flags).await.map_err(|e| failed(&e))?;
                 ctx.out.line(&format!("watch runs (process {})", status.pid.unwrap_or_default()));

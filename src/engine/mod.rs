@@ -8,6 +8,8 @@ mod controllers;
 pub mod correlation;
 mod events;
 mod look;
+mod hooking;
+mod mirror;
 mod node;
 mod node_object;
 mod pod;
@@ -17,6 +19,7 @@ mod requests;
 mod rotation;
 mod run;
 mod scheduling;
+mod statics;
 pub mod watch;
 
 pub use rotation::Rotation;

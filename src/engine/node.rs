@@ -11,12 +11,13 @@ use tokio::task::JoinSet;
 
 use super::clock::{Clock, sleep_until};
 use super::events::{Extra, Recorder};
+use super::mirror::Fixed;
 use super::pod::{Bell, PodTask};
-use super::{Rotation, look, scheduling};
+use super::{Rotation, look, requests, scheduling};
 use crate::api::{GroupResource, Key, Object};
 use crate::controllers::{EventKind, EventNote};
 use crate::network::{PodIps, PodSubnet};
-use crate::node::{NodeConfig, Refusal, objects_used};
+use crate::node::{NodeConfig, Refusal, objects_used, statics};
 use crate::runtime::{Hint, Machine, Runtime, Sandbox};
 use crate::state::{Change, State};
 use crate::store::Store;
@@ -117,6 +118,8 @@ pub enum News {
     /// Changes were missed: everything is to be looked at.
     Everything,
     Hint(Hint),
+    /// All static pods, as their files are now.
+    Static(Vec<Object>),
 }
 
 /// The agent: keeps the pods' tasks.
@@ -127,6 +130,12 @@ pub struct Agent<R: Runtime> {
     /// Objects that pods use → the pods' uids.
     users: HashMap<Key, HashSet<String>>,
     uses: BTreeMap<String, Vec<Key>>,
+    /// Static pods that have a task, by uid.
+    fixed: HashMap<String, Arc<Fixed>>,
+    /// Static pods whose name is still another's.
+    next: Vec<Arc<Object>>,
+    /// Whether the files have been read: before, nothing is known of what should not be.
+    has_read: bool,
     /// Pods of the runtime that no store knows, and that somebody was told of.
     reported: HashSet<String>,
 }
@@ -143,6 +152,9 @@ impl<R: Runtime> Agent<R> {
             bells: HashMap::new(),
             users: HashMap::new(),
             uses: BTreeMap::new(),
+            fixed: HashMap::new(),
+            next: Vec::new(),
+            has_read: false,
             reported: HashSet::new(),
         }
     }
@@ -158,6 +170,7 @@ impl<R: Runtime> Agent<R> {
                     None => return Ok(()),
                     Some(News::Changed(change)) => self.changed(&change),
                     Some(News::Everything) | Some(News::Hint(Hint::All)) => self.look_at_everything().await,
+                    Some(News::Static(pods)) => self.files_changed(pods).await,
                     Some(News::Hint(Hint::Pod { uid })) => {
                         if let Some(bell) = self.bells.get(&uid) {
                             bell.ring_to_look();
@@ -178,6 +191,8 @@ impl<R: Runtime> Agent<R> {
 
     fn ended(&mut self, uid: &str) {
         self.bells.remove(uid);
+        self.fixed.remove(uid);
+        std::mem::take(&mut self.next).into_iter().for_each(|pod| self.take_on_static(pod));
         for key in self.uses.remove(uid).unwrap_or_default() {
             if let Some(users) = self.users.get_mut(&key) {
                 users.remove(uid);
@@ -232,9 +247,17 @@ impl<R: Runtime> Agent<R> {
 
     /// The runtime has a pod that the API does not: it was deleted, or the store is another one.
     async fn unknown(&mut self, state: &State, sandbox: Sandbox) {
-        if !look::is_unknown(&sandbox, state, |revision| self.shared.store.has_been_at(revision)) {
+        let pod = look::pod_of(&sandbox);
+        if pod.as_ref().is_some_and(statics::is_static) {
+            if self.has_read
+                && let Some(pod) = pod
+            {
+                // Its file is gone.
+                self.take_on(Arc::new(pod), Some(sandbox));
+            }
+        } else if !look::is_unknown(&sandbox, state, |revision| self.shared.store.has_been_at(revision)) {
             // This store has had it, and has it no more.
-            if let Some(pod) = look::pod_of(&sandbox) {
+            if let Some(pod) = pod {
                 self.take_on(Arc::new(pod), Some(sandbox));
             }
         } else if self.reported.insert(sandbox.uid.clone()) {
@@ -260,6 +283,12 @@ impl<R: Runtime> Agent<R> {
         }
         let newest = change.after.as_ref().or(change.before.as_ref());
         let Some(pod) = newest else { return };
+        if let Some(hash) = statics::mirrored(pod) {
+            if let Some(bell) = self.bells.get(hash) {
+                bell.ring();
+            }
+            return;
+        }
         if let Some(bell) = self.bells.get(pod.uid()) {
             bell.ring();
         } else if let Some(pod) = change.after.clone()
@@ -269,7 +298,67 @@ impl<R: Runtime> Agent<R> {
         }
     }
 
+    /// The files of static pods have changed, or were read for the first time.
+    async fn files_changed(&mut self, pods: Vec<Object>) {
+        let now = (self.shared.clock)();
+        for (uid, fixed) in &self.fixed {
+            if !pods.iter().any(|p| p.uid() == uid) {
+                fixed.file_is_gone(now);
+                if let Some(bell) = self.bells.get(uid) {
+                    bell.ring();
+                }
+            }
+        }
+        self.next.clear();
+        pods.into_iter().map(Arc::new).for_each(|pod| self.take_on_static(pod));
+        if !self.has_read {
+            self.has_read = true;
+            self.look_at_everything().await;
+        }
+        self.remove_lost_mirrors().await;
+    }
+
+    fn take_on_static(&mut self, pod: Arc<Object>) {
+        let uid = pod.uid().to_owned();
+        if self.fixed.contains_key(&uid) {
+            return;
+        }
+        let same_name = |f: &Arc<Fixed>| (f.pod.namespace(), f.pod.name()) == (pod.namespace(), pod.name());
+        if self.fixed.values().any(same_name) {
+            self.next.push(pod);
+            return;
+        }
+        let fixed = Arc::new(Fixed::new(pod.clone()));
+        self.fixed.insert(uid, fixed.clone());
+        self.begin(pod, None, Some(fixed));
+    }
+
+    /// Mirrors of static pods that no file has.
+    async fn remove_lost_mirrors(&self) {
+        let state = self.shared.store.snapshot();
+        let node = self.shared.config().node_name.clone();
+        let here = |p: &&Arc<Object>| p.str_at("/spec/nodeName") == Some(&node);
+        for mirror in state.all(&pods()).filter(here) {
+            let Some(hash) = statics::mirrored(mirror) else { continue };
+            if self.fixed.contains_key(hash) || self.next.iter().any(|p| p.uid() == hash) {
+                continue;
+            }
+            let key = Key::new(pods(), mirror.namespace(), mirror.name());
+            if let Some(request) = requests::delete(&state, &key, Some(mirror.uid()), None, Some(0), "kubelet") {
+                // What cannot be removed now is removed with the next change of the files.
+                let _ = self.shared.store.write(request).await;
+            }
+        }
+    }
+
+    /// A pod of the API that is given to this node; the pictures of static pods are none.
     fn take_on(&mut self, pod: Arc<Object>, observed: Option<Sandbox>) {
+        if statics::mirrored(&pod).is_none() {
+            self.begin(pod, observed, None);
+        }
+    }
+
+    fn begin(&mut self, pod: Arc<Object>, observed: Option<Sandbox>, fixed: Option<Arc<Fixed>>) {
         let uid = pod.uid().to_owned();
         if self.bells.contains_key(&uid) {
             return;
@@ -284,6 +373,7 @@ impl<R: Runtime> Agent<R> {
         let key = Key::new(pods(), pod.namespace(), pod.name());
         let mut task = PodTask::new(self.shared.clone(), key, pod, bell);
         task.observed = observed;
+        task.fixed = fixed;
         self.tasks.spawn(async move {
             task.run().await;
             uid

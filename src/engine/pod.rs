@@ -15,14 +15,16 @@ use tokio::sync::Notify;
 
 use super::clock::sleep_until;
 use super::events::Extra;
+use super::mirror::Fixed;
 use super::node::Shared;
 use super::probing::InsidePod;
-use super::{probing, requests, scheduling};
+use super::{hooking, probing, requests, scheduling};
 use crate::api::{Json, Key, Object};
 use crate::controllers::{EventKind, EventNote};
 use crate::network::inside::Inside;
 use crate::node::probe::{self, Answer, Due};
-use crate::node::{self, Context, NodeDecision, PodEvent, PodMemory, Refusal, Step, Then, TokenNeed, Tokens};
+use crate::node::statics;
+use crate::node::{self, Context, HookCall, NodeDecision, PodEvent, PodMemory, Refusal, Step, Then, TokenNeed, Tokens};
 use crate::probes::{Dial, Direct};
 use crate::registry::Verb;
 use crate::store::failpoint::{self, Point};
@@ -64,6 +66,10 @@ pub struct PodTask<R: Runtime> {
     pub observed: Option<Sandbox>,
     tokens: BTreeMap<TokenNeed, (String, Timestamp)>,
     refusal: Option<Option<Refusal>>,
+    /// The static pod that this is the task of, if it is one.
+    pub fixed: Option<Arc<Fixed>>,
+    /// Its picture in the API.
+    pub(super) mirror: Option<Arc<Object>>,
     /// The way into the pod's network, by the pid that leads there.
     inside: Option<(u32, Arc<InsidePod>)>,
 }
@@ -72,6 +78,7 @@ pub struct PodTask<R: Runtime> {
 enum Finished {
     Step(Box<Action>, Result<Outcome, RuntimeError>),
     Probe(Due, Answer),
+    Hook(HookCall, Result<(), String>),
 }
 
 impl<R: Runtime> PodTask<R> {
@@ -87,6 +94,8 @@ impl<R: Runtime> PodTask<R> {
             observed: None,
             tokens: BTreeMap::new(),
             refusal: None,
+            fixed: None,
+            mirror: None,
             inside: None,
         }
     }
@@ -103,12 +112,16 @@ impl<R: Runtime> PodTask<R> {
                 continue;
             }
             let state = self.shared.store.snapshot();
-            let gone = match state.get(&self.key).filter(|o| o.uid() == self.uid) {
-                Some(object) => {
+            let gone = match (self.fixed.clone(), state.get(&self.key).filter(|o| o.uid() == self.uid)) {
+                (Some(fixed), _) => {
+                    self.follow_mirror(&fixed, &state).await;
+                    false
+                }
+                (None, Some(object)) => {
                     self.object = object.clone();
                     false
                 }
-                None => true,
+                (None, None) => true,
             };
             let Ok(pod) = self.object.typed::<Pod>() else {
                 // No Pod that this version can read: another version of the object may be one.
@@ -119,6 +132,10 @@ impl<R: Runtime> PodTask<R> {
             self.fetch_tokens(&pod).await;
             let decision = self.decide(&pod, gone, &state);
             let wrote = self.publish(&pod, gone, &decision).await;
+            if self.fixed.is_some() {
+                // The mirror may be another's, or none: the newest status is what was decided.
+                self.object = Arc::new(statics::with_status(&self.object, &whole_status(&decision.status), None));
+            }
             if decision.then == Then::Finalize && main_lane == 0 && self.finalize(gone).await {
                 return;
             }
@@ -126,6 +143,14 @@ impl<R: Runtime> PodTask<R> {
                 main_lane += usize::from(!step.quick());
                 quiet_lane += usize::from(is_quiet(&step.action));
                 under_way.push(self.launch(step));
+            }
+            for call in decision.hooks {
+                let blocks = usize::from(call.blocks());
+                if let Some(work) = self.launch_hook(&pod, call) {
+                    main_lane += blocks;
+                    quiet_lane += blocks;
+                    under_way.push(work);
+                }
             }
             let probe_at = self.launch_probes(&pod, &mut under_way);
             let wake_at = [decision.wake_at, probe_at].into_iter().flatten().min();
@@ -185,11 +210,12 @@ impl<R: Runtime> PodTask<R> {
     /// Writes status and events. False: the status was refused and has to be looked at again.
     async fn publish(&self, pod: &Pod, gone: bool, decision: &NodeDecision) -> bool {
         let mut accepted = true;
-        if !gone && self.is_worth_writing(pod, decision) {
-            let old = self.object.at("/status").cloned().unwrap_or_default();
+        let shown = if self.fixed.is_some() { self.mirror.clone() } else { Some(self.object.clone()) };
+        if let Some(shown) = shown.filter(|_| !gone && self.is_worth_writing(pod, decision)) {
+            let old = shown.at("/status").cloned().unwrap_or_default();
             let status = whole_status(&decision.status);
             if status != old {
-                let mut tree = self.object.json().clone();
+                let mut tree = shown.json().clone();
                 tree["status"] = status;
                 let request = requests::on_core(
                     Verb::Update,
@@ -220,7 +246,7 @@ impl<R: Runtime> PodTask<R> {
                     | Action::WriteVolume(_)
             )
         };
-        new || self.memory.ending.is_some() || !decision.steps.iter().any(quick)
+        new || self.memory.ending.is_some() || tells_news(pod, &decision.status) || !decision.steps.iter().any(quick)
     }
 
     fn tell(&self, events: &[PodEvent]) {
@@ -267,6 +293,11 @@ impl<R: Runtime> PodTask<R> {
                 self.tell(&events);
                 (0, 0)
             }
+            Finished::Hook(call, result) => {
+                let events = self.memory.hook_ended(pod, &call, result);
+                self.tell(&events);
+                (usize::from(call.blocks()), usize::from(call.blocks()))
+            }
             Finished::Step(action, result) => {
                 let events = self.memory.record(pod, &action, &result, now);
                 match &result {
@@ -295,30 +326,42 @@ impl<R: Runtime> PodTask<R> {
         }
     }
 
+    /// The way into the pod's network, where this process has none of its own.
+    fn inside(&mut self, pod: &Pod, pid: Option<u32>) -> Option<Arc<InsidePod>> {
+        let host_network = pod.spec.as_ref().and_then(|s| s.host_network) == Some(true);
+        let pid = pid.filter(|_| self.shared.machine().rootless && !host_network)?;
+        if self.inside.as_ref().is_none_or(|(of, _)| *of != pid) {
+            let program = std::env::current_exe().ok()?;
+            self.inside = Some((pid, Arc::new(InsidePod(Inside::new(pid, program)))));
+        }
+        self.inside.as_ref().map(|(_, inside)| inside.clone())
+    }
+
+    fn launch_hook(&mut self, pod: &Arc<Pod>, call: HookCall) -> Option<BoxFuture<'static, Finished>> {
+        let sandbox = self.observed.clone()?;
+        let inside = self.inside(pod, sandbox.pid);
+        let (shared, pod) = (self.shared.clone(), pod.clone());
+        Some(Box::pin(async move {
+            let dial: &dyn Dial = inside.as_deref().map_or(&Direct, |inside| inside);
+            let result = hooking::run(&*shared.runtime, dial, &pod, &sandbox, &call).await;
+            Finished::Hook(call, result)
+        }))
+    }
+
     /// Starts the probes that are due; gives when the next one is.
     fn launch_probes(
         &mut self,
         pod: &Arc<Pod>,
         under_way: &mut FuturesUnordered<BoxFuture<'static, Finished>>,
     ) -> Option<Timestamp> {
-        let sandbox = self.observed.as_ref()?;
+        let sandbox = self.observed.clone()?;
         let now = (self.shared.clock)();
-        let (list, next) = probe::due(pod, sandbox, &mut self.memory, now);
-        if let (true, Some(pid)) = (self.shared.machine().rootless, sandbox.pid)
-            && self.inside.as_ref().is_none_or(|(of, _)| *of != pid)
-            && let Ok(program) = std::env::current_exe()
-        {
-            self.inside = Some((pid, Arc::new(InsidePod(Inside::new(pid, program)))));
-        }
-        let inside = self.inside.as_ref().map(|(_, inside)| inside.clone());
+        let (list, next) = probe::due(pod, &sandbox, &mut self.memory, now);
+        let inside = self.inside(pod, sandbox.pid);
         for due in list {
             let (shared, pod, sandbox, inside) = (self.shared.clone(), pod.clone(), sandbox.clone(), inside.clone());
             under_way.push(Box::pin(async move {
-                let host_network = pod.spec.as_ref().and_then(|s| s.host_network) == Some(true);
-                let dial: &dyn Dial = match inside.as_deref().filter(|_| !host_network) {
-                    Some(inside) => inside,
-                    None => &Direct,
-                };
+                let dial: &dyn Dial = inside.as_deref().map_or(&Direct, |inside| inside);
                 let answer = probing::ask(&*shared.runtime, dial, &pod, &sandbox, &due).await;
                 Finished::Probe(due, answer)
             }));
@@ -362,10 +405,14 @@ impl<R: Runtime> PodTask<R> {
 
     /// Removes the API's object. True: nothing is left of the pod.
     async fn finalize(&mut self, gone: bool) -> bool {
-        if !gone {
+        let uid = match (&self.fixed, &self.mirror) {
+            (None, _) => Some(self.uid.clone()),
+            (Some(_), mirror) => mirror.as_ref().map(|m| m.uid().to_owned()),
+        };
+        if let Some(uid) = uid.filter(|_| !gone) {
             failpoint::reach(Point::Finalize);
             let state = self.shared.store.snapshot();
-            if let Some(request) = requests::delete(&state, &self.key, Some(&self.uid), None, Some(0), AGENT)
+            if let Some(request) = requests::delete(&state, &self.key, Some(&uid), None, Some(0), AGENT)
                 && let Err(status) = self.shared.store.write(request).await
                 && status.reason != "NotFound"
                 && status.reason != "Conflict"
@@ -374,7 +421,7 @@ impl<R: Runtime> PodTask<R> {
                 return false;
             }
             let left = self.shared.store.snapshot();
-            if left.get(&self.key).is_some_and(|o| o.uid() == self.uid) {
+            if left.get(&self.key).is_some_and(|o| o.uid() == uid) {
                 // Finalizers of others keep the object; the pod itself is gone.
                 self.bell.rung.notified().await;
                 return false;
@@ -383,6 +430,27 @@ impl<R: Runtime> PodTask<R> {
         self.shared.release_address(&self.uid);
         true
     }
+}
+
+/// Whether a container has ended, waits for another reason, or is new: others would never see what the next steps hide.
+fn tells_news(pod: &Pod, new: &PodStatus) -> bool {
+    let list = |status: &PodStatus| {
+        let all = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
+        all.into_iter().flatten().flatten().cloned().collect::<Vec<_>>()
+    };
+    let old = pod.status.as_ref().map(list).unwrap_or_default();
+    let init: Vec<String> = new.init_container_statuses.iter().flatten().map(|s| s.name.clone()).collect();
+    list(new).iter().any(|now| {
+        let Some(before) = old.iter().find(|b| b.name == now.name) else { return true };
+        let Some(state) = &now.state else { return false };
+        // The next container waits until this one is shown to have got so far.
+        if init.contains(&now.name) && (before.state != now.state || (before.started, before.ready) != (now.started, now.ready)) {
+            return true;
+        }
+        let why = state.waiting.as_ref().and_then(|w| w.reason.as_deref());
+        let told = why.is_some_and(|why| !matches!(why, "ContainerCreating" | "PodInitializing"));
+        (state.terminated.is_some() || told) && before.state != now.state
+    })
 }
 
 /// Long waits that change nothing of the sandbox, so that the pod may be looked at meanwhile.

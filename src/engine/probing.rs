@@ -10,7 +10,7 @@ use crate::network::inside::Inside;
 use crate::node::probe::{Answer, Due};
 use crate::probes;
 use crate::store::failpoint::{self, Point};
-use crate::runtime::{Action, Outcome, Runtime, Sandbox};
+use crate::runtime::{Action, Outcome, Runtime, RuntimeErrorKind, Sandbox};
 
 /// Output of a command that is kept (pkg/probe/exec: maxReadLength).
 const MAX_OUTPUT: usize = 10 * 1024;
@@ -68,6 +68,7 @@ async fn network_or_command<R: Runtime>(
             path: get.path.clone().unwrap_or_default(),
             headers,
             user_agent: format!("kube-probe/{}", probes::KUBELET_VERSION),
+            hook: false,
         };
         return translate(probes::http(dial, &target, timeout).await);
     }
@@ -103,13 +104,14 @@ async fn command<R: Runtime>(runtime: &R, uid: &str, due: &Due, command: Vec<Str
             Answer::Failure(String::from_utf8_lossy(&output).into_owned())
         }
         Ok(_) => Answer::Error("the runtime gave no answer".into()),
+        Err(error) if error.kind == RuntimeErrorKind::NotFound => Answer::Gone,
         Err(error) => Answer::Error(error.message),
     }
 }
 
 /// A port by number or by the name that the container gives it.
 /// Source: pkg/probe/util.go: ResolveContainerPort.
-fn port(container: &Container, port: &IntOrString) -> Result<u16, String> {
+pub fn port(container: &Container, port: &IntOrString) -> Result<u16, String> {
     let name = match port {
         IntOrString::Int(number) => {
             return u16::try_from(*number)

@@ -12,7 +12,7 @@ use super::clock::{self, Clock};
 use super::controllers::{self, Inbox};
 use super::events::Recorder;
 use super::node::{Agent, News, Shared};
-use super::{Rotation, node_object, scheduling};
+use super::{Rotation, node_object, scheduling, statics};
 use crate::api::Status;
 use crate::controllers::Controller;
 use crate::network::PodSubnet;
@@ -37,6 +37,8 @@ pub struct EngineOptions {
     pub allocatable: BTreeMap<String, String>,
     /// Where pods get their addresses from; `None`: the runtime chooses.
     pub pod_subnet: Option<PodSubnet>,
+    /// Where static pods are read from.
+    pub manifests: Option<std::path::PathBuf>,
     /// How many calls of the runtime may run side by side.
     pub at_once: usize,
     /// Where pods leave rotation before they are told to end.
@@ -55,6 +57,7 @@ impl Default for EngineOptions {
             },
             allocatable: BTreeMap::new(),
             pod_subnet: None,
+            manifests: None,
             at_once: 8,
             rotation: Rotation::default(),
         }
@@ -101,6 +104,7 @@ impl<R: Runtime> Engine<R> {
 
     fn spawn(&mut self, tasks: &mut JoinSet<Result<(), String>>) {
         let node_name = self.options.config.node_name.clone();
+        let node_name_of_files = node_name.clone();
         let recorder = Arc::new(Recorder::new(self.store.clone(), self.clock.clone(), &node_name));
         let inbox = Arc::new(Inbox::new());
         let scheduler = Arc::new(Notify::new());
@@ -124,6 +128,9 @@ impl<R: Runtime> Engine<R> {
             tasks.spawn(endless(scheduling));
         }
         if self.options.node {
+            if let Some(folder) = &self.options.manifests {
+                tasks.spawn(statics::run(folder.clone(), node_name_of_files, self.clock.clone(), news.clone()));
+            }
             tasks.spawn(hints(self.runtime.clone(), news));
             let node = node(
                 self.store.clone(),

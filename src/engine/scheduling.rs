@@ -93,7 +93,7 @@ async fn look(
     let node =
         state.get(&Key::new(GroupResource::new("", "nodes"), "", node_name)).and_then(|n| n.typed::<Node>().ok());
     let mut others = on_node(state, node_name);
-    let (mut writes, mut notes, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut writes, mut notes, mut failures, mut preempted) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for object in waiting {
         let Ok(pod) = object.typed::<Pod>() else { continue };
         let beside: Vec<&Pod> = others.iter().map(AsRef::as_ref).collect();
@@ -108,9 +108,22 @@ async fn look(
             Verdict::Unschedulable { message } => {
                 if told.get(object.uid()) != Some(&message) {
                     told.insert(object.uid().to_owned(), message.clone());
-                    writes.push(unschedulable(object, &message, clock));
+                    writes.push(unschedulable(object, &message, None, clock));
                     failures.push(note(object, EventKind::Warning, "FailedScheduling", message));
                 }
+            }
+            Verdict::Preempts { victims, message } => {
+                for victim in victims.iter().map(|place| others[*place].clone()) {
+                    preempt(state, &victim, object, node_name, clock, (&mut writes, &mut preempted));
+                }
+                if !victims.is_empty() {
+                    told.insert(object.uid().to_owned(), message.clone());
+                    writes.push(unschedulable(object, &message, Some(node_name), clock));
+                    failures.push(note(object, EventKind::Warning, "FailedScheduling", message));
+                }
+                // Its place is kept: who comes after it does not get what its victims leave.
+                others.retain(|pod| pod.metadata.deletion_timestamp.is_none() || !is_less_important(pod, object));
+                others.push(pod);
             }
         }
     }
@@ -123,6 +136,40 @@ async fn look(
     }
     recorder.record_all(&notes, &Extra { action: Some("Binding") });
     recorder.record_all(&failures, &Extra { action: Some("Scheduling") });
+    recorder.record_all(&preempted, &Extra { action: Some("Preempting") });
+}
+
+fn is_less_important(pod: &Pod, than: &Object) -> bool {
+    let priority = pod.spec.as_ref().and_then(|s| s.priority).unwrap_or(0);
+    i64::from(priority) < than.i64_at("/spec/priority").unwrap_or(0)
+}
+
+/// A pod has to make room for a more important one.
+/// Source: pkg/scheduler/framework/preemption/preemption.go: prepareCandidate.
+fn preempt(
+    state: &State,
+    victim: &Pod,
+    by: &Object,
+    node_name: &str,
+    clock: &Clock,
+    (writes, notes): (&mut Vec<crate::registry::Request>, &mut Vec<EventNote>),
+) {
+    let (namespace, name) = (victim.metadata.namespace.as_deref(), victim.metadata.name.as_deref());
+    let key = Key::new(GroupResource::new("", "pods"), namespace.unwrap_or_default(), name.unwrap_or_default());
+    let Some(object) = state.get(&key) else { return };
+    let mut tree = object.json().clone();
+    let mut conditions = tree.pointer("/status/conditions").and_then(Json::as_array).cloned().unwrap_or_default();
+    conditions.retain(|c| c["type"] != "DisruptionTarget");
+    conditions.push(json!({
+        "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler",
+        "message": "default-scheduler: preempting to accommodate a higher priority pod",
+        "lastTransitionTime": clock().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    }));
+    tree["status"]["conditions"] = json!(conditions);
+    writes.push(requests::on_core(Verb::Update, "pods", Some("status"), &key.namespace, &key.name, tree, AGENT));
+    writes.extend(requests::delete(state, &key, Some(object.uid()), None, None, AGENT));
+    let message = format!("Preempted by pod {} on node {node_name}", by.uid());
+    notes.push(note(object, EventKind::Normal, "Preempted", message));
 }
 
 fn note(pod: &Object, kind: EventKind, reason: &str, message: String) -> EventNote {
@@ -138,7 +185,7 @@ fn binding(pod: &Object, node: &str) -> crate::registry::Request {
     requests::on_core(Verb::Create, "pods", Some("binding"), pod.namespace(), pod.name(), tree, AGENT)
 }
 
-fn unschedulable(pod: &Object, message: &str, clock: &Clock) -> crate::registry::Request {
+fn unschedulable(pod: &Object, message: &str, nominated: Option<&str>, clock: &Clock) -> crate::registry::Request {
     let mut tree = pod.json().clone();
     let time = clock().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let conditions = tree.pointer("/status/conditions").and_then(Json::as_array).cloned().unwrap_or_default();
@@ -149,5 +196,8 @@ fn unschedulable(pod: &Object, message: &str, clock: &Clock) -> crate::registry:
         "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message, "lastTransitionTime": since,
     }));
     tree["status"]["conditions"] = json!(kept);
+    if let Some(node) = nominated {
+        tree["status"]["nominatedNodeName"] = json!(node);
+    }
     requests::on_core(Verb::Update, "pods", Some("status"), pod.namespace(), pod.name(), tree, AGENT)
 }

@@ -8,6 +8,8 @@ pub const FIRST: SignedDuration = SignedDuration::from_secs(10);
 pub const LONGEST: SignedDuration = SignedDuration::from_secs(300);
 /// Between two looks at a pod that has an error: the kubelet takes 10 to 15 s, here always the middle.
 pub const RETRY: SignedDuration = SignedDuration::from_millis(12_500);
+/// Before the back-off of what a failed hook has ended is shown; that of others shows with the next sync, 10 to 15 s later.
+pub const SHOWN: SignedDuration = SignedDuration::from_secs(1);
 
 /// How long to hold something back that keeps failing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,6 +43,13 @@ impl Backoff {
         let (delay, updated_at) = self.entry?;
         let until = updated_at + delay;
         (now < until).then_some(until)
+    }
+
+    /// What was noted is tried again, as it came to nothing: its delay counts from now.
+    pub fn touch(&mut self, now: Timestamp) {
+        if let Some((_, updated_at)) = &mut self.entry {
+            *updated_at = now;
+        }
     }
 
     /// Notes a failure at `failed_at` that is tried again now.

@@ -4,6 +4,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 
+use super::hooks::{self, HookCall, HookKind, PreStop};
 use super::identity::{self, Place};
 use super::memory::Kill;
 use super::{Context, PodEvent, PodMemory, Step, observed, security};
@@ -35,24 +36,37 @@ pub fn begin(
     if memory.kills.contains_key(&container.id) {
         return;
     }
-    let place = identity::find(pod, &container.name).map_or(Place::Main, |(_, place)| place);
+    let found = identity::find(pod, &container.name);
+    let place = found.as_ref().map_or(Place::Main, |(_, place)| *place);
+    let hook = found.is_some_and(|(c, _)| hooks::of(&c, HookKind::PreStop).is_some());
+    let pre_stop = if hook { PreStop::Due } else { PreStop::None };
     events.push(PodEvent::normal("Killing", message, identity::field_path(place, &container.name)));
-    let kill = Kill { name: container.name.clone(), since: now, term_sent_at: None, grace, kill_sent: false, retry_at: None };
+    let name = container.name.clone();
+    let kill = Kill { name, since: now, pre_stop, term_sent_at: None, grace, kill_sent: false, retry_at: None };
     memory.kills.insert(container.id.clone(), kill);
 }
 
-/// The next signals of all kills under way, and when to look again. Kills of containers that have
+/// What kills under way ask for.
+#[derive(Default)]
+pub struct Signals {
+    pub steps: Vec<Step>,
+    /// preStop hooks, which begin all at once.
+    pub hooks: Vec<HookCall>,
+    pub wake_at: Option<Timestamp>,
+}
+
+/// The next hooks and signals of all kills under way, and when to look again. Kills of containers that have
 /// ended are forgotten.
 pub fn signals(
     pod: &Pod,
     observed: Option<&Sandbox>,
     memory: &mut PodMemory,
     context: &Context<'_>,
-) -> (Vec<Step>, Option<Timestamp>) {
+) -> Signals {
     let now = context.now;
     let running: Vec<&Container> = observed::running(observed).collect();
     memory.kills.retain(|id, _| running.iter().any(|c| &c.id == id));
-    let (mut steps, mut wake_at) = (Vec::new(), None::<Timestamp>);
+    let (mut steps, mut calls, mut wake_at) = (Vec::new(), Vec::new(), None::<Timestamp>);
     let whole_pod = memory.ending.is_some() || memory.sandbox.replacing;
     let mut wake = |at: Timestamp| wake_at = Some(wake_at.map_or(at, |w| w.min(at)));
     for container in &running {
@@ -63,15 +77,22 @@ pub fn signals(
             continue;
         }
         kill.retry_at = None;
+        if kill.pre_stop == PreStop::Due {
+            kill.pre_stop = PreStop::Called;
+            let (container, id) = (container.name.clone(), container.id.clone());
+            calls.push(HookCall { container, id, kind: HookKind::PreStop });
+        }
+        let hook_over = !kill.pre_stop.is_awaited() || now >= hooks::pre_stop_until(kill.since, kill.grace);
         let grace_over_at = kill.since + kill.grace;
         match kill.term_sent_at {
-            None if turn || now >= grace_over_at => {
+            None if hook_over && (turn || now >= grace_over_at) => {
                 kill.term_sent_at = Some(now);
                 let signal = stop_signal(container);
                 steps.push(signal_step(container, signal, pod, "is to end"));
                 wake(grace_over_at.max(now + LEAST_GRACE));
             }
-            None => wake(grace_over_at),
+            None if hook_over => wake(grace_over_at),
+            None => wake(hooks::pre_stop_until(kill.since, kill.grace)),
             Some(sent_at) => {
                 let deadline = grace_over_at.max(sent_at + LEAST_GRACE);
                 if now < deadline {
@@ -86,7 +107,7 @@ pub fn signals(
             }
         }
     }
-    (steps, wake_at)
+    Signals { steps, hooks: calls, wake_at }
 }
 
 /// Main containers at once; a sidecar when all that come after it in the spec have ended.

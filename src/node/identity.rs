@@ -56,6 +56,7 @@ fn hex(bytes: &[u8]) -> String {
 pub enum Place {
     Init,
     Main,
+    /// Added to a pod that runs; started once, never again.
     Ephemeral,
 }
 
@@ -138,4 +139,15 @@ pub fn as_container(container: &EphemeralContainer) -> Container {
         volume_mounts,
         working_dir,
     }
+}
+
+/// All containers of a pod: ephemeral ones, init containers, main ones.
+pub fn all(pod: &Pod) -> impl Iterator<Item = (Cow<'_, Container>, Place)> {
+    let spec = pod.spec.as_ref();
+    let init = spec.into_iter().flat_map(|s| s.init_containers.iter().flatten());
+    let main = spec.into_iter().flat_map(|s| s.containers.iter());
+    let ephemeral = spec.into_iter().flat_map(|s| s.ephemeral_containers.iter().flatten());
+    let ephemeral = ephemeral.map(|c| (Cow::Owned(as_container(c)), Place::Ephemeral));
+    let init = init.map(|c| (Cow::Borrowed(c), Place::Init));
+    ephemeral.chain(init).chain(main.map(|c| (Cow::Borrowed(c), Place::Main)))
 }

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ContainerStatus;
 
 use super::Backoff;
+use super::hooks::{PostStart, PreStop};
 use super::probe::Probes;
 use crate::runtime::{Exit, ImageInfo};
 
@@ -42,6 +43,8 @@ pub struct ContainerMemory {
     pub waiting: Option<Waiting>,
     /// A try is under way.
     pub trying: bool,
+    /// Runtime id of the attempt that the runtime was asked to start.
+    pub starting: Option<String>,
     pub image: Option<Checked>,
     /// The image of this try has just been fetched.
     pub fetched: bool,
@@ -55,6 +58,8 @@ pub struct ContainerMemory {
     pub judged_by: Option<Option<Timestamp>>,
     /// The last attempt, when it went with its sandbox.
     pub lost: Option<Lost>,
+    /// The postStart hook of an attempt that counts as starting until it has ended.
+    pub post_start: Option<PostStart>,
     pub probes: Probes,
 }
 
@@ -62,6 +67,17 @@ pub struct ContainerMemory {
 pub struct Waiting {
     pub reason: String,
     pub message: String,
+    /// Not shown before: back-off shows with the sync after the one that found it.
+    pub from: Option<Timestamp>,
+    /// What is shown until then.
+    pub before: Option<Box<Waiting>>,
+}
+
+impl Waiting {
+    /// What is shown at `now`.
+    pub(super) fn at(&self, now: Timestamp) -> Option<&Waiting> {
+        if self.from.is_none_or(|from| from <= now) { Some(self) } else { self.before.as_deref() }
+    }
 }
 
 /// What is known of the image of a start that is under way.
@@ -116,6 +132,8 @@ pub struct SandboxMemory {
 pub struct Kill {
     pub name: String,
     pub since: Timestamp,
+    /// The signal waits for the hook, until the grace is over.
+    pub pre_stop: PreStop,
     pub term_sent_at: Option<Timestamp>,
     /// Seconds between the signal and SIGKILL.
     pub grace: SignedDuration,
@@ -132,8 +150,16 @@ pub struct Ending {
     pub grace: SignedDuration,
     /// The statuses of the containers as they are shown until all have ended.
     pub shown: Option<Shown>,
-    /// All containers have ended and the last status has been made.
-    pub ended: bool,
+    /// Main containers ran when it began, or the sandbox was lost: the next status is that of a pod without a sandbox.
+    pub killed: bool,
+    /// That status has been shown: the final one follows.
+    pub told: bool,
+    /// The status with which the end begins has been shown.
+    pub begun_shown: bool,
+    /// The status of what has ended has been shown; of what never ran the next one tells.
+    pub ended_shown: bool,
+    /// How often the deadline has been told.
+    pub deadlines: u32,
     /// The sandbox has been stopped or removed.
     pub released: bool,
     pub retry_at: Option<Timestamp>,
@@ -177,7 +203,7 @@ impl PodMemory {
 impl ContainerMemory {
     /// The try did not go on: why, and when the next may be made.
     pub(super) fn give_up(&mut self, reason: &str, message: impl Into<String>, retry_at: Option<Timestamp>) {
-        self.waiting = Some(Waiting { reason: reason.into(), message: message.into() });
+        self.waiting = Some(Waiting { reason: reason.into(), message: message.into(), from: None, before: None });
         self.end_try();
         self.retry_at = retry_at;
     }
@@ -191,6 +217,7 @@ impl ContainerMemory {
 
     pub(super) fn end_try(&mut self) {
         self.trying = false;
+        self.starting = None;
         self.image = None;
         self.fetched = false;
         self.retry_at = None;

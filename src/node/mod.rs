@@ -12,6 +12,8 @@ mod ending;
 mod env;
 mod expansion;
 mod fields;
+mod finish;
+mod hooks;
 mod hosts;
 mod identity;
 mod images;
@@ -25,6 +27,7 @@ mod resources;
 mod sandbox;
 mod security;
 mod start;
+pub mod statics;
 mod status;
 mod sync;
 mod tokens;
@@ -39,6 +42,7 @@ use crate::runtime::{Action, DnsConfig, Machine};
 use crate::state::State;
 
 pub use backoff::Backoff;
+pub use hooks::{HookCall, HookKind};
 pub use images::normalise;
 pub use memory::PodMemory;
 pub use observed::apply;
@@ -94,6 +98,8 @@ pub struct NodeDecision {
     /// The whole status as it should be in the API.
     pub status: PodStatus,
     pub events: Vec<PodEvent>,
+    /// Lifecycle hooks to run beside the steps.
+    pub hooks: Vec<HookCall>,
     /// Look again then, even if nothing changes.
     pub wake_at: Option<Timestamp>,
     /// What the engine has to do about the API's object after the steps.
@@ -149,5 +155,7 @@ impl PodEvent {
     }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

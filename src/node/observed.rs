@@ -86,9 +86,12 @@ pub fn status_of<'a>(pod: &'a Pod, name: &str) -> Option<&'a ContainerStatus> {
     main.chain(others).find(|s| s.name == name)
 }
 
+/// Reason of a state that says no more than that nobody knows how a container ended.
+pub const UNLOCATED: &str = "ContainerStatusUnknown";
+
 /// An attempt of which only the API's status is left.
 pub fn lost_of(status: &ContainerStatus) -> Option<Lost> {
-    let ended = status.state.as_ref()?.terminated.as_ref()?;
+    let ended = status.state.as_ref()?.terminated.as_ref().filter(|t| t.reason.as_deref() != Some(UNLOCATED))?;
     Some(Lost {
         attempt: u32::try_from(status.restart_count).unwrap_or(0),
         id: ended.container_id.clone().unwrap_or_default(),
@@ -112,7 +115,7 @@ pub fn next_attempt(pod: &Pod, observed: Option<&Sandbox>, memory: &PodMemory, n
     [seen, lost, told].into_iter().flatten().max().map_or(0, |last| last.saturating_add(1))
 }
 
-fn ever_ran(status: &ContainerStatus) -> bool {
+pub fn ever_ran(status: &ContainerStatus) -> bool {
     status.container_id.as_deref().is_some_and(|id| !id.is_empty())
         || status.last_state.as_ref().is_some_and(|s| s.terminated.is_some())
 }

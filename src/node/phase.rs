@@ -74,7 +74,8 @@ pub fn of(spec: &PodSpec, statuses: &[ContainerStatus], init: &[ContainerStatus]
         match (is_sidecar(container), kind(status)) {
             (true, Kind::Running) => {
                 running += 1;
-                pending_sidecar += i32::from(status.and_then(|s| s.started) != Some(true));
+                // Whether it has started is put into the status only after the phase.
+                pending_sidecar += 1;
             }
             (true, Kind::Ended { .. } | Kind::Again { .. }) => {}
             (true, Kind::Waiting) => {
@@ -103,10 +104,7 @@ pub fn of(spec: &PodSpec, statuses: &[ContainerStatus], init: &[ContainerStatus]
                 any_started = true;
                 succeeded += i32::from(code == 0);
             }
-            Kind::Again { .. } => {
-                stopped += 1;
-                any_started = true;
-            }
+            Kind::Again { .. } => stopped += 1,
             Kind::Waiting => waiting += 1,
             Kind::Unknown => unknown += 1,
         }

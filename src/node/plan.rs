@@ -53,9 +53,9 @@ pub fn restarts(pod: &Pod, observed: Option<&Sandbox>, memory: &PodMemory, conta
     let view = View { pod, spec, observed, memory };
     let seen = view.seen(&container.name);
     match (place, &seen) {
+        (Place::Ephemeral, Some(Seen::Exited { start_error, .. })) => *start_error,
         (Place::Init, Some(Seen::Exited { .. })) if is_sidecar(container) => true,
         (Place::Init, Some(Seen::Exited { exit, .. })) if exit.code == 0 => false,
-        (Place::Ephemeral, Some(Seen::Exited { .. })) => false,
         _ => view.should_restart(container, seen.as_ref()),
     }
 }
@@ -88,7 +88,10 @@ impl View<'_> {
             self.policy() == "OnFailure" && matches!(self.seen(&c.name), Some(Seen::Exited { exit, .. }) if exit.code == 0)
         };
         if any && self.spec.containers.iter().all(done) {
-            return if self.memory.sandbox.replacing && self.spec.init_containers.as_deref().is_some_and(|i| !i.is_empty()) { plan } else { Plan::EndPod };
+            // What was begun when main containers still ran goes on: the init containers run again.
+            let begun = self.memory.sandbox.replacing || self.memory.sandbox.last_attempt.is_some();
+            let init = self.spec.init_containers.as_deref().is_some_and(|i| !i.is_empty());
+            return if begun && init { plan } else { Plan::EndPod };
         }
         plan
     }
@@ -120,18 +123,22 @@ impl View<'_> {
                 }
             }
         }
-        let killed = !kill.is_empty();
-        if keep == 0 && main_start.is_empty() && !killed {
+        if keep == 0 && main_start.is_empty() {
             return Plan::EndPod;
         }
         start.extend(main_start);
         Plan::Containers { kill, start }
     }
 
-    /// Ephemeral containers run once, and wait for no init container.
+    /// Ephemeral containers that were never tried: each runs once, whatever becomes of it.
     fn ephemeral(&self) -> Vec<String> {
-        let names = self.spec.ephemeral_containers.iter().flatten().map(|c| &c.name);
-        names.filter(|name| matches!(self.seen(name), None | Some(Seen::Created(_)))).cloned().collect()
+        let list = self.spec.ephemeral_containers.iter().flatten();
+        let fresh = list.filter(|c| match self.seen(&c.name) {
+            Some(Seen::Created(_)) => true,
+            Some(Seen::Running(_) | Seen::Exited { .. }) => false,
+            None => !observed::status_of(self.pod, &c.name).is_some_and(observed::ever_ran),
+        });
+        fresh.map(|c| c.name.clone()).collect()
     }
 
     /// Source: pkg/kubelet/container/helpers.go: ShouldContainerBeRestarted.

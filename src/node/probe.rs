@@ -46,6 +46,8 @@ pub enum Answer {
     Failure(String),
     /// It could not be asked; counts as nothing.
     Error(String),
+    /// The container has ended meanwhile: nobody is told.
+    Gone,
 }
 
 /// The probes of the newest attempt of one container.
@@ -66,6 +68,8 @@ struct Count {
     /// Number of the last tick that was used, counted from the pod's admission.
     tick: Option<i64>,
     asked: bool,
+    /// The last one has not been answered yet: probes of one kind follow each other.
+    under_way: bool,
 }
 
 impl Probes {
@@ -157,6 +161,9 @@ pub fn due(pod: &Pod, sandbox: &Sandbox, memory: &mut PodMemory, now: Timestamp)
     for container in spec.containers.iter().chain(sidecars) {
         let Some(newest) = observed::latest(Some(sandbox), &container.name) else { continue };
         let ContainerState::Running { started_at, .. } = newest.state else { continue };
+        if memory.containers.get(&container.name).is_some_and(|m| m.post_start.as_ref().is_some_and(|p| p.id == newest.id)) {
+            continue;
+        }
         if KINDS.iter().all(|k| k.of(container).is_none()) {
             continue;
         }
@@ -170,9 +177,20 @@ pub fn due(pod: &Pod, sandbox: &Sandbox, memory: &mut PodMemory, now: Timestamp)
                 continue;
             }
             let count = &mut probes.counts[kind as usize];
+            if count.under_way {
+                // Its answer makes the pod be looked at.
+                continue;
+            }
+            if kind == Kind::Liveness && container.startup_probe.is_some() && count.tick.is_none() {
+                // Its ticks came to nothing until now.
+                count.tick = Some(ticks(now, admitted_at, period(probe)));
+            }
             let at = tick(count, probe, kind, admitted_at, started_at, now);
             match at {
-                Tick::Now => list.push(Due { container: container.name.clone(), id: newest.id.clone(), kind }),
+                Tick::Now => {
+                    count.under_way = true;
+                    list.push(Due { container: container.name.clone(), id: newest.id.clone(), kind });
+                }
                 Tick::At(_) => {}
             }
             let period = period(probe);
@@ -195,21 +213,30 @@ fn period(probe: &Probe) -> SignedDuration {
     SignedDuration::from_secs(i64::from(probe.period_seconds.unwrap_or(10).max(1)))
 }
 
+/// How many whole periods lie between the admission and `at`.
+fn ticks(at: Timestamp, admitted_at: Timestamp, period: SignedDuration) -> i64 {
+    i64::try_from(at.duration_since(admitted_at).as_millis().div_euclid(period.as_millis())).unwrap_or(0)
+}
+
+/// What has just been started is not asked at once whether it is ready, as it would say no and then have a whole period to
+/// wait. The kubelet sees up to a second later that it runs.
+const FIRST_LOOK: SignedDuration = SignedDuration::from_millis(250);
+
 /// Ticks come every period since the pod's admission; readiness also looks once as soon as it may.
 fn tick(count: &mut Count, probe: &Probe, kind: Kind, admitted_at: Timestamp, started_at: Timestamp, now: Timestamp) -> Tick {
     let period = period(probe);
-    let index = now.duration_since(admitted_at).as_millis().div_euclid(period.as_millis());
-    let index = i64::try_from(index).unwrap_or(0);
+    let index = ticks(now, admitted_at, period);
     let next = admitted_at + SignedDuration::from_millis(i64::try_from(period.as_millis()).unwrap_or(1000).saturating_mul(index + 1));
-    let delayed_until = started_at + SignedDuration::from_secs(i64::from(probe.initial_delay_seconds.unwrap_or(0)));
+    let delay = SignedDuration::from_secs(i64::from(probe.initial_delay_seconds.unwrap_or(0)));
+    let first = if kind == Kind::Readiness && !count.asked { FIRST_LOOK } else { SignedDuration::ZERO };
+    let delayed_until = started_at + delay.max(first);
     if now < delayed_until {
         return Tick::At(delayed_until.max(if kind == Kind::Readiness { delayed_until } else { next.min(delayed_until) }));
     }
     let at_once = kind == Kind::Readiness && !count.asked;
     if !at_once && count.tick.is_none() {
         // The tick before the container ran came to nothing.
-        let at_start = started_at.duration_since(admitted_at).as_millis().div_euclid(period.as_millis());
-        count.tick = Some(i64::try_from(at_start).unwrap_or(0));
+        count.tick = Some(ticks(started_at, admitted_at, period));
     }
     if at_once || count.tick.is_some_and(|t| t < index) {
         count.tick = Some(index);
@@ -229,6 +256,7 @@ pub fn record(pod: &Pod, memory: &mut PodMemory, due: &Due, answer: &Answer) -> 
     if probes.of != due.id {
         return Vec::new();
     }
+    probes.counts[due.kind as usize].under_way = false;
     match answer {
         Answer::Success => {
             probes.record(due.kind, probe, true);
@@ -242,6 +270,7 @@ pub fn record(pod: &Pod, memory: &mut PodMemory, due: &Due, answer: &Answer) -> 
             probes.record(due.kind, probe, false);
             vec![PodEvent::warning("Unhealthy", format!("{kind} probe failed: {text}"), path)]
         }
+        Answer::Gone => Vec::new(),
         Answer::Error(text) => vec![PodEvent::warning("Unhealthy", format!("{kind} probe errored: {text}"), path)],
     }
 }
@@ -295,5 +324,51 @@ mod tests {
         assert!(probes.counts[Kind::Liveness as usize].on_hold);
         probes.renew("b");
         assert_eq!(probes.condemned("b"), None);
+    }
+
+    #[test]
+    fn readiness_is_asked_a_moment_after_the_start_and_one_probe_follows_the_other() {
+        let readiness = serde_json::json!({"tcpSocket": {"port": 80}, "periodSeconds": 5});
+        let pod = serde_json::json!({"spec": {"containers": [{"name": "c", "readinessProbe": readiness}]}});
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        let start = Timestamp::from_second(100).unwrap();
+        let state = ContainerState::Running { started_at: start, pid: 1, paused: false };
+        let container = crate::runtime::Container {
+            id: "a".into(),
+            name: "c".into(),
+            attempt: 0,
+            state,
+            image: String::new(),
+            image_id: String::new(),
+            spec_hash: String::new(),
+            created_at: start,
+            log_path: String::new(),
+            annotations: Default::default(),
+        };
+        let sandbox = Sandbox {
+            uid: "u".into(),
+            namespace: "ns".into(),
+            name: "p".into(),
+            id: "s".into(),
+            state: crate::runtime::SandboxState::Ready,
+            attempt: 0,
+            created_at: start,
+            ips: Vec::new(),
+            pid: None,
+            containers: vec![container],
+            annotations: Default::default(),
+        };
+        let mut memory = PodMemory { admitted_at: Some(start), ..PodMemory::default() };
+        let at = |millis: i64, memory: &mut PodMemory| {
+            due(&pod, &sandbox, memory, start + SignedDuration::from_millis(millis)).0.len()
+        };
+        assert_eq!(at(10, &mut memory), 0);
+        assert_eq!(at(260, &mut memory), 1);
+        assert_eq!(at(5100, &mut memory), 0, "the first has no answer yet");
+        let asked = Due { container: "c".into(), id: "a".into(), kind: Kind::Readiness };
+        record(&pod, &mut memory, &asked, &Answer::Failure("no".into()));
+        assert_eq!(at(5200, &mut memory), 1, "its tick was missed");
+        record(&pod, &mut memory, &asked, &Answer::Gone);
+        assert_eq!(at(5300, &mut memory), 0);
     }
 }

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 
-use super::identity::{self, Place};
+use super::identity;
 use super::memory::{Checked, StartError};
 use super::{PodEvent, PodMemory, backoff, volumes};
 use crate::runtime::{Action, Outcome, RuntimeError, RuntimeErrorKind};
@@ -48,7 +48,7 @@ impl PodMemory {
                 self.created(pod, &config.name, result.as_ref().err(), now, &mut events);
             }
             (Action::StartContainer { id, .. }, result) => {
-                if let Some(name) = self.name_of(id, pod) {
+                if let Some(name) = self.name_of(id) {
                     self.started(pod, &name, id, result.as_ref().err(), now, &mut events);
                 }
             }
@@ -91,8 +91,8 @@ impl PodMemory {
     /// The containers that wait for `image`.
     fn trying(&self, pod: &Pod, image: &str) -> Vec<(String, String)> {
         let waits = |name: &str| self.containers.get(name).is_some_and(|m| m.trying);
-        let containers = all(pod).filter(|(name, of, _)| *of == image && waits(name));
-        containers.map(|(name, _, place)| (name.to_owned(), identity::field_path(place, name))).collect()
+        let containers = identity::all(pod).filter(|(c, _)| c.image.as_deref().unwrap_or_default() == image && waits(&c.name));
+        containers.map(|(c, place)| (c.name.clone(), identity::field_path(place, &c.name))).collect()
     }
 
     fn image_looked_at(
@@ -103,8 +103,8 @@ impl PodMemory {
         now: Timestamp,
         events: &mut Vec<PodEvent>,
     ) {
-        // One container at a time is on its way, so the first that waits for this image is the one.
-        let Some((name, path)) = self.trying(pod, image).into_iter().next() else { return };
+        let waits = |name: &str| self.containers.get(name).is_some_and(|m| m.image.is_none());
+        let Some((name, path)) = self.trying(pod, image).into_iter().find(|(name, _)| waits(name)) else { return };
         match result {
             Ok(Outcome::Image(Some(info))) => self.container(&name).image = Some(Checked::Present(Box::new(info.clone()))),
             Ok(_) => self.container(&name).image = Some(Checked::Missing),
@@ -148,7 +148,9 @@ impl PodMemory {
                 let pull = self.pulls.entry(image.to_owned()).or_default();
                 pull.backoff.next(now, now);
                 pull.error = error.message.clone();
-                let retry_at = now + pull.backoff.delay().min(backoff::RETRY);
+                // After the first failure news of the sandbox make the kubelet look again soon.
+                let first = self.containers.get(&name).is_none_or(|c| c.waiting.is_none());
+                let retry_at = now + if first { SOON } else { pull.backoff.delay().min(backoff::RETRY) };
                 self.container(&name).give_up("ErrImagePull", error.message.clone(), Some(retry_at));
             }
         }
@@ -162,6 +164,15 @@ impl PodMemory {
                 self.container(name).lost = None;
             }
             Some(error) if is_no_fault_of_its_own(error) => self.container(name).try_again(now + SOON),
+            Some(error) if error.kind == RuntimeErrorKind::Volume => {
+                // Source: pkg/kubelet/kubelet_pods.go: makeMounts.
+                let mounts = identity::find(pod, name).and_then(|(c, _)| c.volume_mounts.clone()).unwrap_or_default();
+                let mount = mounts.iter().find(|m| m.sub_path.is_some() || m.sub_path_expr.is_some());
+                let volume = mount.map(|m| m.name.clone()).unwrap_or_default();
+                let message = format!("failed to prepare subPath for volumeMount \"{volume}\" of container \"{name}\"");
+                events.push(PodEvent::warning("Failed", format!("Error: {message}"), path));
+                self.container(name).give_up("CreateContainerConfigError", message, Some(now + backoff::RETRY));
+            }
             Some(error) => {
                 events.push(PodEvent::warning("Failed", format!("Error: {error}"), path));
                 let retry_at = Some(now + backoff::RETRY);
@@ -187,6 +198,9 @@ impl PodMemory {
                 events.push(PodEvent::normal("Started", format!("Started container {name}"), path));
                 container.waiting = None;
                 container.must_restart = false;
+                container.judged_by = None;
+                self.told.remove(&format!("backoff {name}"));
+                self.begin_post_start(pod, name, id);
             }
             Some(error) if is_no_fault_of_its_own(error) => container.try_again(now + SOON),
             Some(error) => {
@@ -198,10 +212,10 @@ impl PodMemory {
         }
     }
 
-    /// Which container a runtime id belongs to: the one that is on its way.
-    fn name_of(&self, _id: &str, pod: &Pod) -> Option<String> {
-        let mut names = all(pod).map(|(name, ..)| name);
-        names.find(|name| self.containers.get(*name).is_some_and(|m| m.trying)).map(str::to_owned)
+    /// Which container an attempt belongs to that was to be started.
+    fn name_of(&self, id: &str) -> Option<String> {
+        let found = self.containers.iter().find(|(_, memory)| memory.starting.as_deref() == Some(id));
+        found.map(|(name, _)| name.clone())
     }
 
     fn signal_failed(&mut self, id: &str, signal: i32, error: &RuntimeError, now: Timestamp) {
@@ -214,17 +228,6 @@ impl PodMemory {
         }
         kill.retry_at = Some(now + SOON);
     }
-}
-
-/// Names and images of all containers, in the order in which they are started.
-fn all(pod: &Pod) -> impl Iterator<Item = (&str, &str, Place)> {
-    let spec = pod.spec.as_ref();
-    let ephemeral = spec.into_iter().flat_map(|s| s.ephemeral_containers.iter().flatten());
-    let ephemeral = ephemeral.map(|c| (c.name.as_str(), c.image.as_deref().unwrap_or_default(), Place::Ephemeral));
-    let init = spec.into_iter().flat_map(|s| s.init_containers.iter().flatten()).map(|c| (c, Place::Init));
-    let main = spec.into_iter().flat_map(|s| s.containers.iter()).map(|c| (c, Place::Main));
-    let others = init.chain(main).map(|(c, place)| (c.name.as_str(), c.image.as_deref().unwrap_or_default(), place));
-    ephemeral.chain(others)
 }
 
 /// Nobody answered, or what was acted on has gone meanwhile: the next look tells what to do.

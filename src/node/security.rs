@@ -26,6 +26,7 @@ pub fn config(
     let privileged = own.privileged.unwrap_or(false);
     Ok(SecurityConfig {
         user: user(&of_pod, &own, image),
+        as_root: is_root(&of_pod, &own, image),
         supplemental_groups: groups(&of_pod),
         privileged,
         add_capabilities: capabilities.add.unwrap_or_default(),
@@ -51,6 +52,14 @@ fn user(of_pod: &PodSecurityContext, own: &SecurityContext, image: &ImageInfo) -
             let image_user = image.user.split(':').next().filter(|u| !u.is_empty()).unwrap_or("0");
             format!("{image_user}:{gid}")
         }
+    }
+}
+
+/// Whether the container runs as root, by its own word or by its image's.
+fn is_root(of_pod: &PodSecurityContext, own: &SecurityContext, image: &ImageInfo) -> bool {
+    match own.run_as_user.or(of_pod.run_as_user) {
+        Some(uid) => uid == 0,
+        None => matches!(image.user.split(':').next().unwrap_or_default(), "" | "0" | "root"),
     }
 }
 

@@ -51,7 +51,9 @@ impl Start<'_> {
     }
 
     fn start(&self, id: String, memory: &mut PodMemory) -> Next {
-        memory.container(&self.container.name).trying = true;
+        let state = memory.container(&self.container.name);
+        state.trying = true;
+        state.starting = Some(id.clone());
         let action = Action::StartContainer { id, pod_uid: identity::uid(self.pod).into() };
         Next::Step(Step::new(action, format!("container {} is made and not started", self.container.name)))
     }
@@ -75,14 +77,30 @@ impl Start<'_> {
             state.backoff_known = true;
             state.backoff_of = hash;
         }
-        let failed_at = state.judged_by.take().unwrap_or(exit)?;
+        let Some(failed_at) = state.judged_by.take().unwrap_or(exit) else {
+            state.backoff.touch(now);
+            return None;
+        };
         let Some(until) = state.backoff.until(failed_at, now) else {
             state.backoff.next(failed_at, now);
             return None;
         };
         let delay = backoff::show(state.backoff.delay());
         let pod = identity::pod_text(self.pod);
-        state.give_up("CrashLoopBackOff", format!("back-off {delay} restarting failed container={name} pod={pod}"), None);
+        let message = format!("back-off {delay} restarting failed container={name} pod={pod}");
+        // A failed try that came to no container, and a back-off that is known already, show at once.
+        let before = state.waiting.take();
+        state.give_up("CrashLoopBackOff", message, None);
+        if let Some(waiting) = &mut state.waiting {
+            (waiting.from, waiting.before) = match before {
+                Some(known) if known.message == waiting.message => (known.from, known.before),
+                before => {
+                    let hook = before.as_ref().is_some_and(|w| w.reason == "PostStartHookError");
+                    let later = if hook { backoff::SHOWN } else { backoff::RETRY };
+                    (Some(until.min(now + later)), before.map(Box::new))
+                }
+            };
+        }
         if memory.tell(&format!("backoff {name}"), now) {
             let message = format!("Back-off restarting failed container {name} in pod {pod}");
             events.push(PodEvent::warning("BackOff", message, &self.field_path));
@@ -103,7 +121,7 @@ impl Start<'_> {
     fn image(&self, memory: &mut PodMemory, context: &Context<'_>, events: &mut Vec<PodEvent>) -> Next {
         let now = context.now;
         let image = self.container.image.clone().unwrap_or_default();
-        let retry_at = Some(now + backoff::RETRY);
+        let retry_at = Some(now + self.pause(memory));
         let normalised = match images::normalise(&image) {
             Ok(normalised) => normalised,
             Err(error) => {
@@ -138,6 +156,12 @@ impl Start<'_> {
         }
     }
 
+    /// Until the next try of what cannot be: soon after the first, as news of the sandbox make the kubelet look again.
+    fn pause(&self, memory: &PodMemory) -> SignedDuration {
+        let tried = memory.containers.get(&self.container.name).is_some_and(|m| m.waiting.is_some());
+        if tried { backoff::RETRY } else { SignedDuration::from_secs(1) }
+    }
+
     fn pull(&self, image: String, memory: &mut PodMemory, context: &Context<'_>, events: &mut Vec<PodEvent>) -> Next {
         let now = context.now;
         let state = memory.pulls.entry(image.clone()).or_default();
@@ -146,14 +170,7 @@ impl Start<'_> {
             events.push(PodEvent::normal("BackOff", format!("Back-off pulling image \"{image}\""), &self.field_path));
             return self.fail("ImagePullBackOff", message, Some(until.min(now + backoff::RETRY)), memory, events);
         }
-        let (auth, missing) = images::credentials(self.pod, context);
-        if !missing.is_empty() && memory.tell("pull secrets", now) {
-            let message = format!(
-                "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
-                missing.join(", ")
-            );
-            events.push(PodEvent::warning("FailedToRetrieveImagePullSecret", message, ""));
-        }
+        let (auth, _) = images::credentials(self.pod, context);
         events.push(PodEvent::normal("Pulling", format!("Pulling image \"{image}\""), &self.field_path));
         let reason = format!("container {} needs its image", self.container.name);
         Next::Step(Step::new(Action::PullImage { image, auth, pod_uid: identity::uid(self.pod).into() }, reason))
@@ -175,7 +192,7 @@ impl Start<'_> {
                 Next::Step(Step::new(Action::CreateContainer(Box::new(config)), format!("container {name} {reason}")))
             }
             Err(message) => {
-                let retry_at = Some(context.now + backoff::RETRY);
+                let retry_at = Some(context.now + self.pause(memory));
                 self.fail("CreateContainerConfigError", message, retry_at, memory, events)
             }
         }

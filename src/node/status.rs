@@ -29,6 +29,7 @@ pub struct View<'a> {
     pub runtime_name: &'a str,
     /// Show why tries to start did not go on.
     pub with_waiting: bool,
+    pub now: Timestamp,
 }
 
 impl View<'_> {
@@ -42,9 +43,19 @@ impl View<'_> {
         let ephemeral = spec.ephemeral_containers.iter().flatten().map(identity::as_container);
         let mut ephemeral: Vec<_> = ephemeral.map(|c| self.status(&c, Place::Ephemeral, initializing)).collect();
         ephemeral.sort_by(|a, b| a.name.cmp(&b.name));
+        let begun = |c: &Container| observed::latest(self.observed, &c.name).is_some();
+        let mut init_statuses: Vec<_> = init.iter().map(|c| self.status(c, Place::Init, true)).collect();
+        for (index, status) in init_statuses.iter_mut().enumerate().filter(|(i, _)| !is_sidecar(&init[*i])) {
+            // Before the next container begins, older attempts of an init container are removed.
+            // Source: pkg/kubelet/kuberuntime/kuberuntime_container.go: pruneInitContainersBeforeStart.
+            let ended_well = status.state.as_ref().and_then(|s| s.terminated.as_ref()).is_some_and(|t| t.exit_code == 0);
+            if ended_well && init[index + 1..].iter().chain(&spec.containers).any(begun) {
+                status.last_state = Some(ContainerState::default());
+            }
+        }
         Shown {
             containers,
-            init_containers: init.iter().map(|c| self.status(c, Place::Init, true)).collect(),
+            init_containers: init_statuses,
             ephemeral_containers: ephemeral,
         }
     }
@@ -63,19 +74,38 @@ impl View<'_> {
             ..ContainerStatus::default()
         };
         let lost = memory.and_then(|m| m.lost.clone()).or_else(|| before.and_then(observed::lost_of));
-        match (observed::latest(self.observed, name), lost, before) {
-            (Some(latest), lost, before) => self.of_attempt(&mut status, latest, lost.as_ref(), before),
+        let starts = |latest: &runtime::Container| {
+            memory.and_then(|m| m.post_start.as_ref()).is_some_and(|p| p.id == latest.id) && runs(latest)
+        };
+        match (self.newest_begun(name), lost, before) {
+            // It counts as starting until its postStart hook has ended.
+            (Some(latest), _, Some(before)) if starts(latest) => return before.clone(),
+            (Some(latest), _, None) if starts(latest) => {}
+            (Some(latest), lost, before) => {
+                // Before an init container begins anew, its older attempts are removed.
+                let lost = lost.filter(|_| place != Place::Init || is_sidecar(container));
+                self.of_attempt(&mut status, latest, lost.as_ref(), before);
+            }
             (None, Some(lost), before) => self.of_lost(&mut status, &lost, before),
             (None, None, Some(before)) => self.of_vanished(&mut status, before),
             (None, None, None) => {}
         }
+        // An attempt that was shown is counted, though it may turn out never to have run.
+        status.restart_count = status.restart_count.max(before.map_or(0, |b| b.restart_count));
         self.readiness(&mut status, container, place);
-        if let Some(why) = memory.and_then(|m| m.waiting.as_ref()).filter(|_| self.with_waiting)
+        if let Some(why) = memory.and_then(|m| m.waiting.as_ref()?.at(self.now)).filter(|_| self.with_waiting)
             && self.waits(container, place)
         {
             wait(&mut status, why);
         }
         status
+    }
+
+    /// The newest attempt that was started; one that is only made is shown while there is no other.
+    fn newest_begun(&self, name: &str) -> Option<&runtime::Container> {
+        let latest = observed::latest(self.observed, name)?;
+        let begun = !matches!(observed::of(latest, self.memory), Seen::Created(_));
+        if begun { Some(latest) } else { observed::previous(self.observed, name).or(Some(latest)) }
     }
 
     /// Whether what the last try said is still the state of the container.
@@ -98,7 +128,9 @@ impl View<'_> {
         if let Some(state) = self.state(latest) {
             status.state = Some(state);
         }
-        let previous = observed::previous(self.observed, &status.name).and_then(|c| self.state(c));
+        let older = self.observed.iter().flat_map(|s| &s.containers);
+        let older = older.filter(|c| c.name == status.name && c.attempt < latest.attempt).max_by_key(|c| c.attempt);
+        let previous = older.and_then(|c| self.state(c));
         let previous = previous.filter(|s| s.terminated.is_some());
         let lost = lost.filter(|l| l.id != self.id_text(&latest.id) && l.attempt < latest.attempt);
         let told = before.and_then(|b| b.last_state.clone()).filter(|s| s.terminated.is_some());
@@ -127,7 +159,7 @@ impl View<'_> {
         let _ = running;
         status.last_state = Some(ContainerState {
             terminated: Some(ContainerStateTerminated {
-                reason: Some("ContainerStatusUnknown".into()),
+                reason: Some(observed::UNLOCATED.into()),
                 message: Some(VANISHED.into()),
                 exit_code: VANISHED_CODE,
                 ..ContainerStateTerminated::default()
@@ -180,7 +212,18 @@ impl View<'_> {
         let started = running && probes.map_or(container.startup_probe.is_none(), |p| p.started(container, id));
         status.started = Some(started);
         status.ready = started && probes.map_or(container.readiness_probe.is_none(), |p| p.ready(container, id));
+        if container.startup_probe.is_some() && container.readiness_probe.is_none() {
+            // That it has started is shown at once, that it is ready by the sync after.
+            // Source: pkg/kubelet/status/status_manager.go: SetContainerStartup.
+            let told = observed::status_of(self.pod, &container.name);
+            let same = |b: &ContainerStatus| b.started == Some(true) && b.container_id == status.container_id;
+            status.ready &= told.is_some_and(same);
+        }
     }
+}
+
+fn runs(container: &runtime::Container) -> bool {
+    matches!(container.state, runtime::ContainerState::Running { .. })
 }
 
 fn image_id(container: &runtime::Container) -> String {
@@ -194,7 +237,7 @@ fn wait(status: &mut ContainerStatus, why: &Waiting) {
     }
     status.state = Some(waiting(&why.reason, &why.message));
     status.ready = false;
-    status.started = Some(false);
+    status.started = status.started.map(|_| false);
 }
 
 pub fn waiting(reason: &str, message: &str) -> ContainerState {
@@ -244,6 +287,9 @@ pub struct Outline {
     pub held: bool,
     pub reason: Option<String>,
     pub message: Option<String>,
+    /// Of what has ended only the last attempts are shown, as older ones are removed by then.
+    /// Source: pkg/kubelet/pod_container_deletor.go: getContainersToDeleteInPod.
+    pub last_only: bool,
 }
 
 /// The whole status.
@@ -251,6 +297,15 @@ pub fn compose(pod: &Pod, observed: Option<&Sandbox>, shown: Shown, outline: Out
     let old = pod.status.clone().unwrap_or_default();
     let now = context.now;
     let ready_sandbox = observed.is_some_and(|s| s.state == SandboxState::Ready);
+    let mut shown = shown;
+    if outline.last_only {
+        for status in shown.containers.iter_mut().chain(&mut shown.init_containers) {
+            let ended = status.state.as_ref().and_then(|s| s.terminated.as_ref());
+            if ended.is_some_and(|t| t.reason.as_deref() != Some(observed::UNLOCATED)) {
+                status.last_state = Some(ContainerState::default());
+            }
+        }
+    }
     let conditions = conditions::of(pod, &shown.containers, &shown.init_containers, outline.phase, ready_sandbox, now);
     let held = outline.held && outline.phase.is_final();
     let phase = if held { Phase::parse(old.phase.as_deref()) } else { outline.phase };
@@ -316,16 +371,17 @@ fn cut(text: &mut String, bytes: usize) {
     }
 }
 
-/// The last status of a pod that ends: what never ran, or was lost, has failed.
-/// Source: pkg/kubelet/status/status_manager.go: TerminatePod.
-pub fn settle(pod: &Pod, shown: &mut Shown) {
+/// The last status of a pod that ends: what never ran, or was lost, has failed. `before`: as it was when the end began,
+/// which tells whether the pod had got past its init containers.
+/// Source: pkg/kubelet/status/status_manager.go: TerminatePod, hasPodInitialized.
+pub fn settle(pod: &Pod, before: &Shown, shown: &mut Shown) {
     let Some(spec) = &pod.spec else { return };
     let sidecar = |name: &str| spec.init_containers.iter().flatten().any(|c| c.name == name && is_sidecar(c));
-    let initialized = shown.init_containers.last().is_none_or(|last| {
+    let initialized = before.init_containers.last().is_none_or(|last| {
         let ended_well = last.state.as_ref().and_then(|s| s.terminated.as_ref()).is_some_and(|t| t.exit_code == 0);
         if sidecar(&last.name) { last.started == Some(true) || ended_well || conditions::has_started(last) } else { ended_well }
     });
-    if initialized {
+    if initialized || before.containers.iter().any(conditions::has_started) {
         shown.containers.iter_mut().for_each(locate);
     }
     let tried = shown.init_containers.iter().rposition(|s| {
@@ -341,7 +397,7 @@ fn locate(status: &mut ContainerStatus) {
         return;
     }
     let gone = ContainerStateTerminated {
-        reason: Some("ContainerStatusUnknown".into()),
+        reason: Some(observed::UNLOCATED.into()),
         message: Some("The container could not be located when the pod was terminated".into()),
         exit_code: VANISHED_CODE,
         ..ContainerStateTerminated::default()

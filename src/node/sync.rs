@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 
 use super::fields::Addresses;
 use super::identity::{self, Place};
-use super::memory::{Cause, Ending, Lost, Shown};
+use super::images;
+use super::memory::{Cause, Lost, Shown};
 use super::observed::{self, Seen};
 use super::phase::{self, Phase};
 use super::plan::{self, Plan};
@@ -15,11 +16,10 @@ use super::probe;
 use super::start::{Next, Start};
 use super::status::{self, Outline, View};
 use super::{Context, NodeDecision, PodEvent, PodMemory, Step, Then, backoff, ending, sandbox, volumes};
-use crate::runtime::{Action, ContainerState, Sandbox, SandboxState};
+use crate::runtime::{Action, ContainerState, Sandbox};
 
-/// What the status says of a pod past its `activeDeadlineSeconds`.
-const DEADLINE_REASON: &str = "DeadlineExceeded";
-const DEADLINE_MESSAGE: &str = "Pod was active on the node longer than the specified deadline";
+/// So long a sidecar has to run before it counts as started for those after it.
+const SETTLES: SignedDuration = SignedDuration::from_millis(600);
 
 /// Looks at a pod and decides what comes next. `gone`: its API object is no more.
 pub fn sync_pod(
@@ -33,20 +33,25 @@ pub fn sync_pod(
         probe::resume(pod, observed, memory);
     }
     memory.admitted_at.get_or_insert(context.now);
-    let mut look = Look { pod, observed, memory, context, events: Vec::new(), steps: Vec::new(), wake_at: None };
+    let mut look = Look { pod, observed, memory, context, events: Vec::new(), steps: Vec::new(), hooks: Vec::new(), wake_at: None };
     let decision = look.decide(gone);
-    look.memory.in_round = decision.steps.iter().any(|s| !s.quick());
+    // What is under way is not over because somebody looks meanwhile.
+    let goes_on = look.memory.busy && look.memory.in_round;
+    look.memory.in_round =
+        goes_on || decision.steps.iter().any(|s| !s.quick()) || decision.hooks.iter().any(super::HookCall::blocks);
     decision
 }
 
-struct Look<'a> {
-    pod: &'a Pod,
-    observed: Option<&'a Sandbox>,
-    memory: &'a mut PodMemory,
-    context: &'a Context<'a>,
-    events: Vec<PodEvent>,
-    steps: Vec<Step>,
-    wake_at: Option<Timestamp>,
+/// One look: what it sees, and what it has decided so far.
+pub struct Look<'a> {
+    pub(super) pod: &'a Pod,
+    pub(super) observed: Option<&'a Sandbox>,
+    pub(super) memory: &'a mut PodMemory,
+    pub(super) context: &'a Context<'a>,
+    pub(super) events: Vec<PodEvent>,
+    pub(super) steps: Vec<Step>,
+    pub(super) hooks: Vec<super::HookCall>,
+    pub(super) wake_at: Option<Timestamp>,
 }
 
 impl Look<'_> {
@@ -66,9 +71,13 @@ impl Look<'_> {
         if self.memory.ending.is_none()
             && let Some(cause) = self.wants_to_end(gone, computed, &plan)
             && !self.memory.busy
-            && (!self.memory.in_round || cause == Cause::Finished)
         {
-            self.begin_end(cause);
+            if self.memory.in_round && cause != Cause::Finished {
+                // What was begun is brought to its end first.
+                self.wake(Some(self.context.now));
+            } else {
+                self.begin_end(cause);
+            }
         }
         if self.memory.ending.is_some() {
             self.cancel_for(gone);
@@ -76,32 +85,31 @@ impl Look<'_> {
         }
         self.resume_paused();
         if self.memory.busy {
-            let (signals, wake_at) = ending::signals(self.pod, self.observed, self.memory, self.context);
-            self.steps.extend(signals);
-            self.wake(wake_at);
+            self.signals();
         } else {
             self.go_on(plan);
         }
         self.wake(status::deadline(self.pod));
         let held = computed.is_final();
-        let status = self.compose(shown, Outline { phase: computed, held, reason: None, message: None });
+        let status = self.compose(shown, Outline { phase: computed, held, reason: None, message: None, last_only: false });
         if computed.is_final() {
             self.wake(Some(self.context.now));
         }
         self.finish(status, Then::GoOn)
     }
 
-    fn finish(&mut self, status: PodStatus, then: Then) -> NodeDecision {
+    pub(super) fn finish(&mut self, status: PodStatus, then: Then) -> NodeDecision {
         NodeDecision {
             steps: std::mem::take(&mut self.steps),
             status,
             events: std::mem::take(&mut self.events),
+            hooks: std::mem::take(&mut self.hooks),
             wake_at: self.wake_at,
             then,
         }
     }
 
-    fn wake(&mut self, at: Option<Timestamp>) {
+    pub(super) fn wake(&mut self, at: Option<Timestamp>) {
         if let Some(at) = at {
             self.wake_at = Some(self.wake_at.map_or(at, |w| w.min(at)));
         }
@@ -144,12 +152,12 @@ impl Look<'_> {
         self.finish(status, Then::GoOn)
     }
 
-    fn statuses(&self, with_waiting: bool) -> Shown {
+    pub(super) fn statuses(&self, with_waiting: bool) -> Shown {
         let runtime_name = &self.context.machine.runtime_name;
-        View { pod: self.pod, observed: self.observed, memory: self.memory, runtime_name, with_waiting }.statuses()
+        View { pod: self.pod, observed: self.observed, memory: self.memory, runtime_name, with_waiting, now: self.context.now }.statuses()
     }
 
-    fn phase(&self, shown: &Shown, ends: bool) -> Phase {
+    pub(super) fn phase(&self, shown: &Shown, ends: bool) -> Phase {
         let before = Phase::parse(self.pod.status.as_ref().and_then(|s| s.phase.as_deref()));
         if before.is_final() {
             return before;
@@ -157,11 +165,11 @@ impl Look<'_> {
         self.pod.spec.as_ref().map_or(Phase::Pending, |spec| phase::of(spec, &shown.containers, &shown.init_containers, ends))
     }
 
-    fn compose(&self, shown: Shown, outline: Outline) -> PodStatus {
+    pub(super) fn compose(&self, shown: Shown, outline: Outline) -> PodStatus {
         status::compose(self.pod, self.observed, shown, outline, self.context)
     }
 
-    fn was_final(&self) -> bool {
+    pub(super) fn was_final(&self) -> bool {
         Phase::parse(self.pod.status.as_ref().and_then(|s| s.phase.as_deref())).is_final()
     }
 
@@ -181,178 +189,15 @@ impl Look<'_> {
         }
     }
 
-    fn begin_end(&mut self, cause: Cause) {
-        let of_request = self.pod.metadata.deletion_grace_period_seconds.map(SignedDuration::from_secs);
-        let grace = match cause {
-            Cause::Gone => SignedDuration::ZERO,
-            Cause::Deleted => of_request.unwrap_or_else(|| ending::spec_grace(self.pod)),
-            Cause::Deadline | Cause::Finished => ending::spec_grace(self.pod),
-        };
-        if cause == Cause::Deadline {
-            self.events.push(PodEvent::normal(DEADLINE_REASON, DEADLINE_MESSAGE, ""));
-        }
-        for container in self.memory.containers.values_mut() {
-            container.end_try();
-            if cause != Cause::Finished {
-                container.waiting = None;
-            }
-        }
-        let shown = Some(self.statuses(cause == Cause::Finished));
-        self.memory.ending = Some(Ending { cause, since: self.context.now, grace, shown, ended: false, released: false, retry_at: None });
-    }
-
-    /// A pod that ends by itself may be deleted on the way: what is left to do grows.
-    fn cancel_for(&mut self, gone: bool) {
-        let deleted = self.pod.metadata.deletion_timestamp.is_some();
-        let now = self.context.now;
-        let of_request = self.pod.metadata.deletion_grace_period_seconds.map(SignedDuration::from_secs);
-        let Some(ending) = &mut self.memory.ending else { return };
-        if gone && ending.cause != Cause::Gone {
-            ending.cause = Cause::Gone;
-            ending.released = false;
-        } else if deleted && matches!(ending.cause, Cause::Finished | Cause::Deadline) {
-            ending.released = false;
-            ending.cause = Cause::Deleted;
-            if let Some(grace) = of_request.filter(|g| *g < ending.grace) {
-                ending.grace = grace;
-                ending.since = now;
-            }
-        }
-    }
-
-    /// The pod ends: signals, then the last status, then its sandbox goes.
-    fn end(&mut self) -> NodeDecision {
-        let now = self.context.now;
-        let Some(state) = self.memory.ending.clone() else { return self.finish(PodStatus::default(), Then::GoOn) };
-        let running: Vec<_> = observed::running(self.observed).cloned().collect();
-        if !running.is_empty() {
-            for container in &running {
-                let message = format!("Stopping container {}", container.name);
-                ending::begin(self.pod, container, state.grace, &message, self.memory, now, &mut self.events);
-            }
-            self.resume_paused();
-            let (signals, wake_at) = ending::signals(self.pod, self.observed, self.memory, self.context);
-            self.steps.extend(signals);
-            self.wake(wake_at);
-            let status = self.status_while_ending(&state);
-            return self.finish(status, Then::GoOn);
-        }
-        self.memory.kills.clear();
-        let status = self.last_status(&state);
-        let release = self.release(&state);
-        let then = if release { Then::GoOn } else { self.after_release(&state) };
-        self.finish(status, then)
-    }
-
-    /// Container states stay as they were until all have ended; only readiness may change.
-    fn status_while_ending(&mut self, state: &Ending) -> PodStatus {
-        let mut shown = state.shown.clone().unwrap_or_default();
-        let fresh = self.statuses(false);
-        for (old, new) in shown.containers.iter_mut().zip(&fresh.containers).chain(shown.init_containers.iter_mut().zip(&fresh.init_containers)) {
-            let both_run = [&*old, new].iter().all(|s| s.state.as_ref().is_some_and(|s| s.running.is_some()));
-            if both_run && !identity_is_init(self.pod, &old.name) {
-                old.ready = new.ready;
-            }
-        }
-        if state.cause == Cause::Finished {
-            shown = self.statuses(true);
-        }
-        let (computed, reason) = match state.cause {
-            Cause::Deadline => (Phase::Failed, Some(DEADLINE_REASON.to_owned())),
-            Cause::Finished | Cause::Deleted | Cause::Gone => (self.phase(&shown, false), None),
-        };
-        let message = reason.as_ref().map(|_| DEADLINE_MESSAGE.to_owned());
-        self.compose(shown, Outline { phase: computed, held: true, reason, message })
-    }
-
-    fn last_status(&mut self, state: &Ending) -> PodStatus {
-        let before = self.pod.status.clone().unwrap_or_default();
-        let old = Phase::parse(before.phase.as_deref());
-        if old.is_final() {
-            let mut status = before;
-            if let Some(conditions) = &mut status.conditions {
-                for condition in conditions.iter_mut().filter(|c| c.type_ == "PodReadyToStartContainers" && c.status != "False") {
-                    condition.status = "False".into();
-                    condition.last_transition_time = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(self.context.now));
-                }
-            }
-            return status;
-        }
-        let mut shown = self.statuses(true);
-        status::settle(self.pod, &mut shown);
-        let (mut phase, mut reason, mut message) = (self.phase(&shown, true), None, None);
-        if !phase.is_final() {
-            phase = Phase::Failed;
-        }
-        if state.cause == Cause::Deadline {
-            phase = Phase::Failed;
-            reason = Some(DEADLINE_REASON.to_owned());
-            message = Some(DEADLINE_MESSAGE.to_owned());
-        }
-        // In the last status the conditions follow the phase that the containers alone would give.
-        let of_conditions = if state.cause == Cause::Deadline { phase } else { self.condition_phase(&shown, phase) };
-        let up = self.observed.is_some_and(|s| s.state == SandboxState::Ready);
-        let held = !matches!(state.cause, Cause::Deleted | Cause::Gone) && !state.released && up;
-        let no_sandbox = if held { self.observed } else { None };
-        let outline = Outline { phase: of_conditions, held, reason: reason.clone(), message: message.clone() };
-        let mut status = status::compose(self.pod, no_sandbox, shown, outline, self.context);
-        if !held {
-            status.phase = Some(phase.name().into());
-            status.reason = reason;
-            status.message = message;
-        }
-        status
-    }
-
-    fn condition_phase(&self, shown: &Shown, phase: Phase) -> Phase {
-        let by_states = self.phase(shown, true);
-        if by_states.is_final() { phase } else { by_states }
-    }
-
-    /// Lets go of what the runtime still has; true while there is something.
-    fn release(&mut self, state: &Ending) -> bool {
-        if self.memory.busy {
-            return true;
-        }
-        if let Some(at) = state.retry_at.filter(|at| *at > self.context.now) {
-            self.wake(Some(at));
-            return true;
-        }
-        let uid = identity::uid(self.pod).to_owned();
-        let forget = matches!(state.cause, Cause::Deleted | Cause::Gone);
-        match self.observed {
-            Some(sandbox) if forget && !state.released => {
-                let action = Action::RemoveSandbox { id: sandbox.id.clone(), pod_uid: uid, forget_pod: true };
-                self.steps.push(Step::new(action, "the pod is deleted"));
-                true
-            }
-            None if forget && !state.released => {
-                let action = Action::RemoveSandbox { id: String::new(), pod_uid: uid, forget_pod: true };
-                self.steps.push(Step::new(action, "the pod is deleted"));
-                true
-            }
-            Some(sandbox) if !forget && sandbox.state == SandboxState::Ready && !state.released => {
-                let action = Action::StopSandbox { id: sandbox.id.clone(), pod_uid: uid };
-                self.steps.push(Step::new(action, "the pod has finished"));
-                true
-            }
-            Some(_) | None => false,
-        }
-    }
-
-    fn after_release(&mut self, state: &Ending) -> Then {
-        match state.cause {
-            Cause::Deleted | Cause::Gone => Then::Finalize,
-            Cause::Deadline | Cause::Finished => Then::GoOn,
-        }
-    }
-
     /// The pod is to run: kills under way, volumes, sandbox, containers.
     fn go_on(&mut self, plan: Plan) {
-        let (signals, wake_at) = ending::signals(self.pod, self.observed, self.memory, self.context);
-        self.steps.extend(signals);
-        self.wake(wake_at);
+        self.failed_hooks();
+        self.signals();
         if !self.memory.kills.is_empty() {
+            return;
+        }
+        if let Some(call) = self.memory.next_post_start() {
+            self.hooks.push(call);
             return;
         }
         match plan {
@@ -364,6 +209,7 @@ impl Look<'_> {
             }
             Plan::ReplaceSandbox => self.replace_sandbox(),
             Plan::Containers { kill, start } => {
+                self.tell_missing_pull_secrets();
                 self.volumes();
                 for order in kill {
                     self.kill(&order);
@@ -371,12 +217,46 @@ impl Look<'_> {
                 if self.memory.kills.is_empty() {
                     self.start(&start);
                 } else {
-                    let (signals, wake_at) = ending::signals(self.pod, self.observed, self.memory, self.context);
-                    self.steps.extend(signals);
-                    self.wake(wake_at);
+                    self.signals();
                 }
                 self.sweep();
             }
+        }
+    }
+
+    pub(super) fn signals(&mut self) {
+        let signals = ending::signals(self.pod, self.observed, self.memory, self.context);
+        self.steps.extend(signals.steps);
+        self.hooks.extend(signals.hooks);
+        self.wake(signals.wake_at);
+    }
+
+    /// A container whose postStart hook has failed ends, and its restart policy decides.
+    fn failed_hooks(&mut self) {
+        let observed = self.observed;
+        self.memory.forget_post_starts(|id| observed::running(observed).any(|c| c.id == id));
+        for (name, id, message) in self.memory.failed_post_starts() {
+            let running = observed::running(self.observed).find(|c| c.id == id).cloned();
+            let place = identity::find(self.pod, &name).map_or(Place::Main, |(_, place)| place);
+            let (grace, text) = (ending::spec_grace(self.pod), "FailedPostStartHook");
+            match running {
+                Some(container) => ending::begin(self.pod, &container, grace, text, self.memory, self.context.now, &mut self.events),
+                None => self.events.push(PodEvent::normal("Killing", text, identity::field_path(place, &name))),
+            }
+            self.memory.give_up_for_hook(self.pod, &name, message);
+        }
+    }
+
+    /// A pull secret that is not there is told at each sync, whether or not anything is pulled.
+    /// Source: pkg/kubelet/kubelet_pods.go: getPullSecretsForPod.
+    fn tell_missing_pull_secrets(&mut self) {
+        let (_, missing) = images::credentials(self.pod, self.context);
+        if !missing.is_empty() && self.memory.tell("pull secrets", self.context.now) {
+            let message = format!(
+                "Unable to retrieve some image pull secrets ({}); attempting to pull the image may not succeed.",
+                missing.join(", ")
+            );
+            self.events.push(PodEvent::warning("FailedToRetrieveImagePullSecret", message, ""));
         }
     }
 
@@ -466,9 +346,7 @@ impl Look<'_> {
                 let message = format!("Stopping container {}", container.name);
                 ending::begin(self.pod, container, ending::spec_grace(self.pod), &message, self.memory, now, &mut self.events);
             }
-            let (signals, wake_at) = ending::signals(self.pod, self.observed, self.memory, self.context);
-            self.steps.extend(signals);
-            self.wake(wake_at);
+            self.signals();
             return;
         }
         if let Some(at) = self.memory.sandbox.retry_at.filter(|at| *at > now) {
@@ -505,8 +383,15 @@ impl Look<'_> {
     /// One step for the first container that can take one.
     fn start(&mut self, names: &[String]) {
         let Some(sandbox) = self.observed else { return };
+        // A try of what is not wanted any more is over.
+        let tries = self.memory.containers.iter_mut().filter(|(name, memory)| memory.trying && !names.contains(name));
+        tries.for_each(|(_, memory)| memory.end_try());
         for name in names {
             let Some((container, place)) = identity::find(self.pod, name) else { continue };
+            if let Some(until) = self.settling(name) {
+                self.wake(Some(until));
+                continue;
+            }
             let field_path = identity::field_path(place, name);
             let start = Start { pod: self.pod, container: &container, field_path, observed: sandbox };
             let before = self.memory.containers.get(name).and_then(|m| m.waiting.clone());
@@ -518,15 +403,33 @@ impl Look<'_> {
                 Next::Wait(at) => {
                     self.wake(at);
                     // What was just found is shown by the next look.
-                    if self.memory.containers.get(name).and_then(|m| m.waiting.clone()) != before {
-                        self.wake(Some(self.context.now + SignedDuration::from_millis(500)));
-                    }
+                    let now = self.context.now;
+                    let waiting = self.memory.containers.get(name).and_then(|m| m.waiting.clone());
+                    let from = waiting.as_ref().and_then(|w| w.from).filter(|from| *from > now);
+                    let fresh = (waiting != before).then(|| now + SignedDuration::from_millis(500));
+                    self.wake(from.or(fresh));
                     if place == Place::Init && !crate::api::requests::is_sidecar(&container) {
                         return;
                     }
                 }
             }
         }
+    }
+
+    /// Until when a container that never ran waits for what the sidecars before it make of their start: one that ends at
+    /// once holds back what follows. The kubelet sees that a second later.
+    fn settling(&self, name: &str) -> Option<Timestamp> {
+        if observed::latest(self.observed, name).is_some() {
+            return None;
+        }
+        let init = self.pod.spec.as_ref()?.init_containers.as_deref()?;
+        let position = init.iter().position(|c| c.name == name).unwrap_or(init.len());
+        let sidecars = init[..position].iter().filter(|c| crate::api::requests::is_sidecar(c) && c.startup_probe.is_none());
+        let begun = sidecars.filter_map(|c| match observed::latest(self.observed, &c.name)?.state {
+            ContainerState::Running { started_at, .. } => Some(started_at + SETTLES),
+            ContainerState::Created | ContainerState::Exited(_) | ContainerState::Unknown => None,
+        });
+        begun.max().filter(|until| *until > self.context.now)
     }
 
     /// Removes attempts older than the one before the newest.
@@ -541,7 +444,7 @@ impl Look<'_> {
         }
     }
 
-    fn resume_paused(&mut self) {
+    pub(super) fn resume_paused(&mut self) {
         for container in observed::running(self.observed) {
             if matches!(container.state, ContainerState::Running { paused: true, .. }) {
                 let action = Action::ResumeContainer { id: container.id.clone(), pod_uid: identity::uid(self.pod).into() };
@@ -574,8 +477,4 @@ fn wants_apparmor(pod: &Pod) -> bool {
     let all = spec.containers.iter().chain(spec.init_containers.iter().flatten());
     let own = all.filter_map(|c| c.security_context.as_ref()?.app_armor_profile.as_ref());
     own.chain(of_pod).any(|p| p.type_ == "Localhost" || p.type_ == "RuntimeDefault")
-}
-
-fn identity_is_init(pod: &Pod, name: &str) -> bool {
-    matches!(identity::find(pod, name), Some((container, Place::Init)) if !crate::api::requests::is_sidecar(&container))
 }

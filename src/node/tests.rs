@@ -29,6 +29,9 @@ struct Play {
     /// Distinct statuses, short.
     seen: Vec<String>,
     finalized: bool,
+    hooks: Vec<String>,
+    /// How hooks end, the last first; where it is empty, well.
+    hook_results: Vec<Result<(), String>>,
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -60,6 +63,8 @@ impl Play {
             events: Vec::new(),
             seen: Vec::new(),
             finalized: false,
+            hooks: Vec::new(),
+            hook_results: Vec::new(),
         }
     }
 
@@ -90,7 +95,13 @@ impl Play {
         self.show(&decision.status);
         self.pod.status = Some(decision.status);
         self.finalized |= decision.then == Then::Finalize;
-        let done = decision.steps.is_empty();
+        let done = decision.steps.is_empty() && decision.hooks.is_empty();
+        for call in decision.hooks {
+            self.hooks.push(format!("{:?} {}", call.kind, call.container));
+            let result = self.hook_results.pop().unwrap_or(Ok(()));
+            let events = self.memory.hook_ended(&self.pod, &call, result);
+            self.note(events);
+        }
         for step in decision.steps {
             let result = wait(self.node.execute(&step.action));
             let events = self.memory.record(&self.pod, &step.action, &result, now);
@@ -242,7 +253,7 @@ fn a_failure_under_never_fails_the_pod_and_under_on_failure_restarts() {
     let mut play = Play::new(one("OnFailure"));
     play.node.behave("i", vec![Behaviour::ends(1, 3), Behaviour::ends(1, 0)]);
     play.run(30);
-    assert_eq!(play.seen.last().unwrap(), "Succeeded c=Completed(0) last 3 r1");
+    assert_eq!(play.seen.last().unwrap(), "Succeeded c=Completed(0) r1");
 }
 
 #[test]
@@ -448,11 +459,85 @@ fn a_command_that_is_missing_shows_run_container_error() {
     play.node.behave("i", vec![Behaviour { start_error: Some("no such file".into()), ..Behaviour::default() }]);
     play.run(5);
     assert!(play.seen.contains(&"Running c=RunContainerError last 128 r0".to_owned()), "{:?}", play.seen);
-    assert_eq!(play.seen.last().unwrap(), "Running c=CrashLoopBackOff last 128 r1");
+    assert_eq!(play.seen.last().unwrap(), "Running c=RunContainerError last 128 r1");
+    play.run(8);
+    assert!(play.seen.contains(&"Running c=CrashLoopBackOff last 128 r1".to_owned()), "{:?}", play.seen);
     let mut play = Play::new(one("Never"));
     play.node.behave("i", vec![Behaviour { start_error: Some("no such file".into()), ..Behaviour::default() }]);
     play.run(5);
     assert_eq!(play.seen.last().unwrap(), "Failed c=StartError(128) r0");
+}
+
+fn with_sidecar(policy: &str) -> Json {
+    json!({
+        "restartPolicy": policy,
+        "initContainers": [{"name": "s", "image": "side", "imagePullPolicy": "IfNotPresent", "restartPolicy": "Always"}],
+        "containers": [{"name": "c", "image": "i", "imagePullPolicy": "IfNotPresent"}],
+    })
+}
+
+#[test]
+fn a_sidecar_that_ends_at_once_holds_back_what_follows() {
+    let mut play = Play::new(with_sidecar("Always"));
+    play.node.has_image("side");
+    play.node.behave("side", vec![Behaviour::ends(0, 1)]);
+    play.run(20);
+    assert_eq!(play.count("Started Started container c"), 0, "{:?}", play.seen);
+    play.no_breach();
+}
+
+#[test]
+fn a_pod_whose_main_container_is_in_back_off_beside_a_sidecar_is_pending() {
+    let mut play = Play::new(with_sidecar("Always"));
+    play.node.has_image("side");
+    play.node.behave("i", vec![Behaviour::ends(1, 1)]);
+    play.run(15);
+    let held = play.seen.iter().find(|s| s.contains("c=CrashLoopBackOff last 1 r1"));
+    assert!(held.is_some_and(|s| s.starts_with("Pending")), "{:?}", play.seen);
+}
+
+#[test]
+fn a_sidecar_is_shown_running_until_the_pod_has_ended() {
+    let mut play = Play::new(with_sidecar("Never"));
+    play.node.has_image("side");
+    play.node.behave("i", vec![Behaviour::ends(1, 0)]);
+    play.node.behave("side", vec![Behaviour { ends_on_signal_after: Some(std::time::Duration::from_secs(2)), ..Behaviour::default() }]);
+    play.run(20);
+    let ending = play.seen.iter().find(|s| s.contains("c=Completed(0)")).unwrap();
+    assert!(ending.starts_with("Running") && ending.contains("s=running"), "{:?}", play.seen);
+    assert!(play.seen.last().unwrap().starts_with("Succeeded"), "{:?}", play.seen);
+}
+
+#[test]
+fn a_pod_past_its_deadline_tells_what_held_it_then_that_it_failed_then_what_never_ran() {
+    let mut spec = one("Always");
+    spec["activeDeadlineSeconds"] = json!(5);
+    spec["containers"][0]["image"] = json!("none");
+    let mut play = Play::new(spec);
+    play.node.no_registry_has("none");
+    play.run(20);
+    assert_eq!(
+        play.seen[1..],
+        [
+            "Pending c=ErrImagePull r0",
+            "Pending c=ImagePullBackOff r0",
+            "Failed c=ImagePullBackOff r0",
+            "Failed c=ContainerStatusUnknown(137) r0"
+        ],
+        "{:?}", play.events
+    );
+    assert_eq!(play.count("BackOff Back-off pulling image"), 1, "{:?}", play.events);
+}
+
+#[test]
+fn what_was_begun_goes_on_although_the_pod_is_deleted_meanwhile() {
+    let mut play = Play::new(one("Always"));
+    assert_eq!(play.look(), None, "the sandbox is being made");
+    play.delete(5);
+    play.run(20);
+    assert_eq!(play.count("Started"), 1, "{:?}", play.seen);
+    assert!(play.seen.contains(&"Running c=running ready r0".to_owned()), "{:?}", play.seen);
+    assert!(play.finalized);
 }
 
 #[test]
@@ -471,4 +556,43 @@ fn a_removed_container_comes_back_as_the_next_attempt() {
     play.node.kill("p", "c", 137);
     play.run(5);
     assert_eq!(play.seen.last().unwrap(), "Running c=running last 137 ready r1");
+}
+
+fn hooked(hook: &str) -> Json {
+    let mut spec = one("Always");
+    spec["containers"][0]["lifecycle"][hook] = json!({"exec": {"command": ["x"]}});
+    spec
+}
+
+#[test]
+fn a_container_is_not_shown_running_before_its_post_start_hook_has_ended_well() {
+    let mut play = Play::new(hooked("postStart"));
+    play.hook_results = vec![Ok(()), Err("it failed".into())];
+    play.run(9);
+    assert_eq!(play.hooks, ["PostStart c", "PostStart c"]);
+    let texts = ["FailedPostStartHook PostStartHook failed", "Killing FailedPostStartHook"];
+    assert!(texts.iter().all(|t| play.count(t) == 1), "{:?}", play.events);
+    assert_eq!(
+        play.seen,
+        [
+            "Pending c=ContainerCreating r0",
+            "Running c=PostStartHookError last 0 r0",
+            "Running c=running last 0 ready r1",
+        ]
+    );
+    play.no_breach();
+}
+
+#[test]
+fn a_pre_stop_hook_comes_before_the_signal() {
+    let mut play = Play::new(hooked("preStop"));
+    play.run(5);
+    play.hook_results = vec![Err("no".into())];
+    play.delete(3);
+    play.run(5);
+    assert_eq!(play.hooks, ["PreStop c"]);
+    let of = |text: &str| play.events.iter().position(|e| e.starts_with(text)).unwrap();
+    assert!(of("Killing Stopping container c") < of("FailedPreStopHook PreStopHook failed"));
+    assert!(play.finalized);
+    play.no_breach();
 }

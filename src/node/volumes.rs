@@ -215,15 +215,13 @@ fn projected(
 /// Source: pkg/volume/projected/projected.go: collectData.
 fn token_owner(spec: &PodSpec, mode: u32) -> (u32, Option<i64>) {
     let of_pod = spec.security_context.as_ref();
-    if of_pod.is_some_and(|s| s.fs_group.is_some()) {
-        return (0o600, None);
-    }
     let pod_user = of_pod.and_then(|s| s.run_as_user);
     let all = spec.containers.iter().chain(spec.init_containers.iter().flatten());
     let users: BTreeSet<Option<i64>> =
         all.map(|c| c.security_context.as_ref().and_then(|s| s.run_as_user).or(pod_user)).collect();
     match users.into_iter().collect::<Vec<_>>().as_slice() {
         [Some(user)] => (0o600, Some(*user)),
+        _ if of_pod.is_some_and(|s| s.fs_group.is_some()) => (0o600, None),
         _ => (mode, None),
     }
 }

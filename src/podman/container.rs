@@ -29,7 +29,25 @@ struct Created {
     id: String,
 }
 
+/// CAP_SYS_RESOURCE, which lowers scores (capabilities(7)).
+const SYS_RESOURCE: u64 = 1 << 24;
+/// The kernel's least (proc(5): OOM_SCORE_ADJ_MIN).
+const LEAST_OOM_SCORE: i64 = -1000;
+
 impl Inner {
+    /// The least `oom_score_adj` that containers may be given: without the capability, nobody may go below his own.
+    /// Source: containerd, pkg/cri/server: restrictOOMScoreAdj.
+    fn least_oom_score(&self) -> i64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+        let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+        if !self.rootless && effective & SYS_RESOURCE != 0 {
+            return LEAST_OOM_SCORE;
+        }
+        let own = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+        own.trim().parse().unwrap_or(0)
+    }
+
     /// Makes a container in its sandbox. Made twice, it is the same container.
     pub async fn create_container(self: &Arc<Self>, config: &ContainerConfig) -> Result<Outcome, RuntimeError> {
         let body = self.container_body(config).await?;
@@ -55,6 +73,7 @@ impl Inner {
             annotations: annotations(config, &sandbox),
             host_pid: sandbox.host_pid,
             host_ipc: sandbox.host_ipc,
+            least_oom_score: self.least_oom_score(),
             ..Resolved::default()
         };
         for mount in &config.mounts {

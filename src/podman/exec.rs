@@ -17,7 +17,7 @@ use super::dirs::write_file;
 use super::fault::refused;
 use super::http::encode;
 use super::namespaces::Namespaces;
-use crate::runtime::{Outcome, RuntimeError};
+use crate::runtime::{Outcome, RuntimeError, RuntimeErrorKind};
 
 /// What is kept of the output; the rest is read and thrown away.
 const OUTPUT_BYTES: usize = 1 << 20;
@@ -33,15 +33,18 @@ pub struct Entrance {
 }
 
 impl Inner {
-    /// Runs a command and waits for it; killed after `timeout`.
+    /// Runs a command and waits for it; killed after `timeout`. `NotFound`: the container does not run (any more).
     pub async fn exec_sync(self: &Arc<Self>, id: &str, command: &[String], timeout: Option<Duration>) -> Result<Outcome, RuntimeError> {
         if command.is_empty() {
             return Err(refused("there is no command to run"));
         }
-        match entrance(self.conmon_of_running(id)?, id) {
+        let gone = |error: RuntimeError| RuntimeError::new(RuntimeErrorKind::NotFound, error.message);
+        let result = match entrance(self.conmon_of_running(id).map_err(gone)?, id) {
             Some(entrance) => self.exec_by_runtime(&entrance, id, command, timeout).await,
             None => self.exec_by_api(id, command, timeout).await,
-        }
+        };
+        // What failed because the container has ended meanwhile says nothing of the command.
+        result.map_err(|error| if self.conmon_of_running(id).is_err() { gone(error) } else { error })
     }
 
     async fn exec_by_runtime(
@@ -50,27 +53,34 @@ impl Inner {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let pid_file = self.scratch.join(format!("exec-{}-{number}.pid", std::process::id()));
-        let process_file = pid_file.with_extension("json");
+        let (process_file, log_file) = (pid_file.with_extension("json"), pid_file.with_extension("log"));
         let process = entrance.process(command, false).and_then(|process| write_file(&process_file, &process, 0o600));
         process.map_err(|e| refused(format!("cannot tell how {id} runs its processes: {e}")))?;
         let mut run = Command::new(&entrance.runtime);
-        run.arg("exec").arg("--pid-file").arg(&pid_file).arg("--process").arg(&process_file).arg(id);
+        run.arg("--log").arg(&log_file).arg("exec").arg("--pid-file").arg(&pid_file).arg("--process").arg(&process_file).arg(id);
         run.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).current_dir("/").kill_on_drop(true);
         entrance.namespaces.enter_in(&mut run).map_err(|e| refused(format!("cannot enter the namespaces of {id}: {e}")))?;
         let mut child = run.spawn().map_err(|e| refused(format!("cannot run {}: {e}", entrance.runtime.display())))?;
-        let mut output = Vec::new();
-        let finished = within(timeout, collect(&mut child, &mut output)).await;
+        let mut said = Said::default();
+        let finished = within(timeout, collect(&mut child, &mut said)).await;
+        let Said { output, errors } = said;
+        // What the runtime itself has to say goes to its log: the command was never begun.
+        let own_words = || {
+            let text = std::fs::read_to_string(&log_file).unwrap_or_default();
+            Some(text.trim().to_owned()).filter(|t| !t.is_empty() && !pid_file.exists())
+        };
         let result = match finished {
-            Some(Ok(exit_code)) => Ok(Outcome::Exec { exit_code, output, timed_out: false }),
+            Some(Ok(exit_code)) if exit_code != 0 && let Some(why) = own_words() => Err(refused(why)),
+            Some(Ok(exit_code)) => Ok(Outcome::Exec { exit_code, output, errors, timed_out: false }),
             Some(Err(e)) => Err(refused(format!("cannot wait for the command: {e}"))),
             None => {
                 signal(entrance, &pid_file, "KILL").await;
                 // Ended or not: it is dropped, and killed with that.
                 let _ = tokio::time::timeout(KILL_PATIENCE, child.wait()).await;
-                Ok(Outcome::Exec { exit_code: 137, output, timed_out: true })
+                Ok(Outcome::Exec { exit_code: 137, output, errors, timed_out: true })
             }
         };
-        for file in [&pid_file, &process_file] {
+        for file in [&pid_file, &process_file, &log_file] {
             let _ = std::fs::remove_file(file);
         }
         result
@@ -96,13 +106,16 @@ impl Inner {
         let finished = within(timeout, start.deadline(Duration::from_secs(24 * 3600)).ok()).await;
         let inspected: Inspected = self.http.get(format!("/exec/{}/json", exec.id)).read().await?;
         match finished {
-            Some(answer) => Ok(Outcome::Exec { exit_code: inspected.exit_code, output: frames(&answer?.body), timed_out: false }),
+            Some(answer) => {
+                let Said { output, errors } = frames(&answer?.body);
+                Ok(Outcome::Exec { exit_code: inspected.exit_code, output, errors, timed_out: false })
+            }
             None => {
                 if let Some(pid) = rustix::process::Pid::from_raw(inspected.pid).filter(|_| self.pids_are_local()) {
                     // Where it is another user's, it lives on.
                     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
                 }
-                Ok(Outcome::Exec { exit_code: 137, output: Vec::new(), timed_out: true })
+                Ok(Outcome::Exec { exit_code: 137, output: Vec::new(), errors: Vec::new(), timed_out: true })
             }
         }
     }
@@ -155,18 +168,37 @@ async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Op
     }
 }
 
+/// What a command wrote, within bounds.
+#[derive(Debug, Default, PartialEq)]
+struct Said {
+    /// Both streams as they came.
+    output: Vec<u8>,
+    /// stderr alone.
+    errors: Vec<u8>,
+}
+
+impl Said {
+    fn add(&mut self, text: &[u8], is_error: bool) {
+        let keep = |kept: &mut Vec<u8>| kept.extend_from_slice(&text[..text.len().min(OUTPUT_BYTES.saturating_sub(kept.len()))]);
+        keep(&mut self.output);
+        if is_error {
+            keep(&mut self.errors);
+        }
+    }
+}
+
 /// Both outputs as they come, and the exit code.
-async fn collect(child: &mut Child, output: &mut Vec<u8>) -> std::io::Result<i32> {
+async fn collect(child: &mut Child, said: &mut Said) -> std::io::Result<i32> {
     use std::os::unix::process::ExitStatusExt;
     let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let (mut out_block, mut err_block) = (vec![0; 16 << 10], vec![0; 16 << 10]);
     while stdout.is_some() || stderr.is_some() {
-        let (block, read) = tokio::select! {
-            read = read_some(&mut stdout, &mut out_block) => (&out_block, read?),
-            read = read_some(&mut stderr, &mut err_block) => (&err_block, read?),
-        };
-        let fits = OUTPUT_BYTES.saturating_sub(output.len()).min(read);
-        output.extend_from_slice(&block[..fits]);
+        tokio::select! {
+            // What is there of both is told in this order.
+            biased;
+            read = read_some(&mut stdout, &mut out_block) => said.add(&out_block[..read?], false),
+            read = read_some(&mut stderr, &mut err_block) => said.add(&err_block[..read?], true),
+        }
     }
     let status = child.wait().await?;
     Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
@@ -194,25 +226,26 @@ pub async fn signal(entrance: &Entrance, pid_file: &std::path::Path, signal: &st
 }
 
 /// The text of a stream of frames: one byte of stream, three of nothing, four of length.
-fn frames(mut bytes: &[u8]) -> Vec<u8> {
-    let mut output = Vec::new();
+fn frames(mut bytes: &[u8]) -> Said {
+    let mut said = Said::default();
     while let Some((head, rest)) = bytes.split_at_checked(8) {
         let length = u32::from_be_bytes([head[4], head[5], head[6], head[7]]) as usize;
         let text = &rest[..length.min(rest.len())];
-        output.extend_from_slice(&text[..text.len().min(OUTPUT_BYTES.saturating_sub(output.len()))]);
+        said.add(text, head[0] == 2);
         bytes = &rest[text.len()..];
     }
-    output
+    said
 }
 
 #[cfg(test)]
 mod tests {
-    use super::frames;
+    use super::{Said, frames};
 
     #[test]
     fn frames_are_put_together() {
-        assert_eq!(frames(b"\x01\0\0\0\0\0\0\x02ab\x02\0\0\0\0\0\0\x01c"), b"abc");
-        assert_eq!(frames(b"\x01\0\0\0\xff\xff\xff\xffab"), b"ab");
-        assert_eq!(frames(b"\x01\0\0"), b"");
+        let said = |output: &[u8], errors: &[u8]| Said { output: output.to_vec(), errors: errors.to_vec() };
+        assert_eq!(frames(b"\x01\0\0\0\0\0\0\x02ab\x02\0\0\0\0\0\0\x01c"), said(b"abc", b"c"));
+        assert_eq!(frames(b"\x01\0\0\0\xff\xff\xff\xffab"), said(b"ab", b""));
+        assert_eq!(frames(b"\x01\0\0"), said(b"", b""));
     }
 }

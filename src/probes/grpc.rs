@@ -30,13 +30,19 @@ pub async fn grpc(dial: &dyn Dial, host: &str, port: u16, service: &str, timeout
             tokio::time::sleep(RETRY).await;
         }
     };
-    let Ok(sender) = tokio::time::timeout_at(end, connecting).await else {
-        return Answer::Failure(format!(
+    let not_connected = || {
+        Answer::Failure(format!(
             "timeout: failed to connect service \"{address}\" within {shown}: context deadline exceeded"
-        ));
+        ))
     };
+    let Ok(sender) = tokio::time::timeout_at(end, connecting).await else { return not_connected() };
     match tokio::time::timeout_at(end, check(sender, &address, service)).await {
-        Ok(answer) => answer,
+        Ok(Some(answer)) => answer,
+        Ok(None) => {
+            // Whoever is there does not speak HTTP/2; gRPC's clients go on trying as long as they may.
+            tokio::time::sleep_until(end).await;
+            not_connected()
+        }
         Err(_) => Answer::Failure(format!(
             "timeout: health rpc did not complete within {shown}: rpc error: code = DeadlineExceeded desc = context deadline exceeded"
         )),
@@ -61,31 +67,29 @@ async fn open(dial: &dyn Dial, host: &str, port: u16) -> Option<SendRequest<Full
     }
 }
 
-async fn check(mut sender: SendRequest<Full<Bytes>>, address: &str, service: &str) -> Answer {
+/// `None`: there was no answer in HTTP/2.
+async fn check(mut sender: SendRequest<Full<Bytes>>, address: &str, service: &str) -> Option<Answer> {
     let request = Request::post(format!("http://{address}/grpc.health.v1.Health/Check"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
         .header("user-agent", format!("kube-probe/{KUBELET_VERSION}"))
         .body(Full::new(message(service)));
-    let Ok(request) = request else { return Answer::Error(format!("invalid address {address:?}")) };
-    let response = match sender.send_request(request).await {
-        Ok(response) => response,
-        Err(error) => return failed(14, &format!("connection error: {error}")),
-    };
+    let Ok(request) = request else { return Some(Answer::Error(format!("invalid address {address:?}"))) };
+    let response = sender.send_request(request).await.ok()?;
     let headers = response.headers().clone();
     let body = http_body_util::Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-    let Ok(body) = body else { return failed(13, "the answer broke off") };
+    let Ok(body) = body else { return Some(failed(13, "the answer broke off")) };
     let trailers = body.trailers().cloned().unwrap_or_default();
     let (code, description) = status(&trailers).or_else(|| status(&headers)).unwrap_or((2, String::new()));
     if code != 0 {
-        return failed(code, &description);
+        return Some(failed(code, &description));
     }
-    match serving(&body.to_bytes()) {
+    Some(match serving(&body.to_bytes()) {
         Some(1) => Answer::Success,
         Some(2) => unhealthy("NOT_SERVING"),
         Some(3) => unhealthy("SERVICE_UNKNOWN"),
         _ => unhealthy("UNKNOWN"),
-    }
+    })
 }
 
 fn unhealthy(status: &str) -> Answer {

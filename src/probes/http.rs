@@ -32,6 +32,8 @@ pub struct HttpTarget {
     pub headers: Vec<(String, String)>,
     /// `kube-probe/1.32`; hooks have their own.
     pub user_agent: String,
+    /// A hook's: the connection may be kept, answers may be packed, redirects lead to other hosts too.
+    pub hook: bool,
 }
 
 impl HttpTarget {
@@ -67,6 +69,22 @@ pub async fn http(dial: &dyn Dial, target: &HttpTarget, timeout: Duration) -> An
     }
 }
 
+/// An httpGet of a hook: any answer is success, redirects lead anywhere, and an HTTPS one that meets a plain server is
+/// asked again over HTTP. `Err` tells what was in the way.
+/// Source: pkg/kubelet/lifecycle/handlers.go: runHTTPHandler.
+pub async fn hook(dial: &dyn Dial, target: &HttpTarget) -> Result<(), String> {
+    let url = target.url().map_err(|error| format!("parse {:?}: {error}", target.path))?;
+    let shown = target.shown(&url);
+    match follow(dial, target, url).await {
+        Ok(_) => Ok(()),
+        Err(why) if target.https && why.message == tls::NOT_TLS => {
+            let plain = HttpTarget { https: false, ..target.clone() };
+            Box::pin(hook(dial, &plain)).await
+        }
+        Err(why) => Err(format!("Get \"{}\": {}", why.url.as_deref().unwrap_or(&shown), why.message)),
+    }
+}
+
 fn judge(status: StatusCode, body: &[u8]) -> Answer {
     if status.is_redirection() {
         let body = String::from_utf8_lossy(body);
@@ -93,7 +111,7 @@ async fn follow(dial: &dyn Dial, target: &HttpTarget, first: Url) -> Result<(Sta
         let location = response.headers().get(header::LOCATION).and_then(|l| l.to_str().ok());
         let next = location.filter(|_| is_followed(status)).and_then(|l| url.join(l).ok());
         match next {
-            Some(next) if next.host_str() == first.host_str() && hop < MAX_REDIRECTS => url = next,
+            Some(next) if (target.hook || next.host_str() == first.host_str()) && hop < MAX_REDIRECTS => url = next,
             _ => return Ok((status, body(response).await)),
         }
     }
@@ -184,7 +202,11 @@ fn request(target: &HttpTarget, url: &Url, first: bool) -> Result<Request<Empty<
             headers.insert(name, value);
         }
     }
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if target.hook {
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+    } else {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let mut seen = Vec::new();
     for (name, value) in &target.headers {
         let name = HeaderName::try_from(name.as_str()).map_err(|_| format!("invalid header field name {name:?}"))?;

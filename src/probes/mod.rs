@@ -15,7 +15,7 @@ use std::pin::Pin;
 use tokio::net::TcpStream;
 
 pub use grpc::grpc;
-pub use http::{HttpTarget, http};
+pub use http::{HttpTarget, hook, http};
 pub use tcp::tcp;
 
 /// The kubelet version whose behaviour the node follows; it stands in `User-Agent` headers.

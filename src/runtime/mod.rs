@@ -210,7 +210,8 @@ pub enum Outcome {
     /// An image was pulled: how long it took, with and without waiting for others.
     Pulled { image_id: String, size_bytes: u64, took: Duration, took_with_wait: Duration },
     Volume { path: String },
-    Exec { exit_code: i32, output: Vec<u8>, timed_out: bool },
+    /// `output` has both streams as they came, `errors` stderr alone.
+    Exec { exit_code: i32, output: Vec<u8>, errors: Vec<u8>, timed_out: bool },
 }
 
 /// What of an image's configuration decides how its containers run.
@@ -406,6 +407,8 @@ pub struct LinuxResources {
 pub struct SecurityConfig {
     /// `uid[:gid]` or a name; empty: the image's.
     pub user: String,
+    /// Whether that is root.
+    pub as_root: bool,
     pub supplemental_groups: Vec<i64>,
     pub privileged: bool,
     pub add_capabilities: Vec<String>,

@@ -3,6 +3,7 @@
 
 mod affinity;
 mod fit;
+mod preemption;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 
@@ -16,6 +17,9 @@ pub enum Verdict {
     Fits { node: String },
     /// It stays Pending; the text of the event and of the condition.
     Unschedulable { message: String },
+    /// It would fit without these of the others, which are less important: they are to go. None: those that are to go are on
+    /// their way out.
+    Preempts { victims: Vec<usize>, message: String },
     /// Another scheduler's, or gated.
     NotMine,
 }
@@ -56,14 +60,25 @@ pub fn schedule(state: &State, pod: &Pod, node: Option<&Node>, others: &[&Pod]) 
     }
     match fit::check(pod, node, others) {
         Ok(()) => Verdict::Fits { node: node.metadata.name.clone().unwrap_or_default() },
-        Err(misfit) => Verdict::Unschedulable { message: wording(&misfit, spec.preemption_policy.as_deref() == Some("Never")) },
+        Err(misfit) => {
+            let never = spec.preemption_policy.as_deref() == Some("Never");
+            let victims = (misfit.preemption_helps && !never).then(|| preemption::victims(pod, node, others)).flatten();
+            match victims {
+                Some(victims) => Verdict::Preempts { victims, message: format!("0/1 nodes are available: {}.", reasons(&misfit)) },
+                None => Verdict::Unschedulable { message: wording(&misfit, never) },
+            }
+        }
     }
+}
+
+fn reasons(misfit: &Misfit) -> String {
+    let mut reasons: Vec<String> = misfit.reasons.iter().map(|r| format!("1 {r}")).collect();
+    reasons.sort();
+    reasons.join(", ")
 }
 
 /// Source: pkg/scheduler/framework/types.go: FitError; preemption/preemption.go.
 fn wording(misfit: &Misfit, never_preempts: bool) -> String {
-    let mut reasons: Vec<String> = misfit.reasons.iter().map(|r| format!("1 {r}")).collect();
-    reasons.sort();
     let preemption = if never_preempts {
         "not eligible due to preemptionPolicy=Never.".to_owned()
     } else if misfit.preemption_helps {
@@ -71,7 +86,7 @@ fn wording(misfit: &Misfit, never_preempts: bool) -> String {
     } else {
         "0/1 nodes are available: 1 Preemption is not helpful for scheduling.".to_owned()
     };
-    format!("0/1 nodes are available: {}. preemption: {preemption}", reasons.join(", "))
+    format!("0/1 nodes are available: {}. preemption: {preemption}", reasons(misfit))
 }
 
 fn missing_claim(state: &State, pod: &Pod) -> Option<String> {
@@ -119,12 +134,35 @@ mod tests {
         match schedule(&State::new(), pod, Some(node), others) {
             Verdict::Fits { .. } => "fits".into(),
             Verdict::Unschedulable { message } => message,
+            Verdict::Preempts { victims, message } => format!("{message} {victims:?}"),
             Verdict::NotMine => "not mine".into(),
         }
     }
 
     const NO_VICTIMS: &str = "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
     const NO_HELP: &str = "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
+
+    #[test]
+    fn the_least_important_that_are_in_the_way_have_to_go() {
+        let n = node(json!({}));
+        let with = |cpu: &str, priority: i32| {
+            let mut pod = asks(cpu, "1Mi");
+            pod.spec.as_mut().unwrap().priority = Some(priority);
+            pod
+        };
+        let (low, mid, high) = (with("900m", 10), with("900m", 20), with("900m", 1000));
+        assert_eq!(message(&high, &n, &[&low, &mid]), "0/1 nodes are available: 1 Insufficient cpu. [0]");
+        assert_eq!(message(&high, &n, &[&mid, &low]), "0/1 nodes are available: 1 Insufficient cpu. [1]");
+        assert_eq!(message(&with("1900m", 1000), &n, &[&low, &mid]), "0/1 nodes are available: 1 Insufficient cpu. [0, 1]");
+        assert!(message(&with("900m", 15), &n, &[&mid, &mid]).ends_with(NO_VICTIMS));
+        let mut leaving = low.clone();
+        let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH);
+        leaving.metadata.deletion_timestamp = Some(now);
+        assert_eq!(message(&high, &n, &[&leaving, &mid]), "0/1 nodes are available: 1 Insufficient cpu. []");
+        let mut never = high.clone();
+        never.spec.as_mut().unwrap().preemption_policy = Some("Never".into());
+        assert!(message(&never, &n, &[&low, &mid]).ends_with("not eligible due to preemptionPolicy=Never."));
+    }
 
     #[test]
     fn says_what_is_short() {

@@ -282,7 +282,7 @@ spec:
     let file = world.file("bare.yaml", &manifest.replace("IMAGE", IMAGES[0]));
     world.wl(&["apply", "-f", &file]).await.ends(0);
     world.wl(&["debug", "bare"]).await.ends(1).says(&["error: you must specify --image when not using --copy-to."]);
-    let script = "sleep 2; echo $GREETING; ls -d /data; tr '\\0' ' ' < /proc/1/cmdline; echo; ls /proc/1/root/program";
+    let script = "echo $GREETING; ls -d /data; tr '\\0' ' ' < /proc/1/cmdline; echo; ls /proc/1/root/program";
     let run = world.wl(&["debug", "bare", "-i", "-q", "--", "sh", "-c", script]).await.ends(0);
     let lines: Vec<&str> = run.out.lines().collect();
     assert_eq!(lines, ["hello", "/data", "/program on-term:0 listen:8080 ", "/proc/1/root/program"], "{}", run.err);

@@ -190,7 +190,7 @@ pub async fn exec(node: &Node, id: &str, command: &[&str]) -> (i32, String) {
     let action =
         Action::ExecSync { id: id.into(), pod_uid: String::new(), command, timeout: Some(Duration::from_secs(20)) };
     match node.act(action).await {
-        Ok(Outcome::Exec { exit_code, output, timed_out: false }) => {
+        Ok(Outcome::Exec { exit_code, output, timed_out: false, .. }) => {
             (exit_code, String::from_utf8_lossy(&output).into_owned())
         }
         other => panic!("{other:?}"),

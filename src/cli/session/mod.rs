@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{CliError, CliResult, Context, Exit};
 use crate::api::{Json, Object};
-use crate::client::{Ask, Client, ClientError, Listener, Speaker, segment};
+use crate::client::{Ask, Client, ClientError, Lines, Listener, Speaker, segment};
 pub use detach::DetachKeys;
 use raw::RawMode;
 
@@ -63,6 +63,11 @@ pub fn exec(pod: &Object, container: &str, command: &[String], streams: Streams)
 /// The request for the streams of a container's own process.
 pub fn attach(pod: &Object, container: &str, streams: Streams) -> Ask {
     with_streams(subresource(pod, "attach"), container, streams)
+}
+
+/// The request for the input of a container's own process, and nothing else.
+pub fn feed(pod: &Object, container: &str) -> Ask {
+    subresource(pod, "attach").query("container", container).query("stdin", "true")
 }
 
 fn with_streams(ask: Ask, container: &str, streams: Streams) -> Ask {
@@ -124,6 +129,43 @@ pub async fn run(
     };
     drop(raw);
     ended
+}
+
+/// Prints a log as it grows, to its end, and gives standard input to the process meanwhile.
+pub async fn follow(ctx: &mut Context, client: &Client, mut lines: Lines, feed: Option<Ask>) -> Result<Ended, CliError> {
+    let mut signals = Signals::new().map_err(|e| CliError::message(format!("signals cannot be had: {e}")))?;
+    // Who has ended before it could be fed has said all that there is.
+    let fed = match feed {
+        Some(ask) => client.channels(ask, PROTOCOL).await.ok(),
+        None => None,
+    };
+    let typed = fed.is_some().then(|| typed(ctx));
+    let feeding = async move {
+        let Some((speaker, mut listener)) = fed else { return };
+        let hears = async { while let Ok(Some(_)) = listener.next().await {} };
+        tokio::select! {
+            _ = speak(speaker, typed, false, None) => {}
+            () = hears => {}
+        }
+    };
+    tokio::pin!(feeding);
+    let mut feeds = true;
+    loop {
+        tokio::select! {
+            piece = lines.chunk() => match piece? {
+                None => return Ok(Ended::Code(0)),
+                Some(piece) => {
+                    ctx.out.raw(&piece);
+                    ctx.out.flush();
+                    if ctx.out.is_broken() {
+                        return Ok(Ended::BrokenPipe);
+                    }
+                }
+            },
+            () = &mut feeding, if feeds => feeds = false,
+            number = signals.next() => return Ok(Ended::Signal(number)),
+        }
+    }
 }
 
 /// The exit code for how a session ended, after what there is to say.

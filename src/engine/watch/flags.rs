@@ -62,6 +62,9 @@ pub struct WatchFlags {
     /// Pod Security Standard for namespaces that name none (baseline, restricted)
     #[arg(long, value_name = "LEVEL", value_parser = ["privileged", "baseline", "restricted"])]
     pub restrict: Option<String>,
+    /// Folder of manifests of static pods: a file added starts its pod, one removed ends it
+    #[arg(long, value_name = "DIR")]
+    pub manifests: Option<PathBuf>,
     /// Sysctls that pods may set besides the safe ones (kernel.msg*)
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     pub allowed_unsafe_sysctls: Vec<String>,
@@ -116,6 +119,9 @@ impl WatchFlags {
         list("ingress-https", self.ingress_https.map(|port| port.to_string()).as_slice());
         if let Some(path) = &self.resolv_conf {
             add("resolv-conf", path.as_os_str());
+        }
+        if let Some(path) = &self.manifests {
+            add("manifests", path.as_os_str());
         }
         let switches = [("--no-controllers", self.no_controllers), ("--no-node", self.no_node)];
         all.extend(switches.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.into()));
@@ -258,6 +264,7 @@ mod tests {
             ingress_http: Some(80),
             ingress_https: Some(443),
             publish_address: Some(Ipv4Addr::UNSPECIFIED.into()),
+            manifests: Some("/etc/pods".into()),
             ..WatchFlags::default()
         };
         let words = std::iter::once("wl".into()).chain(flags.arguments());

@@ -4,6 +4,7 @@ mod background;
 mod connection;
 mod flags;
 mod gateway;
+mod install;
 mod instance;
 mod keeping;
 mod pods_api;
@@ -24,6 +25,7 @@ use tokio_rustls::TlsAcceptor;
 pub use background::{start, stop};
 pub use connection::{Connection, Purpose, connect};
 pub use flags::{FlagError, WatchFlags, socket};
+pub use install::{Unit, UnitOptions, unit};
 pub use keeping::{backup, restore, unknown_pods};
 pub use reset::{Made, ResetOptions, made, reset};
 pub use status::{PodmanStatus, WatchStatus, status};
@@ -112,6 +114,7 @@ impl Held {
             node: !flags.no_node,
             config: flags.node_config()?,
             allocatable: flags.allocatable()?,
+            manifests: flags.manifests.clone(),
             ..EngineOptions::default()
         };
         // Twice the cores is where Podman's calls are quickest (measured), within bounds.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Namespace, OciResources, is_empty, resources, signal_number};
 use crate::podman::naming::{self, InstanceId};
-use crate::runtime::{ContainerConfig, SecurityConfig};
+use crate::runtime::{ContainerConfig, LinuxResources, SecurityConfig};
 
 /// Kubernetes keeps 10 MiB of a container's log in one file (kubelet's `containerLogMaxSize`).
 const LOG_BYTES: i64 = 10 << 20;
@@ -30,6 +30,9 @@ pub struct ContainerSpec {
     pub unsetenv: Vec<&'static str>,
     /// The proxy settings of Podman's service are none of the container's business.
     pub httpproxy: bool,
+    /// Podman would add the user to `/etc/passwd`.
+    #[serde(rename = "manage_password")]
+    pub passwd: bool,
     pub labels: BTreeMap<String, String>,
     pub annotations: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -145,6 +148,8 @@ pub struct Resolved {
     /// The sandbox shares no PID or IPC namespace, but the host's.
     pub host_pid: bool,
     pub host_ipc: bool,
+    /// Lower scores may not be given here.
+    pub least_oom_score: i64,
 }
 
 /// The container of `config`, or what of it Podman could not be told.
@@ -170,10 +175,10 @@ pub fn container(instance: &InstanceId, config: &ContainerConfig, resolved: Reso
         command: config.args.clone(),
         work_dir: config.working_dir.clone(),
         create_working_dir: true,
-        // 4.3 gives a TERM to those who have no terminal.
-        unsetenv: if config.tty || env.contains_key("TERM") { vec![] } else { vec!["TERM"] },
+        unsetenv: unset(config.tty, &env),
         env,
         httpproxy: false,
+        passwd: false,
         labels: naming::container_labels(instance, config),
         annotations: resolved.annotations,
         mounts: resolved.mounts,
@@ -186,12 +191,22 @@ pub fn container(instance: &InstanceId, config: &ContainerConfig, resolved: Reso
         restart_policy: "no",
         healthconfig: HealthConfig { test: vec!["NONE"], timeout: 30_000_000_000 },
         systemd: "false",
-        resource_limits: resources(&config.resources),
-        oom_score_adj: config.resources.oom_score_adj,
+        resource_limits: resources(&LinuxResources {
+            // Podman would set a limit of its own; Kubernetes has none. Every OCI runtime takes 0 for none; crun 1.8 on cgroup v1 fails with -1.
+            pids_limit: Some(config.resources.pids_limit.unwrap_or(0)),
+            ..config.resources.clone()
+        }),
+        oom_score_adj: config.resources.oom_score_adj.map(|score| score.max(resolved.least_oom_score)),
         pidns,
         ipcns: if resolved.host_ipc { Namespace::host() } else { None },
         security: security(&config.security),
     })
+}
+
+/// What Podman would add by itself: `container`, and 4.3 a TERM to those who have no terminal.
+fn unset(tty: bool, env: &BTreeMap<String, String>) -> Vec<&'static str> {
+    let added = ["TERM", "container"].into_iter().filter(|name| !(tty && *name == "TERM"));
+    added.filter(|name| !env.contains_key(*name)).collect()
 }
 
 fn security(config: &SecurityConfig) -> Security {
@@ -201,9 +216,9 @@ fn security(config: &SecurityConfig) -> Security {
     };
     Security {
         user: config.user.clone(),
-        groups: config.supplemental_groups.iter().map(ToString::to_string).collect(),
+        groups: groups(config),
         privileged: config.privileged,
-        cap_add: config.add_capabilities.iter().map(|c| capability(c)).collect(),
+        cap_add: added_capabilities(config),
         cap_drop: config.drop_capabilities.iter().map(|c| capability(c)).collect(),
         no_new_privileges: config.no_new_privileges,
         read_only_filesystem: config.read_only_root_filesystem,
@@ -212,6 +227,28 @@ fn security(config: &SecurityConfig) -> Security {
         selinux_opts: config.selinux_options.iter().filter_map(|(k, v)| selinux(k, v)).collect(),
         unmask: if config.unmasked_proc { vec!["ALL"] } else { vec![] },
     }
+}
+
+/// Root's own group is one of its groups. Source: containerd, pkg/oci: ensureAdditionalGids.
+fn groups(config: &SecurityConfig) -> Vec<String> {
+    let own = (config.as_root && !config.user.contains(':')).then_some(0);
+    own.into_iter().chain(config.supplemental_groups.iter().copied()).map(|group| group.to_string()).collect()
+}
+
+/// What Kubernetes' runtimes give root by default and Podman does not. Of another user Podman would make it more than a bound:
+/// capabilities that its programs really have.
+/// Source: containerd, pkg/oci: defaultUnixCaps.
+const BEYOND_PODMANS: [&str; 3] = ["AUDIT_WRITE", "MKNOD", "NET_RAW"];
+
+fn added_capabilities(config: &SecurityConfig) -> Vec<String> {
+    let has = |list: &[String], name: &str| list.iter().any(|c| capability(c) == capability(name));
+    let dropped = |name: &str| has(&config.drop_capabilities, name) || has(&config.drop_capabilities, "ALL");
+    let own = config.add_capabilities.iter().map(|c| capability(c));
+    if config.privileged || !config.as_root || has(&config.add_capabilities, "ALL") {
+        return own.collect();
+    }
+    let usual = BEYOND_PODMANS.iter().filter(|name| !dropped(name) && !has(&config.add_capabilities, name));
+    own.chain(usual.map(|name| capability(name))).collect()
 }
 
 /// Kubernetes writes `NET_ADMIN`, Podman `CAP_NET_ADMIN`, both `ALL`.
@@ -273,7 +310,7 @@ mod tests {
         let expected = json!({
             "name": "wl-i1_default_web_u-1_app_3", "pod": "pod1", "image": "localhost/app:1",
             "entrypoint": ["/bin/app"], "command": ["-v"], "work_dir": "/srv", "create_working_dir": true,
-            "env": {"A": "2"}, "unsetenv": ["TERM"], "httpproxy": false,
+            "env": {"A": "2"}, "unsetenv": ["TERM", "container"], "httpproxy": false, "manage_password": false,
             "labels": {
                 "io.wl.attempt": "3", "io.wl.container": "app", "io.wl.format": "1", "io.wl.instance": "i1",
                 "io.wl.pod-name": "web", "io.wl.pod-namespace": "default", "io.wl.pod-uid": "u-1", "io.wl.spec-hash": "h",
@@ -289,7 +326,7 @@ mod tests {
             "user": "1000:1000", "groups": ["7"], "privileged": false,
             "cap_add": ["CAP_NET_ADMIN"], "cap_drop": ["ALL"], "no_new_privileges": true,
             "read_only_filesystem": true, "seccomp_profile_path": "unconfined", "selinux_opts": ["level:s0"],
-            "unmask": ["ALL"],
+            "unmask": ["ALL"], "resource_limits": {"pids": {"limit": 0}},
         });
         assert_eq!(spec(&config, resolved), expected);
     }
@@ -302,9 +339,11 @@ mod tests {
         config.resources.oom_score_adj = Some(7);
         config.resources.hugepage_limits = [("2MB".to_owned(), 8)].into();
         let sent = spec(&config, Resolved::default());
-        let expected = json!({"cpu": {"quota": 5}, "memory": {"limit": 6}, "hugepageLimits": [{"pageSize": "2MB", "limit": 8}]});
+        let expected = json!({
+            "cpu": {"quota": 5}, "memory": {"limit": 6}, "pids": {"limit": 0}, "hugepageLimits": [{"pageSize": "2MB", "limit": 8}],
+        });
         assert_eq!(sent["resource_limits"], expected);
-        assert_eq!((&sent["oom_score_adj"], sent.get("unsetenv")), (&json!(7), None));
+        assert_eq!((&sent["oom_score_adj"], &sent["unsetenv"]), (&json!(7), &json!(["container"])));
     }
 
     #[test]

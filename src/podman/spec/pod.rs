@@ -50,7 +50,11 @@ pub struct PortMapping {
 pub fn pod(instance: &InstanceId, config: &SandboxConfig) -> PodSpec {
     let name = naming::pod(instance, config);
     let on_host = config.network.is_none();
-    let mut shared = vec!["net", "uts"];
+    let mut shared = vec!["net"];
+    if !on_host {
+        // In the host's network each container has the host's name by itself.
+        shared.push("uts");
+    }
     if !config.host_ipc {
         shared.push("ipc");
     }
@@ -64,7 +68,6 @@ pub fn pod(instance: &InstanceId, config: &SandboxConfig) -> PodSpec {
     PodSpec {
         infra_name: naming::infra(&name),
         name,
-        // A pod in the host's network has the host's name: its UTS namespace may not be told another.
         hostname: if on_host { String::new() } else { config.hostname.clone() },
         labels: naming::pod_labels(instance, config),
         shared_namespaces: shared,
@@ -139,6 +142,6 @@ mod tests {
         let made = pod(&InstanceId::parse("i1").expect("an id"), &config);
         assert_eq!((made.hostname.as_str(), made.portmappings.len()), ("", 0));
         assert_eq!(made.netns, Namespace::host());
-        assert_eq!(made.shared_namespaces, ["net", "uts"]);
+        assert_eq!(made.shared_namespaces, ["net"]);
     }
 }

@@ -49,7 +49,8 @@ pub async fn write(inner: &Arc<Inner>, content: &VolumeContent) -> Result<Outcom
         VolumeKind::Files { files, secret } => {
             let memory = if *secret { dir.memory_volume(&content.name)? } else { None };
             let folder = memory.as_ref().unwrap_or(&slot);
-            make_folder(folder, 0o755)?;
+            // As the kubelet has them: an emptyDir, in memory for what is secret.
+            make_folder(folder, if *secret { 0o1777 } else { 0o777 })?;
             if let Some(new) = files::prepare(folder, files)? {
                 ownership::apply_files(inner, &new.path, files, content.fs_group).await?;
                 files::swap(folder, new, files)?;

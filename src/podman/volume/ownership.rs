@@ -31,11 +31,15 @@ pub async fn apply(inner: &Arc<Inner>, path: &Path, fs_group: Option<i64>, writa
     Ok(())
 }
 
-/// The folder that holds the versions itself.
+/// The folder that holds the versions itself, and the links in it.
 pub async fn apply_root(inner: &Arc<Inner>, folder: &Path, fs_group: Option<i64>) -> Result<(), RuntimeError> {
     let Some(group) = fs_group else { return Ok(()) };
-    own(inner, vec![Change { path: folder.to_owned(), owner: None, group: Some(group) }]).await?;
-    set_mode(inner, folder, 0o755 | READ_ONLY | FOLDER).await
+    let entries = fs::read_dir(folder).map_err(|e| file_error("cannot read", folder, &e))?;
+    let links = entries.flatten().map(|e| e.path()).filter(|p| p.is_symlink());
+    let all = std::iter::once(folder.to_owned()).chain(links);
+    own(inner, all.map(|path| Change { path, owner: None, group: Some(group) }).collect()).await?;
+    let metadata = fs::metadata(folder).map_err(|e| file_error("cannot read", folder, &e))?;
+    set_mode(inner, folder, metadata.permissions().mode() | READ_ONLY | FOLDER).await
 }
 
 /// A version of a volume's files: the group's, and single files another user's.

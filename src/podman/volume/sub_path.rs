@@ -3,12 +3,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, openat2};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, chmodat, mkdirat, openat2};
 
 use super::volume_error;
 use crate::runtime::RuntimeError;
 
-/// The real path of `sub_path` in `volume`; missing folders of it are made (0750, as kubelet makes them).
+/// The real path of `sub_path` in `volume`; missing folders of it are made, with the volume's own mode.
+/// Source: pkg/volume/util/subpath/subpath_linux.go: SafeMakeDir; pkg/kubelet/kubelet_pods.go: makeMounts.
 pub fn resolve(volume: &Path, sub_path: &str) -> Result<PathBuf, RuntimeError> {
     let wrong = |why: &str| volume_error(format!("subPath {sub_path:?}: {why}"));
     let path = Path::new(sub_path);
@@ -17,17 +18,18 @@ pub fn resolve(volume: &Path, sub_path: &str) -> Result<PathBuf, RuntimeError> {
     }
     let root = rustix::fs::open(volume, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
     let root = root.map_err(|e| wrong(&format!("cannot open the volume: {e}")))?;
+    let mode = rustix::fs::fstat(&root).map_or(0o755, |status| status.st_mode & 0o777);
     let mut so_far = PathBuf::new();
     let mut found = None;
     for part in path.components().filter(|c| matches!(c, Component::Normal(_))) {
         so_far.push(part);
-        found = Some(open_or_make(root.as_fd(), &so_far, path).map_err(|e| wrong(&e.to_string()))?);
+        found = Some(open_or_make(root.as_fd(), &so_far, path, Mode::from_raw_mode(mode)).map_err(|e| wrong(&e.to_string()))?);
     }
     let Some(found) = found else { return Ok(volume.to_owned()) };
     real_path(&found).map_err(|e| wrong(&e.to_string()))
 }
 
-fn open_or_make(root: std::os::fd::BorrowedFd<'_>, so_far: &Path, whole: &Path) -> rustix::io::Result<OwnedFd> {
+fn open_or_make(root: std::os::fd::BorrowedFd<'_>, so_far: &Path, whole: &Path, mode: Mode) -> rustix::io::Result<OwnedFd> {
     let open = |path: &Path| openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS);
     match open(so_far) {
         Err(rustix::io::Errno::NOENT) => {
@@ -36,8 +38,13 @@ fn open_or_make(root: std::os::fd::BorrowedFd<'_>, so_far: &Path, whole: &Path) 
                 _ => open(Path::new("."))?,
             };
             let name = so_far.file_name().unwrap_or(whole.as_os_str());
-            match mkdirat(&parent, name, Mode::from_raw_mode(0o750)) {
-                Ok(()) | Err(rustix::io::Errno::EXIST) => open(so_far),
+            match mkdirat(&parent, name, mode) {
+                // What this process' umask has taken away.
+                Ok(()) => {
+                    chmodat(&parent, name, mode, AtFlags::empty())?;
+                    open(so_far)
+                }
+                Err(rustix::io::Errno::EXIST) => open(so_far),
                 Err(e) => Err(e),
             }
         }

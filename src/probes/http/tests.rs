@@ -36,6 +36,7 @@ fn target(address: SocketAddr, path: &str) -> HttpTarget {
         path: path.into(),
         headers: Vec::new(),
         user_agent: format!("kube-probe/{KUBELET_VERSION}"),
+        hook: false,
     }
 }
 

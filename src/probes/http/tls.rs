@@ -48,6 +48,9 @@ impl ServerCertVerifier for AnyCertificate {
     }
 }
 
+/// The other side speaks plain HTTP, in Go's words.
+pub const NOT_TLS: &str = "http: server gave HTTP response to HTTPS client";
+
 fn config() -> Result<Arc<ClientConfig>, String> {
     static CONFIG: OnceLock<Result<Arc<ClientConfig>, String>> = OnceLock::new();
     let make = || {
@@ -69,7 +72,7 @@ pub async fn handshake(host: &str, stream: TcpStream) -> Result<TlsStream<TcpStr
     TlsConnector::from(config()?).connect(name, stream).await.map_err(|error| {
         let inner = error.get_ref().and_then(|e| e.downcast_ref::<Error>());
         match inner {
-            Some(Error::InvalidMessage(_)) => "http: server gave HTTP response to HTTPS client".into(),
+            Some(Error::InvalidMessage(_)) => NOT_TLS.into(),
             Some(other) => format!("remote error: tls: {other}"),
             None if error.kind() == std::io::ErrorKind::UnexpectedEof => "EOF".into(),
             None => error.to_string(),

@@ -124,9 +124,9 @@ impl World {
             Action::ExecSync { id, pod_uid, .. } => {
                 let running = matches!(self.container(id, pod_uid)?.state, ContainerState::Running { .. });
                 if !running {
-                    return Err(error(RuntimeErrorKind::Refused, "container is not running"));
+                    return Err(error(RuntimeErrorKind::NotFound, "container is not running"));
                 }
-                Ok(Outcome::Exec { exit_code: 0, output: Vec::new(), timed_out: false })
+                Ok(Outcome::Exec { exit_code: 0, output: Vec::new(), errors: Vec::new(), timed_out: false })
             }
             Action::StopSandbox { pod_uid, .. } => {
                 let pod = self.pod(pod_uid)?;
