@@ -80,7 +80,7 @@ fn root(scratch: &Path) -> Result<Bytes, String> {
         folders.reverse();
         for folder in folders {
             if made.insert(folder.to_owned()) {
-                add(&mut tar, &format!("{}/", folder.display()).trim_start_matches('/'), 0o755, b'5', "", &[]);
+                add(&mut tar, format!("{}/", folder.display()).trim_start_matches('/'), 0o755, b'5', "", &[]);
             }
         }
         add(&mut tar, library.trim_start_matches('/'), 0o755, b'0', "", &read(path)?);

@@ -2,6 +2,7 @@
 //!
 //! `WL_CASE` plays those whose id contains it, `WL_GROUP` one group, `WL_REPLAY_ALL=1` those over a minute too,
 //! `WL_AT_ONCE` so many at once. Without Podman it says so and passes. Called as `/t` it is the scenarios' program.
+#![cfg_attr(feature = "internals", expect(clippy::disallowed_methods, reason = "scenarios are played in real time"))]
 
 #[cfg(feature = "internals")]
 mod compare;

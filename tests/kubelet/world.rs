@@ -274,7 +274,7 @@ pub async fn ask(client: &Client, ask: Ask) -> (u16, Json) {
 
 fn refusal(error: &ClientError) -> (u16, Json) {
     match error.status() {
-        Some(status) => (u16::try_from(status.code).unwrap_or(0), json!(status.message)),
+        Some(status) => (status.code, json!(status.message)),
         None => (0, json!(error.to_string())),
     }
 }
