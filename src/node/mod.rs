@@ -42,7 +42,7 @@ use crate::runtime::{Action, DnsConfig, Machine};
 use crate::state::State;
 
 pub use backoff::Backoff;
-pub use hooks::{HookCall, HookKind};
+pub use hooks::HookCall;
 pub use images::normalise;
 pub use memory::PodMemory;
 pub use observed::apply;
