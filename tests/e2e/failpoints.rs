@@ -282,7 +282,10 @@ async fn rounds(name: &str, from: usize, of: usize) {
     let file = world.file("web.yaml", &manifest(0));
     world.wl(&["apply", "-f", &file]).await.ends(0);
     let mut rounds = Rounds { world, generation: 0 };
-    for point in Point::ALL.iter().skip(from).step_by(of) {
+    // `WL_POINT=removed` takes one point alone.
+    let only = std::env::var("WL_POINT").ok();
+    let chosen = |point: &&Point| only.as_ref().is_none_or(|name| point.name() == name);
+    for point in Point::ALL.iter().skip(from).step_by(of).filter(chosen) {
         let begun = tokio::time::Instant::now();
         rounds.round(*point).await;
         println!("{point}: {:.1} s", begun.elapsed().as_secs_f32());

@@ -1,7 +1,7 @@
 //! The node agent against a real kubelet: recorded scenarios are played on the Podman at hand and compared.
 //!
-//! `WL_CASE` plays those whose id contains it, `WL_GROUP` one group, `WL_REPLAY_ALL=1` those over a minute too,
-//! `WL_AT_ONCE` so many at once. Without Podman it says so and passes. Called as `/t` it is the scenarios' program.
+//! One in four of those under a minute is played; `WL_CASE` plays those whose id contains it, `WL_GROUP` one group,
+//! `WL_REPLAY_ALL=1` all, those over a minute too; `WL_AT_ONCE` so many at once. Without Podman it says so and passes. Called as `/t` it is the scenarios' program.
 #![cfg_attr(feature = "internals", expect(clippy::disallowed_methods, reason = "scenarios are played in real time"))]
 
 #[cfg(feature = "internals")]
