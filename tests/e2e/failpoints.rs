@@ -211,7 +211,8 @@ impl Rounds {
 
     /// A new image takes the place of a container without the pod's end.
     async fn replace(&self, point: Point, name: &str) {
-        let with = |image| self.world.file("once.yaml", &pod(name, image, STAYS));
+        // Of a pod that never restarts a kubelet shows no container running that it has shown ended (`Never`).
+        let with = |image| self.world.file("once.yaml", &pod(name, image, STAYS).replace("Never", "Always"));
         let file = with(IMAGES[0]);
         self.world.wl(&["apply", "-f", &file]).await.ends(0);
         with(IMAGES[1]);
