@@ -36,7 +36,7 @@ impl Simulated {
         self.shared().world.behaviours.insert(image.to_owned(), behaviours);
     }
 
-    /// Refuses the next action whose name ([`name`]) is `action`.
+    /// Refuses the next action whose name is `action`.
     pub fn refuse_next(&self, action: &str, kind: RuntimeErrorKind, message: &str) {
         self.shared().refusals.push((action.to_owned(), RuntimeError::new(kind, message)));
     }
