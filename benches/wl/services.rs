@@ -205,15 +205,22 @@ async fn merge(client: &Client, path: &str, patch: Json) {
     client.send(ask).await.expect("patched");
 }
 
-/// From a pod's being an endpoint by its label until it is given connections.
-async fn rotation(client: &Client, plan: &Plan, node_port: u64) {
+/// How long each of `count` times a pod takes, in seconds, from its being an endpoint by its label until it is given connections.
+async fn comings(client: &Client, node_port: u64, count: usize) -> Vec<f64> {
+    let pod = format!("{SERVICES}/pods/server");
     let mut times = Vec::new();
-    for _ in 0..plan.scaled(100) {
-        merge(client, &format!("{SERVICES}/pods/server"), json!({"metadata": {"labels": {"app": "away"}}})).await;
+    for _ in 0..count {
+        merge(client, &pod, json!({"metadata": {"labels": {"app": "away"}}})).await;
         until(node_port, false);
-        merge(client, &format!("{SERVICES}/pods/server"), json!({"metadata": {"labels": {"app": "server"}}})).await;
+        merge(client, &pod, json!({"metadata": {"labels": {"app": "server"}}})).await;
         times.push(until(node_port, true).as_secs_f64());
     }
+    times
+}
+
+/// From a pod's being an endpoint by its label until it is given connections.
+async fn rotation(client: &Client, plan: &Plan, node_port: u64) {
+    let times = comings(client, node_port, plan.scaled(100)).await;
     let (p50, p99) = (quantile(&times, 0.5), quantile(&times, 0.99));
     Row::alone(
         "from ready to in rotation, p99 in ms",
@@ -245,13 +252,7 @@ async fn many(world: &World, bare: &Bare, client: &Client, plan: &Plan) {
     let service = world.json(&["get", "svc", "server"]);
     let node_port = service.pointer("/spec/ports/0/nodePort").and_then(Value::as_u64).expect("a node port");
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let mut times = Vec::new();
-    for _ in 0..plan.scaled(30) {
-        merge(client, &format!("{SERVICES}/pods/server"), json!({"metadata": {"labels": {"app": "away"}}})).await;
-        until(node_port, false);
-        merge(client, &format!("{SERVICES}/pods/server"), json!({"metadata": {"labels": {"app": "server"}}})).await;
-        times.push(until(node_port, true).as_secs_f64());
-    }
+    let times = comings(client, node_port, plan.scaled(30)).await;
     let pss = gateway(bare).await.map_or(f64::NAN, machine::pss);
     let mib = |bytes: f64| bytes / 1024.0 / 1024.0;
     let name = format!("gateway with {count} Services of {ENDPOINTS} endpoints: PSS in MiB");

@@ -12,10 +12,10 @@ use super::print::yaml::to_yaml;
 use super::{CliError, CliResult, Context, Exit};
 use crate::api::schema::Schema;
 use crate::api::{Gvk, Json};
+use crate::apply::managed::LAST_APPLIED;
 use crate::apply::{three_way_merge_patch, three_way_strategic_patch};
 use crate::client::{Ask, Client, Found};
 
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Show how the objects of files differ from what the server holds
 #[derive(clap::Args)]

@@ -1,20 +1,15 @@
 //! Lifecycle hooks run for real: a command in the container, a request, or a while of nothing.
 //! Source: pkg/kubelet/lifecycle/handlers.go; the words of the errors are its own.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler, Pod, TCPSocketAction};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::probing;
+use super::probing::{self, MAX_OUTPUT};
 use crate::node::HookCall;
 use crate::probes;
-use crate::runtime::{Action, Outcome, Runtime, Sandbox};
-use crate::store::failpoint::{self, Point};
-
-/// Output that the status keeps of a failed hook.
-const MAX_OUTPUT: usize = 10 * 1024;
+use crate::runtime::{Outcome, Runtime, Sandbox};
 
 /// Runs a hook to its end; `Err` is what the status says of a container that could not be started for it.
 pub async fn run<R: Runtime>(
@@ -54,11 +49,7 @@ pub async fn run<R: Runtime>(
 
 async fn exec_in<R: Runtime>(runtime: &R, uid: &str, call: &HookCall, command: Vec<String>) -> Result<(), String> {
     let line = command.join(" ");
-    let action = Action::ExecSync { id: call.id.clone(), pod_uid: uid.to_owned(), command, timeout: None };
-    failpoint::reach(Point::Exec);
-    let answer = runtime.execute(&action).await;
-    failpoint::reach(Point::Executed);
-    match answer {
+    match probing::exec(runtime, (uid, &call.id), command, None).await {
         Ok(Outcome::Exec { exit_code: 0, .. }) => Ok(()),
         Ok(Outcome::Exec { exit_code, mut output, mut errors, .. }) => {
             output.truncate(MAX_OUTPUT);
@@ -79,19 +70,8 @@ async fn http(
     get: &HTTPGetAction,
 ) -> Result<(), String> {
     let port = hook_port(container, &get.port)?;
-    let host_network = pod.spec.as_ref().and_then(|s| s.host_network) == Some(true);
-    let own = if host_network { Some(IpAddr::from([127, 0, 0, 1])) } else { sandbox.ips.first().copied() };
-    let host = get.host.clone().filter(|h| !h.is_empty()).or(own.map(|ip| ip.to_string())).unwrap_or_default();
-    let target = probes::HttpTarget {
-        https: get.scheme.as_deref() == Some("HTTPS"),
-        host,
-        port,
-        path: get.path.clone().unwrap_or_default(),
-        headers: get.http_headers.iter().flatten().map(|h| (h.name.clone(), h.value.clone())).collect(),
-        user_agent: format!("kube-lifecycle/{}", probes::KUBELET_VERSION),
-        hook: true,
-    };
-    probes::hook(dial, &target).await
+    let own = probing::own_address(pod, sandbox);
+    probes::hook(dial, &probing::http_target(get, port, &own, "kube-lifecycle", true)).await
 }
 
 /// A port that is not given is the scheme's usual one, as handlers.go has it.

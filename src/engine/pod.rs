@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Pod, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -354,10 +354,10 @@ impl<R: Runtime> PodTask<R> {
         pod: &Arc<Pod>,
         under_way: &mut FuturesUnordered<BoxFuture<'static, Finished>>,
     ) -> Option<Timestamp> {
-        let sandbox = self.observed.clone()?;
+        let inside = self.inside(pod, self.observed.as_ref()?.pid);
+        let sandbox = self.observed.as_ref()?;
         let now = (self.shared.clock)();
-        let (list, next) = probe::due(pod, &sandbox, &mut self.memory, now);
-        let inside = self.inside(pod, sandbox.pid);
+        let (list, next) = probe::due(pod, sandbox, &mut self.memory, now);
         for due in list {
             let (shared, pod, sandbox, inside) = (self.shared.clone(), pod.clone(), sandbox.clone(), inside.clone());
             under_way.push(Box::pin(async move {
@@ -434,17 +434,16 @@ impl<R: Runtime> PodTask<R> {
 
 /// Whether a container has ended, waits for another reason, or is new: others would never see what the next steps hide.
 fn tells_news(pod: &Pod, new: &PodStatus) -> bool {
-    let list = |status: &PodStatus| {
-        let all = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
-        all.into_iter().flatten().flatten().cloned().collect::<Vec<_>>()
-    };
-    let old = pod.status.as_ref().map(list).unwrap_or_default();
-    let init: Vec<String> = new.init_container_statuses.iter().flatten().map(|s| s.name.clone()).collect();
-    list(new).iter().any(|now| {
-        let Some(before) = old.iter().find(|b| b.name == now.name) else { return true };
+    fn all(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
+        let lists = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
+        lists.into_iter().flatten().flatten()
+    }
+    let is_init = |name: &str| new.init_container_statuses.iter().flatten().any(|s| s.name == name);
+    all(new).any(|now| {
+        let Some(before) = pod.status.as_ref().and_then(|old| all(old).find(|b| b.name == now.name)) else { return true };
         let Some(state) = &now.state else { return false };
         // The next container waits until this one is shown to have got so far.
-        if init.contains(&now.name) && (before.state != now.state || (before.started, before.ready) != (now.started, now.ready)) {
+        if is_init(&now.name) && (before.state != now.state || (before.started, before.ready) != (now.started, now.ready)) {
             return true;
         }
         let why = state.waiting.as_ref().and_then(|w| w.reason.as_deref());

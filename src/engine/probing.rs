@@ -3,17 +3,17 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Container, Pod, Probe};
+use k8s_openapi::api::core::v1::{Container, HTTPGetAction, Pod, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use crate::network::inside::Inside;
 use crate::node::probe::{Answer, Due};
 use crate::probes;
 use crate::store::failpoint::{self, Point};
-use crate::runtime::{Action, Outcome, Runtime, RuntimeErrorKind, Sandbox};
+use crate::runtime::{Action, Outcome, Runtime, RuntimeError, RuntimeErrorKind, Sandbox};
 
 /// Output of a command that is kept (pkg/probe/exec: maxReadLength).
-const MAX_OUTPUT: usize = 10 * 1024;
+pub const MAX_OUTPUT: usize = 10 * 1024;
 
 /// Connections from inside a pod's network, for an ordinary user's pods.
 pub struct InsidePod(pub Inside);
@@ -24,16 +24,46 @@ impl probes::Dial for InsidePod {
     }
 }
 
+/// Where a pod is asked that is not told another host: in its own network, or on the machine's loopback.
+pub fn own_address(pod: &Pod, sandbox: &Sandbox) -> String {
+    let host_network = pod.spec.as_ref().and_then(|s| s.host_network) == Some(true);
+    let own = if host_network { Some(IpAddr::from([127, 0, 0, 1])) } else { sandbox.ips.first().copied() };
+    own.map(|ip| ip.to_string()).unwrap_or_default()
+}
+
+/// Whom an httpGet asks; `agent`: what asks, `hook`: whether by a hook's rules.
+pub fn http_target(get: &HTTPGetAction, port: u16, own: &str, agent: &str, hook: bool) -> probes::HttpTarget {
+    probes::HttpTarget {
+        https: get.scheme.as_deref() == Some("HTTPS"),
+        host: get.host.clone().filter(|h| !h.is_empty()).unwrap_or_else(|| own.to_owned()),
+        port,
+        path: get.path.clone().unwrap_or_default(),
+        headers: get.http_headers.iter().flatten().map(|h| (h.name.clone(), h.value.clone())).collect(),
+        user_agent: format!("{agent}/{}", probes::KUBELET_VERSION),
+        hook,
+    }
+}
+
+/// Runs a command in a container to its end.
+pub async fn exec<R: Runtime>(
+    runtime: &R,
+    (pod_uid, id): (&str, &str),
+    command: Vec<String>,
+    timeout: Option<Duration>,
+) -> Result<Outcome, RuntimeError> {
+    let action = Action::ExecSync { id: id.to_owned(), pod_uid: pod_uid.to_owned(), command, timeout };
+    failpoint::reach(Point::Exec);
+    let answer = runtime.execute(&action).await;
+    failpoint::reach(Point::Executed);
+    answer
+}
+
 /// Asks one probe.
 pub async fn ask<R: Runtime>(runtime: &R, dial: &dyn probes::Dial, pod: &Pod, sandbox: &Sandbox, due: &Due) -> Answer {
-    let spec = pod.spec.as_ref();
     let Some(container) = container(pod, &due.container) else { return Answer::Error("no such container".into()) };
     let Some(probe) = due.kind.of(container) else { return Answer::Error("no such probe".into()) };
     let timeout = Duration::from_secs(u64::try_from(probe.timeout_seconds.unwrap_or(1).max(1)).unwrap_or(1));
-    let host_network = spec.and_then(|s| s.host_network) == Some(true);
-    let own = if host_network { Some(IpAddr::from([127, 0, 0, 1])) } else { sandbox.ips.first().copied() };
-    let own = own.map(|ip| ip.to_string()).unwrap_or_default();
-    network_or_command(runtime, dial, &sandbox.uid, container, probe, due, &own, timeout).await
+    network_or_command(runtime, dial, &sandbox.uid, container, probe, due, &own_address(pod, sandbox), timeout).await
 }
 
 fn container<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
@@ -60,16 +90,7 @@ async fn network_or_command<R: Runtime>(
             Ok(port) => port,
             Err(why) => return Answer::Error(why),
         };
-        let headers = get.http_headers.iter().flatten().map(|h| (h.name.clone(), h.value.clone())).collect();
-        let target = probes::HttpTarget {
-            https: get.scheme.as_deref() == Some("HTTPS"),
-            host: get.host.clone().filter(|h| !h.is_empty()).unwrap_or_else(|| own.to_owned()),
-            port,
-            path: get.path.clone().unwrap_or_default(),
-            headers,
-            user_agent: format!("kube-probe/{}", probes::KUBELET_VERSION),
-            hook: false,
-        };
+        let target = http_target(get, port, own, "kube-probe", false);
         return translate(probes::http(dial, &target, timeout).await);
     }
     if let Some(socket) = &probe.tcp_socket {
@@ -90,11 +111,7 @@ async fn network_or_command<R: Runtime>(
 
 async fn command<R: Runtime>(runtime: &R, uid: &str, due: &Due, command: Vec<String>, timeout: Duration) -> Answer {
     let line = command.join(" ");
-    let action = Action::ExecSync { id: due.id.clone(), pod_uid: uid.to_owned(), command, timeout: Some(timeout) };
-    failpoint::reach(Point::Exec);
-    let answer = runtime.execute(&action).await;
-    failpoint::reach(Point::Executed);
-    match answer {
+    match exec(runtime, (uid, &due.id), command, Some(timeout)).await {
         Ok(Outcome::Exec { timed_out: true, .. }) => {
             Answer::Failure(format!("command timed out: \"{line}\" timed out after {}s", timeout.as_secs()))
         }

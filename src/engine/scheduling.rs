@@ -13,7 +13,7 @@ use super::requests;
 use crate::api::{GroupResource, Json, Key, Object};
 use crate::controllers::{EventKind, EventNote};
 use crate::registry::Verb;
-use crate::scheduler::{Verdict, schedule};
+use crate::scheduler::{self, Verdict, schedule};
 use crate::state::State;
 use crate::store::Store;
 use crate::store::failpoint::{self, Point};
@@ -122,7 +122,7 @@ async fn look(
                     failures.push(note(object, EventKind::Warning, "FailedScheduling", message));
                 }
                 // Its place is kept: who comes after it does not get what its victims leave.
-                others.retain(|pod| pod.metadata.deletion_timestamp.is_none() || !is_less_important(pod, object));
+                others.retain(|o| o.metadata.deletion_timestamp.is_none() || scheduler::priority(o) >= scheduler::priority(&pod));
                 others.push(pod);
             }
         }
@@ -139,11 +139,6 @@ async fn look(
     recorder.record_all(&preempted, &Extra { action: Some("Preempting") });
 }
 
-fn is_less_important(pod: &Pod, than: &Object) -> bool {
-    let priority = pod.spec.as_ref().and_then(|s| s.priority).unwrap_or(0);
-    i64::from(priority) < than.i64_at("/spec/priority").unwrap_or(0)
-}
-
 /// A pod has to make room for a more important one.
 /// Source: pkg/scheduler/framework/preemption/preemption.go: prepareCandidate.
 fn preempt(
@@ -157,15 +152,11 @@ fn preempt(
     let (namespace, name) = (victim.metadata.namespace.as_deref(), victim.metadata.name.as_deref());
     let key = Key::new(GroupResource::new("", "pods"), namespace.unwrap_or_default(), name.unwrap_or_default());
     let Some(object) = state.get(&key) else { return };
-    let mut tree = object.json().clone();
-    let mut conditions = tree.pointer("/status/conditions").and_then(Json::as_array).cloned().unwrap_or_default();
-    conditions.retain(|c| c["type"] != "DisruptionTarget");
-    conditions.push(json!({
+    let tree = with_condition(object, json!({
         "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler",
         "message": "default-scheduler: preempting to accommodate a higher priority pod",
-        "lastTransitionTime": clock().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        "lastTransitionTime": now(clock),
     }));
-    tree["status"]["conditions"] = json!(conditions);
     writes.push(requests::on_core(Verb::Update, "pods", Some("status"), &key.namespace, &key.name, tree, AGENT));
     writes.extend(requests::delete(state, &key, Some(object.uid()), None, None, AGENT));
     let message = format!("Preempted by pod {} on node {node_name}", by.uid());
@@ -185,17 +176,29 @@ fn binding(pod: &Object, node: &str) -> crate::registry::Request {
     requests::on_core(Verb::Create, "pods", Some("binding"), pod.namespace(), pod.name(), tree, AGENT)
 }
 
-fn unschedulable(pod: &Object, message: &str, nominated: Option<&str>, clock: &Clock) -> crate::registry::Request {
+fn now(clock: &Clock) -> String {
+    clock().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn conditions(pod: &Object) -> impl Iterator<Item = &Json> {
+    pod.at("/status/conditions").and_then(Json::as_array).into_iter().flatten()
+}
+
+/// The pod with this condition, last, in the place of the one of its type.
+fn with_condition(pod: &Object, condition: Json) -> Json {
+    let mut all: Vec<Json> = conditions(pod).filter(|c| c["type"] != condition["type"]).cloned().collect();
+    all.push(condition);
     let mut tree = pod.json().clone();
-    let time = clock().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let conditions = tree.pointer("/status/conditions").and_then(Json::as_array).cloned().unwrap_or_default();
-    let before = conditions.iter().find(|c| c["type"] == "PodScheduled" && c["status"] == "False");
-    let since = before.and_then(|c| c["lastTransitionTime"].as_str().map(str::to_owned)).unwrap_or(time);
-    let mut kept: Vec<Json> = conditions.iter().filter(|c| c["type"] != "PodScheduled").cloned().collect();
-    kept.push(json!({
+    tree["status"]["conditions"] = json!(all);
+    tree
+}
+
+fn unschedulable(pod: &Object, message: &str, nominated: Option<&str>, clock: &Clock) -> crate::registry::Request {
+    let before = conditions(pod).find(|c| c["type"] == "PodScheduled" && c["status"] == "False");
+    let since = before.and_then(|c| c["lastTransitionTime"].as_str().map(str::to_owned)).unwrap_or_else(|| now(clock));
+    let mut tree = with_condition(pod, json!({
         "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message, "lastTransitionTime": since,
     }));
-    tree["status"]["conditions"] = json!(kept);
     if let Some(node) = nominated {
         tree["status"]["nominatedNodeName"] = json!(node);
     }

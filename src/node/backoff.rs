@@ -8,6 +8,8 @@ pub const FIRST: SignedDuration = SignedDuration::from_secs(10);
 pub const LONGEST: SignedDuration = SignedDuration::from_secs(300);
 /// Between two looks at a pod that has an error: the kubelet takes 10 to 15 s, here always the middle.
 pub const RETRY: SignedDuration = SignedDuration::from_millis(12_500);
+/// Until the next look where what is in the way may have gone by then, or where news of the sandbox make the kubelet look again.
+pub const SOON: SignedDuration = SignedDuration::from_secs(1);
 /// Before the back-off of what a failed hook has ended is shown; that of others shows with the next sync, 10 to 15 s later.
 pub const SHOWN: SignedDuration = SignedDuration::from_secs(1);
 

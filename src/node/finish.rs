@@ -37,7 +37,7 @@ impl Look<'_> {
                 None => {}
             }
         }
-        let shown = Some(self.statuses(true));
+        let shown = self.statuses(true);
         let ready = self.observed.is_some_and(|s| s.state == SandboxState::Ready);
         let runs = observed::running(self.observed).any(|c| matches!(identity::find(self.pod, &c.name), Some((_, Place::Main | Place::Init))));
         let killed = cause == Cause::Finished && self.observed.is_some() && (runs || !ready);
@@ -130,7 +130,7 @@ impl Look<'_> {
         if let Some(ending) = &mut self.memory.ending {
             ending.begun_shown = true;
         }
-        let mut shown = state.shown.clone().unwrap_or_default();
+        let mut shown = state.shown.clone();
         let fresh = self.statuses(false);
         for (old, new) in shown.containers.iter_mut().zip(&fresh.containers).chain(shown.init_containers.iter_mut().zip(&fresh.init_containers)) {
             let both_run = [&*old, new].iter().all(|s| s.state.as_ref().is_some_and(|s| s.running.is_some()));
@@ -148,7 +148,7 @@ impl Look<'_> {
     }
 
     fn last_status(&mut self, state: &Ending) -> PodStatus {
-        let before = self.pod.status.clone().unwrap_or_default();
+        let before = self.before();
         let old = Phase::parse(before.phase.as_deref());
         if old.is_final() && !state.ended_shown {
             let mut status = before;
@@ -173,7 +173,7 @@ impl Look<'_> {
         let by_states = self.phase(&shown, true);
         let settled = !held && state.ended_shown;
         if settled {
-            status::settle(self.pod, state.shown.as_ref().unwrap_or(&shown.clone()), &mut shown);
+            status::settle(self.pod, &state.shown, &mut shown);
         } else if let Some(ending) = self.memory.ending.as_mut().filter(|_| !held) {
             ending.ended_shown = true;
             self.wake(Some(self.context.now));
@@ -214,17 +214,14 @@ impl Look<'_> {
         let uid = identity::uid(self.pod).to_owned();
         let forget = matches!(state.cause, Cause::Deleted | Cause::Gone);
         match self.observed {
-            Some(sandbox) if forget && !state.released => {
-                let action = Action::RemoveSandbox { id: sandbox.id.clone(), pod_uid: uid, forget_pod: true };
+            _ if state.released => false,
+            sandbox if forget => {
+                let id = sandbox.map(|s| s.id.clone()).unwrap_or_default();
+                let action = Action::RemoveSandbox { id, pod_uid: uid, forget_pod: true };
                 self.steps.push(Step::new(action, "the pod is deleted"));
                 true
             }
-            None if forget && !state.released => {
-                let action = Action::RemoveSandbox { id: String::new(), pod_uid: uid, forget_pod: true };
-                self.steps.push(Step::new(action, "the pod is deleted"));
-                true
-            }
-            Some(sandbox) if !forget && sandbox.state == SandboxState::Ready && !state.released => {
+            Some(sandbox) if sandbox.state == SandboxState::Ready => {
                 let action = Action::StopSandbox { id: sandbox.id.clone(), pod_uid: uid };
                 self.steps.push(Step::new(action, "the pod has finished"));
                 true

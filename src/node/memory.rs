@@ -149,7 +149,7 @@ pub struct Ending {
     pub since: Timestamp,
     pub grace: SignedDuration,
     /// The statuses of the containers as they are shown until all have ended.
-    pub shown: Option<Shown>,
+    pub shown: Shown,
     /// Main containers ran when it began, or the sandbox was lost: the next status is that of a pod without a sandbox.
     pub killed: bool,
     /// That status has been shown: the final one follows.

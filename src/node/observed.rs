@@ -26,8 +26,13 @@ pub fn latest<'a>(observed: Option<&'a Sandbox>, name: &str) -> Option<&'a Conta
 
 /// The attempt before the newest.
 pub fn previous<'a>(observed: Option<&'a Sandbox>, name: &str) -> Option<&'a Container> {
-    let newest = latest(observed, name)?.attempt;
-    observed?.containers.iter().filter(|c| c.name == name && c.attempt < newest).max_by_key(|c| c.attempt)
+    before(observed, latest(observed, name)?)
+}
+
+/// The attempt before this one.
+pub fn before<'a>(observed: Option<&'a Sandbox>, attempt: &Container) -> Option<&'a Container> {
+    let older = observed?.containers.iter().filter(|c| c.name == attempt.name && c.attempt < attempt.attempt);
+    older.max_by_key(|c| c.attempt)
 }
 
 /// How the newest attempt of a container stands; `None`: there never was one, or it vanished.

@@ -5,11 +5,9 @@ use k8s_openapi::api::core::v1::Pod;
 
 use super::identity;
 use super::memory::{Checked, StartError};
+use super::backoff::SOON;
 use super::{PodEvent, PodMemory, backoff, volumes};
 use crate::runtime::{Action, Outcome, RuntimeError, RuntimeErrorKind};
-
-/// Between two tries of something that failed because nobody answered.
-const SOON: SignedDuration = SignedDuration::from_secs(1);
 
 impl PodMemory {
     /// Takes in how `action` went at `now`.

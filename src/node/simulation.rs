@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::tests::wait;
 use super::*;
 use crate::api::requests::is_sidecar;
 use crate::api::Json;
@@ -32,14 +33,6 @@ impl Dice {
 
     fn one_of<T: Copy>(&mut self, list: &[T]) -> T {
         list[usize::try_from(self.roll(list.len() as u64)).unwrap_or(0)]
-    }
-}
-
-fn wait<T>(future: impl Future<Output = T>) -> T {
-    let mut future = std::pin::pin!(future);
-    match future.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop())) {
-        std::task::Poll::Ready(value) => value,
-        std::task::Poll::Pending => panic!("the pretend node answers at once"),
     }
 }
 

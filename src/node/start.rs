@@ -159,7 +159,7 @@ impl Start<'_> {
     /// Until the next try of what cannot be: soon after the first, as news of the sandbox make the kubelet look again.
     fn pause(&self, memory: &PodMemory) -> SignedDuration {
         let tried = memory.containers.get(&self.container.name).is_some_and(|m| m.waiting.is_some());
-        if tried { backoff::RETRY } else { SignedDuration::from_secs(1) }
+        if tried { backoff::RETRY } else { backoff::SOON }
     }
 
     fn pull(&self, image: String, memory: &mut PodMemory, context: &Context<'_>, events: &mut Vec<PodEvent>) -> Next {

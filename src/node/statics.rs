@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
+use super::identity;
 use crate::api::{Gvk, Json, Object, defaults, validation};
 use crate::manifest;
 
@@ -71,7 +72,7 @@ fn hash(tree: &Json, file: &str, node_name: &str) -> String {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
-    hash.finalize()[..16].iter().map(|b| format!("{b:02x}")).collect()
+    identity::hex(&hash.finalize()[..16])
 }
 
 /// The API's picture of a static pod.
@@ -97,12 +98,15 @@ pub fn mirrored(object: &Object) -> Option<&str> {
 
 /// Whether a pod was read from a file.
 pub fn is_static(pod: &Object) -> bool {
-    pod.annotation(SOURCE).is_some_and(|source| source != "api")
+    is_local(pod.annotation(SOURCE))
 }
 
 /// The same, of a typed pod.
 pub fn is_static_pod(pod: &k8s_openapi::api::core::v1::Pod) -> bool {
-    let source = pod.metadata.annotations.as_ref().and_then(|a| a.get(SOURCE));
+    is_local(pod.metadata.annotations.as_ref().and_then(|a| a.get(SOURCE)).map(String::as_str))
+}
+
+fn is_local(source: Option<&str>) -> bool {
     source.is_some_and(|source| source != "api")
 }
 

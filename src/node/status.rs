@@ -128,9 +128,7 @@ impl View<'_> {
         if let Some(state) = self.state(latest) {
             status.state = Some(state);
         }
-        let older = self.observed.iter().flat_map(|s| &s.containers);
-        let older = older.filter(|c| c.name == status.name && c.attempt < latest.attempt).max_by_key(|c| c.attempt);
-        let previous = older.and_then(|c| self.state(c));
+        let previous = observed::before(self.observed, latest).and_then(|c| self.state(c));
         let previous = previous.filter(|s| s.terminated.is_some());
         let lost = lost.filter(|l| l.id != self.id_text(&latest.id) && l.attempt < latest.attempt);
         let told = before.and_then(|b| b.last_state.clone()).filter(|s| s.terminated.is_some());

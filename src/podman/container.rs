@@ -12,7 +12,7 @@ use super::http::encode;
 use super::index::Record;
 use super::inspect::Inspected;
 use super::spec::{self, BindMount, ContainerSpec, Resolved};
-use super::{Inner, naming, volume};
+use super::{Inner, naming, service, volume};
 use crate::runtime::{ContainerConfig, ContainerState, LinuxResources, Outcome, RuntimeError, RuntimeErrorKind};
 
 /// What is kept of a container beside its labels, in an annotation of it.
@@ -29,8 +29,6 @@ struct Created {
     id: String,
 }
 
-/// CAP_SYS_RESOURCE, which lowers scores (capabilities(7)).
-const SYS_RESOURCE: u64 = 1 << 24;
 /// The kernel's least (proc(5): OOM_SCORE_ADJ_MIN).
 const LEAST_OOM_SCORE: i64 = -1000;
 
@@ -38,10 +36,7 @@ impl Inner {
     /// The least `oom_score_adj` that containers may be given: without the capability, nobody may go below his own.
     /// Source: containerd, pkg/cri/server: restrictOOMScoreAdj.
     fn least_oom_score(&self) -> i64 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-        let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
-        if !self.rootless && effective & SYS_RESOURCE != 0 {
+        if !self.rootless && service::has_sys_resource() == Some(true) {
             return LEAST_OOM_SCORE;
         }
         let own = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();

@@ -224,15 +224,20 @@ fn network_backend() -> Option<String> {
     files.iter().find_map(|file| value(std::fs::read_to_string(file).ok()?))
 }
 
+/// Whether this process has CAP_SYS_RESOURCE, which raises limits and lowers scores (capabilities(7)); `None`: nobody knows.
+pub fn has_sys_resource() -> Option<bool> {
+    const CAP_SYS_RESOURCE: u32 = 24;
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    Some(u64::from_str_radix(effective.trim(), 16).ok()? & (1 << CAP_SYS_RESOURCE) != 0)
+}
+
 /// As `default_ulimits` has them; `None` where Podman may raise what it likes.
 pub fn lowered_limits() -> Option<String> {
     use rustix::process::{Resource, getrlimit};
-    const CAP_SYS_RESOURCE: u32 = 24;
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let effective = status.lines().find_map(|l| l.strip_prefix("CapEff:"))?;
     let is_root = rustix::process::geteuid().is_root();
     // An ordinary user's Podman stays within what it has by itself.
-    if !is_root || u64::from_str_radix(effective.trim(), 16).ok()? & (1 << CAP_SYS_RESOURCE) != 0 {
+    if !is_root || has_sys_resource()? {
         return None;
     }
     let files = getrlimit(Resource::Nofile).maximum?;

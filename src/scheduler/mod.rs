@@ -7,6 +7,8 @@ mod preemption;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 
+pub use preemption::priority;
+
 use crate::api::GroupResource;
 use crate::state::State;
 

@@ -35,7 +35,8 @@ pub(super) fn victims(pod: &Pod, node: &Node, others: &[&Pod]) -> Option<Vec<usi
     Some(gone)
 }
 
-fn priority(pod: &Pod) -> i32 {
+/// How important a pod is.
+pub fn priority(pod: &Pod) -> i32 {
     pod.spec.as_ref().and_then(|s| s.priority).unwrap_or(0)
 }
 

@@ -12,6 +12,7 @@ mod update;
 
 pub use conflict::{ApplyError, Conflict};
 pub use entries::{ManagerId, Operation};
+pub use last_applied::LAST_APPLIED;
 pub use scale::{scale_entries_to_parent, scale_entries_to_scale};
 pub use times::keep_times_of_unchanged;
 

@@ -7,13 +7,13 @@ use serde_json::json;
 use super::{Applied, Apply};
 use crate::api::Json;
 use crate::api::schema::Schema;
+use crate::apply::managed::LAST_APPLIED;
 use crate::apply::{three_way_merge_patch, three_way_strategic_patch};
 use crate::cli::CliError;
 use crate::cli::change::DryRun;
 use crate::cli::declare::{Target, Validate};
 use crate::client::{Ask, Client};
 
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const MANAGER: &str = "kubectl-client-side-apply";
 
 /// Creates or patches one object.

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::api::{Json, go};
 use crate::api::tree::Tree;
+use crate::apply::managed::LAST_APPLIED;
 use crate::cli::change::{DryRun, Teller};
 use crate::cli::create::last_applied;
 use crate::cli::edit::before_create;
@@ -16,7 +17,6 @@ use crate::cli::resources::{Info, Selection, items};
 use crate::cli::{CliError, CliResult, Context, Exit, complete};
 use crate::client::Ask;
 
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 #[derive(clap::Subcommand)]
 pub enum LastApplied {

@@ -9,13 +9,13 @@ use super::{Applied, Apply};
 use crate::api::tree::Tree;
 use crate::api::{Json, Status};
 use crate::apply::fields::{Element, FieldSet, parse, print};
+use crate::apply::managed::LAST_APPLIED;
 use crate::cli::CliError;
 use crate::cli::declare::{Target, Validate};
 use crate::client::{Ask, Client, ClientError};
 
 const APPLY: &str = "application/apply-patch+yaml";
 /// The manager of kubectl's client-side apply, whose fields an apply takes over.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const CLIENT_SIDE: &str = "kubectl-client-side-apply";
 /// Who has kubectl's note after that.
 const NOTE_KEEPER: &str = "kubectl-last-applied";

@@ -5,6 +5,7 @@ use http::Method;
 
 use super::DryRun;
 use crate::cli::input::Files;
+use crate::cli::print::flags::go_error;
 use crate::cli::{CliError, CliResult, Context, Exit};
 use crate::client::Ask;
 
@@ -42,7 +43,7 @@ impl Raw {
         let body = match files.filename.as_slice() {
             [] => Vec::new(),
             [stdin] if stdin == "-" => files.read(ctx).await?.into_iter().next().map(|i| i.bytes).unwrap_or_default(),
-            [file, ..] => std::fs::read(ctx.cwd.join(file)).map_err(|e| CliError::message(not_opened(file, &e)))?,
+            [file, ..] => std::fs::read(ctx.cwd.join(file)).map_err(|e| CliError::message(not_read(file, &e)))?,
         };
         let client = dry_run.client(ctx).await?;
         let answer = client.send(Ask::new(method, self.path.as_str()).bytes("application/json", body)).await?;
@@ -51,13 +52,8 @@ impl Raw {
     }
 }
 
-/// Go's words.
-fn not_opened(file: &str, error: &std::io::Error) -> String {
-    let why = match error.kind() {
-        std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
-        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        std::io::ErrorKind::IsADirectory => return format!("read {file}: is a directory"),
-        _ => error.to_string(),
-    };
-    format!("open {file}: {why}")
+/// Which step of Go's it is that fails: a folder can be opened, and not read.
+fn not_read(file: &str, error: &std::io::Error) -> String {
+    let step = if error.kind() == std::io::ErrorKind::IsADirectory { "read" } else { "open" };
+    format!("{step} {file}: {}", go_error(error))
 }

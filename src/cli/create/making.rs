@@ -3,13 +3,13 @@
 use serde_json::json;
 
 use crate::api::{Gvk, Json, decode};
+use crate::apply::managed::LAST_APPLIED;
 use crate::cli::change::{DryRun, DryRunFlag, Teller};
 use crate::cli::declare::Validate;
 use crate::cli::print::flags::PrintFlags;
 use crate::cli::{CliError, CliResult, Context, Exit};
 use crate::client::Ask;
 
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Flags of all that is created, from files or by a generator.
 #[derive(clap::Args)]

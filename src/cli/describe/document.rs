@@ -11,7 +11,7 @@ use crate::cli::terminal::escape;
 /// Annotations longer than this are cut: `maxAnnotationLen`.
 const LONGEST_ANNOTATION: usize = 140;
 /// `apply` keeps a whole manifest there, which is no news.
-const SKIPPED_ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
+const SKIPPED_ANNOTATION: &str = crate::apply::managed::LAST_APPLIED;
 /// How a missing time is written.
 const NO_DATE: &str = "Mon, 01 Jan 0001 00:00:00 +0000";
 

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::api::Json;
+use crate::apply::managed::LAST_APPLIED;
 use crate::cli::CliError;
 use crate::cli::declare::Target;
 use crate::cli::resources::Info;
 use crate::client::{Client, Discovery, Found};
 
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Kinds that are pruned unless others are named: group and kind; whether they live in namespaces.
 const KINDS: &[(&str, &str, bool)] = &[

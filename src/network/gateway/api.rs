@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 
 use super::connect_in;
+use super::front::Front;
 use crate::network::proxy::{prepare, reset};
 
 /// The socket in the folder of sockets.
@@ -23,26 +23,19 @@ const FULL: Duration = Duration::from_millis(20);
 /// The one place where the API is reached.
 pub(super) struct ApiFront {
     run: PathBuf,
-    open: Option<(SocketAddr, JoinHandle<()>)>,
+    front: Front,
 }
 
 impl ApiFront {
     pub(super) fn new(run: PathBuf) -> Self {
-        ApiFront { run, open: None }
+        ApiFront { run, front: Front::default() }
     }
 
     /// Serves there from now on, and nowhere else; open connections live on.
     pub(super) async fn serve(&mut self, at: Option<SocketAddr>) {
-        if self.open.as_ref().is_some_and(|(place, task)| Some(*place) == at && !task.is_finished()) {
-            return;
-        }
-        if let Some((_, task)) = self.open.take() {
-            task.abort();
-            let _ = task.await;
-        }
-        let Some(at) = at else { return };
+        let Some(at) = self.front.leave_for(at).await else { return };
         match TcpListener::bind(at).await {
-            Ok(listener) => self.open = Some((at, tokio::spawn(accept(listener, self.run.clone())))),
+            Ok(listener) => self.front.serves(at, tokio::spawn(accept(listener, self.run.clone()))),
             Err(error) => eprintln!("cannot listen on {at} for the API: {error}"),
         }
     }

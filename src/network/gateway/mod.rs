@@ -5,6 +5,7 @@
 
 mod api;
 mod control;
+mod front;
 mod ports;
 mod route;
 
@@ -16,7 +17,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
 
 pub use api::API_SOCKET;
 pub use control::{Control, ControlError, PORTS, connect_in, listen_in};
@@ -27,6 +27,7 @@ use super::dns::{self, NameServer};
 use super::ingress::Ingress;
 use super::proxy::{self, Place, Proxy};
 use api::ApiFront;
+use front::Front;
 
 /// The hidden first argument by which this binary is the gateway.
 pub const COMMAND: &str = "__gateway";
@@ -43,8 +44,8 @@ const MOST_CONNECTIONS: u64 = 16_384;
 pub struct Gateway {
     proxy: Proxy,
     names: Arc<NameServer>,
-    /// Where names are served, and by which task.
-    naming: Option<(SocketAddr, JoinHandle<()>)>,
+    /// Where names are served.
+    naming: Front,
     ingress: Ingress,
     /// Absent where there is no folder of sockets.
     api: Option<ApiFront>,
@@ -58,7 +59,7 @@ impl Gateway {
         Gateway {
             proxy: Proxy::new(room()),
             names: Arc::default(),
-            naming: None,
+            naming: Front::default(),
             ingress: Ingress::default(),
             api: None,
             given: HashMap::new(),
@@ -113,21 +114,14 @@ impl Gateway {
     }
 
     async fn serve_names(&mut self, at: Option<SocketAddr>) {
-        if self.naming.as_ref().is_some_and(|(place, task)| Some(*place) == at && !task.is_finished()) {
-            return;
-        }
-        if let Some((_, task)) = self.naming.take() {
-            task.abort();
-            let _ = task.await;
-        }
-        let Some(at) = at else { return };
+        let Some(at) = self.naming.leave_for(at).await else { return };
         let names = self.names.clone();
         let task = tokio::spawn(async move {
             if let Err(error) = dns::serve(names, at).await {
                 eprintln!("cannot answer for names at {at}: {error}");
             }
         });
-        self.naming = Some((at, task));
+        self.naming.serves(at, task);
     }
 }
 

@@ -73,15 +73,7 @@ fn two(arguments: &[Value]) -> Result<(&Value, &Value), String> {
 }
 
 pub fn go_type(json: &Json) -> &'static str {
-    match json {
-        Json::Null => "interface {}",
-        Json::Bool(_) => "bool",
-        Json::Number(n) if n.is_f64() => "float64",
-        Json::Number(_) => "int64",
-        Json::String(_) => "string",
-        Json::Array(_) => "[]interface {}",
-        Json::Object(_) => "map[string]interface {}",
-    }
+    if json.is_null() { "interface {}" } else { go::type_name(json) }
 }
 
 fn length(value: &Value) -> Result<usize, String> {

@@ -196,7 +196,7 @@ fn sliced(input: Vec<Value<'_>>, slice: Slice) -> Found<'_> {
         let length = match value.json() {
             Json::Null => continue,
             Json::Array(items) => i64::try_from(items.len()).unwrap_or(i64::MAX),
-            other => return Err(format!("{} is not array or slice", go_type(other))),
+            other => return Err(format!("{} is not array or slice", go::type_name(other))),
         };
         let from = slice.from.unwrap_or(0);
         let from = if from < 0 { from + length } else { from };
@@ -223,18 +223,6 @@ fn sliced(input: Vec<Value<'_>>, slice: Slice) -> Found<'_> {
         out.extend(value.map(parts).into_iter().take(as_size(to)).skip(as_size(from)).step_by(as_size(step)));
     }
     Ok(out)
-}
-
-fn go_type(json: &Json) -> &'static str {
-    match json {
-        Json::Null => "<nil>",
-        Json::Bool(_) => "bool",
-        Json::Number(n) if n.is_f64() => "float64",
-        Json::Number(_) => "int64",
-        Json::String(_) => "string",
-        Json::Array(_) => "[]interface {}",
-        Json::Object(_) => "map[string]interface {}",
-    }
 }
 
 fn passes(left: &Json, operator: &str, right: &Json) -> Result<bool, String> {
