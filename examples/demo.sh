@@ -17,9 +17,7 @@ cleanup() {
   status=$?
   trap - EXIT INT TERM
   if [ -d "$WL_STATE_DIR" ]; then
-    "$wl" delete -f "$work/web.yaml" --ignore-not-found --now >/dev/null 2>&1 || true
-    "$wl" watch stop >/dev/null 2>&1 || true
-    [ -e "$WL_STATE_DIR/instance" ] && podman_ network rm -f "wl-$(cat "$WL_STATE_DIR/instance")" >/dev/null 2>&1 || true
+    "$wl" reset --yes --now --volumes >/dev/null || status=1
   fi
   for image in ${made[@]+"${made[@]}"}; do podman_ rmi -f "$image" >/dev/null 2>&1 || true; done
   rm -rf "$work"
