@@ -132,6 +132,9 @@ impl Inner {
 
     /// Sends a signal; one that has ended already needs none.
     pub async fn signal(self: &Arc<Self>, id: &str, signal: i32) -> Result<Outcome, RuntimeError> {
+        if let Some(record) = self.index().records.get_mut(id) {
+            record.told_to_end = true;
+        }
         let call = self.http.post(format!("/containers/{}/kill", encode(id, false))).query("signal", signal.to_string());
         match call.ok().await {
             Ok(_) => Ok(Outcome::Done),

@@ -44,6 +44,8 @@ pub struct Record {
     pub made_at: u64,
     /// A start is under way: what Podman tells of it meanwhile is no news.
     pub starting: bool,
+    /// A signal was sent to it.
+    pub told_to_end: bool,
     /// It is being removed: its end is no news.
     pub leaving: bool,
     pub state: ContainerState,
@@ -155,6 +157,7 @@ impl Record {
             message_from_log: false,
             made_at: 0,
             starting: false,
+            told_to_end: false,
             leaving: false,
             state: ContainerState::Created,
             stale: false,

@@ -196,7 +196,8 @@ impl Inner {
         }
     }
 
-    fn termination_message(&self, record: &Record, code: i32) -> String {
+    /// What a container that has ended leaves: its message, or the end of its log.
+    pub fn termination_message(&self, record: &Record, code: i32) -> String {
         let Ok(dir) = self.dirs.pod(&record.pod_uid) else { return String::new() };
         let Ok(path) = dir.termination(&record.name, record.attempt) else { return String::new() };
         let message = read_end(&path, MESSAGE_BYTES);

@@ -1,15 +1,18 @@
 //! The end of a container's process, seen by its pidfd (0.8 ms; Podman's own event takes 80 to 110).
 
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::Inner;
 use super::index::{Record, Watch};
 use super::readable::readable;
+use crate::runtime::{ContainerState, Exit};
 
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
 /// conmon has written the exit code 2 to 14 ms after the death.
@@ -50,7 +53,13 @@ async fn wait(inner: Weak<Inner>, id: String, uid: String, pidfd: OwnedFd, oom: 
 async fn settle(inner: Weak<Inner>, id: String, uid: String, killed_for_memory: bool) {
     let record = |inner: Arc<Inner>| inner.index().records.get(&id).map(|record| (record.conmon_pid, image_of(record)));
     let Some((conmon, image)) = inner.upgrade().and_then(record) else { return };
-    tokio::join!(wait_for_exit_file(conmon, &id), look_at_image(&inner, &image));
+    let (written, ()) = tokio::join!(wait_for_exit_file(conmon, &id), look_at_image(&inner, &image));
+    if let (Some(written), Some(inner)) = (written, inner.upgrade()) {
+        inner.let_go(&id);
+        inner.take_exit(&id, written, killed_for_memory);
+        inner.hints.pod(&uid);
+        return;
+    }
     for _ in 0..PATIENCE {
         let Some(inner) = inner.upgrade() else { return };
         if let Some(record) = inner.index().records.get_mut(&id) {
@@ -75,8 +84,9 @@ async fn settle(inner: Weak<Inner>, id: String, uid: String, killed_for_memory: 
     inner.hints.pod(&uid);
 }
 
+/// Empty where no next attempt is to be expected.
 fn image_of(record: &Record) -> String {
-    if record.is_infra { String::new() } else { record.image.clone() }
+    if record.is_infra || record.told_to_end { String::new() } else { record.image.clone() }
 }
 
 /// The next attempt will ask for the image: meanwhile that is answered already.
@@ -87,20 +97,34 @@ async fn look_at_image(inner: &Weak<Inner>, image: &str) {
     }
 }
 
-/// Until conmon has written down how the container ended, which is what Podman looks for: seeing that costs nothing, and asking
-/// Podman too early costs it as much as asking in time.
-async fn wait_for_exit_file(conmon: u32, id: &str) {
-    let Some(folder) = exit_folder(conmon) else { return };
+/// What conmon has written down of an end: the exit code, and when that was.
+struct Written {
+    code: i32,
+    at: Timestamp,
+}
+
+/// Waits until conmon has written down how the container ended. Podman tells the same, but only when its own clean-up, which holds the
+/// container meanwhile, is over. `None` where it cannot be read: then Podman is asked.
+async fn wait_for_exit_file(conmon: u32, id: &str) -> Option<Written> {
+    let folder = exit_folder(conmon)?;
     // As conmon sees it: Podman may have a root of its own.
     let path = PathBuf::from(format!("/proc/{conmon}/root{folder}/{id}"));
     for _ in 0..EXIT_FILE_LOOKS {
         match path.symlink_metadata() {
-            Ok(_) => return,
+            Ok(metadata) => return written(&path, &metadata),
             // conmon has ended, or may not be looked at.
-            Err(_) if !PathBuf::from(format!("/proc/{conmon}/root/")).exists() => return,
+            Err(_) if !PathBuf::from(format!("/proc/{conmon}/root/")).exists() => return None,
             Err(_) => tokio::time::sleep(EXIT_FILE_PAUSE).await,
         }
     }
+    None
+}
+
+/// The file holds the code alone, and its ctime is the time of the end (libpod: container_internal.go, handleExitFile).
+fn written(path: &Path, metadata: &std::fs::Metadata) -> Option<Written> {
+    let code = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    let nanoseconds = i32::try_from(metadata.ctime_nsec()).ok()?;
+    Some(Written { code, at: Timestamp::new(metadata.ctime(), nanoseconds).ok()? })
 }
 
 /// Where a conmon was told to write exit codes; `None` where it does not run any more.
@@ -129,6 +153,18 @@ impl Inner {
             }
             Err(_) => Err(()),
         }
+    }
+
+    /// Writes an end into the index of which Podman need not be asked.
+    fn take_exit(&self, id: &str, written: Written, oom_killed: bool) {
+        let mut index = self.index();
+        let Some(record) = index.records.get_mut(id) else { return };
+        let ContainerState::Running { started_at, .. } = record.state else { return };
+        let message = if record.is_infra { String::new() } else { self.termination_message(record, written.code) };
+        let (code, finished_at) = (written.code, written.at);
+        record.state = ContainerState::Exited(Exit { code, started_at: Some(started_at), finished_at, oom_killed, message });
+        record.oom_killed |= oom_killed;
+        record.stale = false;
     }
 
     /// The watching task itself asks: it must not be ended before it has told.
