@@ -9,6 +9,7 @@ use super::print::flags::go_error;
 use super::{CliError, Context};
 use crate::api::{Object, status::quote};
 use crate::client::{Discovery, Found};
+use crate::client::url;
 use crate::manifest;
 
 /// Which files.
@@ -55,7 +56,7 @@ impl Files {
         if !self.kustomize.is_empty() && !self.filename.is_empty() {
             return Err(CliError::message("only one of -f or -k can be specified"));
         }
-        for name in self.names().filter(|n| !is_url(n) && *n != "-") {
+        for name in self.names().filter(|n| !url::is_url(n) && *n != "-") {
             if !ctx.path(name).exists() {
                 return Err(CliError::message(format!("the path {} does not exist", quote(name))));
             }
@@ -75,8 +76,8 @@ impl Files {
         for name in self.names().map(str::to_owned).collect::<Vec<_>>() {
             if name == "-" {
                 inputs.push(Input { source: "STDIN".into(), bytes: read_stdin(ctx)? });
-            } else if is_url(&name) {
-                inputs.push(Input { bytes: super::url::get(&name).await?, source: name });
+            } else if url::is_url(&name) {
+                inputs.push(Input { bytes: url::get(&name).await.map_err(|e| CliError::message(e.to_string()))?, source: name });
             } else {
                 self.read_path(ctx, &name, &mut inputs)?;
             }
@@ -161,10 +162,6 @@ pub fn place(ctx: &Context, discovery: &Discovery, item: &Item) -> Result<(Arc<F
     }
     let namespace = if own.is_empty() { ctx.namespace() } else { own };
     Ok((found.clone(), namespace.to_owned()))
-}
-
-fn is_url(name: &str) -> bool {
-    name.starts_with("http://") || name.starts_with("https://")
 }
 
 fn read_stdin(ctx: &mut Context) -> Result<Vec<u8>, CliError> {

@@ -61,7 +61,6 @@ mod taint;
 mod terminal;
 mod top;
 mod up;
-mod url;
 mod usage;
 mod version;
 pub mod wait;

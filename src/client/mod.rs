@@ -9,6 +9,7 @@ pub mod discovery;
 mod error;
 mod mapper;
 mod stream;
+pub mod url;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};

@@ -38,7 +38,7 @@ pub struct EngineOptions {
     /// Where pods get their addresses from; `None`: the runtime chooses.
     pub pod_subnet: Option<PodSubnet>,
     /// Where static pods are read from.
-    pub manifests: Option<std::path::PathBuf>,
+    pub manifests: Option<statics::Source>,
     /// How many calls of the runtime may run side by side.
     pub at_once: usize,
     /// Where pods leave rotation before they are told to end.
@@ -128,8 +128,8 @@ impl<R: Runtime> Engine<R> {
             tasks.spawn(endless(scheduling));
         }
         if self.options.node {
-            if let Some(folder) = &self.options.manifests {
-                tasks.spawn(statics::run(folder.clone(), node_name_of_files, self.clock.clone(), news.clone()));
+            if let Some(source) = &self.options.manifests {
+                tasks.spawn(statics::run(source.clone(), node_name_of_files, self.clock.clone(), news.clone()));
             }
             tasks.spawn(hints(self.runtime.clone(), news));
             let node = node(

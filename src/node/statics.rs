@@ -13,21 +13,25 @@ use crate::manifest;
 pub const HASH: &str = "kubernetes.io/config.hash";
 /// Annotation of a mirror pod: the static pod's hash.
 pub const MIRROR: &str = "kubernetes.io/config.mirror";
-/// Annotation: where a pod of the node comes from (`file`).
+/// Annotation: where a pod of the node comes from ([`FILE`], [`HTTP`], or `api`).
 pub const SOURCE: &str = "kubernetes.io/config.source";
+/// What [`SOURCE`] says of pods of files.
+pub const FILE: &str = "file";
+/// What [`SOURCE`] says of pods of a URL.
+pub const HTTP: &str = "http";
 /// Annotation: when it was first seen.
 const SEEN: &str = "kubernetes.io/config.seen";
 
-/// The static pods of one file, as this node runs them; `Err` tells what is wrong with the file.
-pub fn read(file: &str, bytes: &[u8], node_name: &str, now: Timestamp) -> Result<Vec<Object>, String> {
+/// The static pods of one file, as this node runs them; `Err` tells what is wrong with the file. `source`: [`FILE`] or [`HTTP`].
+pub fn read(source: &str, file: &str, bytes: &[u8], node_name: &str, now: Timestamp) -> Result<Vec<Object>, String> {
     let parsed = manifest::parse(file, bytes);
     if let Some(problem) = parsed.problems.first() {
         return Err(format!("{file}: {}", problem.message()));
     }
-    parsed.documents.iter().map(|document| static_pod(file, document.json(), node_name, now)).collect()
+    parsed.documents.iter().map(|document| static_pod(source, file, document.json(), node_name, now)).collect()
 }
 
-fn static_pod(file: &str, mut tree: Json, node_name: &str, now: Timestamp) -> Result<Object, String> {
+fn static_pod(source: &str, file: &str, mut tree: Json, node_name: &str, now: Timestamp) -> Result<Object, String> {
     let gvk = Gvk { group: "".into(), version: "v1".into(), kind: "Pod".into() };
     if tree["kind"] != "Pod" || tree["apiVersion"] != "v1" {
         return Err(format!("{file}: only v1 Pods can be static pods"));
@@ -46,7 +50,7 @@ fn static_pod(file: &str, mut tree: Json, node_name: &str, now: Timestamp) -> Re
     meta["creationTimestamp"] = Json::Null;
     meta["annotations"][HASH] = json!(hash);
     meta["annotations"][SEEN] = json!(now.to_string());
-    meta["annotations"][SOURCE] = json!("file");
+    meta["annotations"][SOURCE] = json!(source);
     tree["spec"]["nodeName"] = json!(node_name);
     let everything = json!({"operator": "Exists", "effect": "NoExecute"});
     match tree["spec"]["tolerations"].as_array_mut() {
@@ -126,20 +130,20 @@ pub fn with_status(pod: &Object, status: &Json, ends_at: Option<Timestamp>) -> O
 mod tests {
     use super::*;
 
-    const FILE: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers: [{name: c, image: a:1}]\n";
+    const TEXT: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  containers: [{name: c, image: a:1}]\n";
 
     fn one(text: &str) -> Object {
-        read("/m/web.yaml", text.as_bytes(), "n1", Timestamp::UNIX_EPOCH).expect("a pod").remove(0)
+        read(FILE, "/m/web.yaml", text.as_bytes(), "n1", Timestamp::UNIX_EPOCH).expect("a pod").remove(0)
     }
 
     #[test]
     fn a_file_becomes_a_pod_of_this_node() {
-        let pod = one(FILE);
+        let pod = one(TEXT);
         assert_eq!((pod.name(), pod.namespace(), pod.str_at("/spec/nodeName")), ("web-n1", "default", Some("n1")));
         assert_eq!(pod.annotation(HASH), Some(pod.uid()));
         assert_eq!(pod.uid().len(), 32);
-        assert_eq!(pod.uid(), one(FILE).uid());
-        assert_ne!(pod.uid(), one(&FILE.replace("a:1", "a:2")).uid());
+        assert_eq!(pod.uid(), one(TEXT).uid());
+        assert_ne!(pod.uid(), one(&TEXT.replace("a:1", "a:2")).uid());
         let mirror = Object::new(mirror(&pod, "u"));
         assert_eq!((mirrored(&mirror), mirror.uid()), (Some(pod.uid()), ""));
         assert!(is_static(&pod));
@@ -148,7 +152,7 @@ mod tests {
     #[test]
     fn what_is_no_pod_is_refused_with_the_file_named() {
         for text in ["kind: Pod\n  bad: [", "apiVersion: v1\nkind: Service\nmetadata: {name: a}\n", "apiVersion: v1\nkind: Pod\n"] {
-            let why = read("/m/x.yaml", text.as_bytes(), "n1", Timestamp::UNIX_EPOCH).expect_err("refused");
+            let why = read(FILE, "/m/x.yaml", text.as_bytes(), "n1", Timestamp::UNIX_EPOCH).expect_err("refused");
             assert!(why.starts_with("/m/x.yaml: "), "{why}");
         }
     }

@@ -62,9 +62,9 @@ pub struct WatchFlags {
     /// Pod Security Standard for namespaces that name none (baseline, restricted)
     #[arg(long, value_name = "LEVEL", value_parser = ["privileged", "baseline", "restricted"])]
     pub restrict: Option<String>,
-    /// Folder of manifests of static pods: a file added starts its pod, one removed ends it
-    #[arg(long, value_name = "DIR")]
-    pub manifests: Option<PathBuf>,
+    /// Folder, file or URL of manifests of static pods: a file added starts its pod, one removed ends it
+    #[arg(long, value_name = "DIR|URL")]
+    pub manifests: Option<OsString>,
     /// Sysctls that pods may set besides the safe ones (kernel.msg*)
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     pub allowed_unsafe_sysctls: Vec<String>,

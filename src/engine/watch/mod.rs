@@ -114,7 +114,7 @@ impl Held {
             node: !flags.no_node,
             config: flags.node_config()?,
             allocatable: flags.allocatable()?,
-            manifests: flags.manifests.clone(),
+            manifests: flags.manifests.as_deref().map(Into::into),
             ..EngineOptions::default()
         };
         // Twice the cores is where Podman's calls are quickest (measured), within bounds.

@@ -6,27 +6,41 @@ use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
-use super::CliError;
 use crate::api::status::quote;
 
 /// As browsers and Go's client.
 const MOST_REDIRECTS: usize = 10;
 const LONGEST: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// The bytes behind a URL.
-pub async fn get(url: &str) -> Result<Vec<u8>, CliError> {
-    let whole = tokio::time::timeout(LONGEST, follow(url));
-    whole.await.map_err(|_| CliError::message(format!("unable to read URL {}: no answer in time", quote(url))))?
+/// Why nothing could be read from a URL.
+#[derive(Debug, thiserror::Error)]
+pub enum UrlError {
+    #[error("the URL passed to filename {} is not valid", quote(.0))]
+    Invalid(String),
+    #[error("unable to read URL {}: {why}", quote(url))]
+    Unread { url: String, why: String },
+    #[error("unable to read URL {}, server reported {status}, status code={}", quote(url), status.as_u16())]
+    Refused { url: String, status: StatusCode },
 }
 
-async fn follow(url: &str) -> Result<Vec<u8>, CliError> {
-    let fail = |why: String| CliError::message(format!("unable to read URL {}: {why}", quote(url)));
+/// Whether a name of a file is one of these.
+pub fn is_url(name: &str) -> bool {
+    name.starts_with("http://") || name.starts_with("https://")
+}
+
+/// The bytes behind a URL, at most as many as a manifest may have; redirects are followed.
+pub async fn get(url: &str) -> Result<Vec<u8>, UrlError> {
+    let whole = tokio::time::timeout(LONGEST, follow(url));
+    let late = |_| UrlError::Unread { url: url.to_owned(), why: "no answer in time".into() };
+    whole.await.map_err(late)?
+}
+
+async fn follow(url: &str) -> Result<Vec<u8>, UrlError> {
+    let fail = |why: String| UrlError::Unread { url: url.to_owned(), why };
     let tls = hyper_rustls::HttpsConnectorBuilder::new().with_native_roots().map_err(|e| fail(e.to_string()))?;
     let client: Client<_, Empty<Bytes>> =
         Client::builder(TokioExecutor::new()).build(tls.https_or_http().enable_http1().build());
-    let mut at: Uri = url.parse().map_err(|_| {
-        CliError::message(format!("the URL passed to filename {} is not valid", quote(url)))
-    })?;
+    let mut at: Uri = url.parse().map_err(|_| UrlError::Invalid(url.to_owned()))?;
     for _ in 0..=MOST_REDIRECTS {
         let response = client.get(at.clone()).await.map_err(|e| fail(chain(&e)))?;
         let status = response.status();
@@ -36,13 +50,7 @@ async fn follow(url: &str) -> Result<Vec<u8>, CliError> {
             continue;
         }
         if status != StatusCode::OK {
-            return Err(CliError::message(format!(
-                "unable to read URL {}, server reported {} {}, status code={}",
-                quote(url),
-                status.as_str(),
-                status.canonical_reason().unwrap_or(""),
-                status.as_u16()
-            )));
+            return Err(UrlError::Refused { url: url.to_owned(), status });
         }
         let body = Limited::new(response.into_body(), crate::manifest::MAX_BYTES).collect().await;
         return Ok(body.map_err(|e| fail(e.to_string()))?.to_bytes().to_vec());
