@@ -64,7 +64,7 @@ pub fn schedule(state: &State, pod: &Pod, node: Option<&Node>, others: &[&Pod]) 
         Ok(()) => Verdict::Fits { node: node.metadata.name.clone().unwrap_or_default() },
         Err(misfit) => {
             let never = spec.preemption_policy.as_deref() == Some("Never");
-            let victims = (misfit.preemption_helps && !never).then(|| preemption::victims(pod, node, others)).flatten();
+            let victims = (misfit.preemption_helps && !never).then(|| preemption::victims(state, pod, node, others)).flatten();
             match victims {
                 Some(victims) => Verdict::Preempts { victims, message: format!("0/1 nodes are available: {}.", reasons(&misfit)) },
                 None => Verdict::Unschedulable { message: wording(&misfit, never) },
@@ -110,6 +110,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::{Key, Object};
 
     fn node(extra: serde_json::Value) -> Node {
         let mut node = json!({"metadata": {"name": "n1", "labels": {"kubernetes.io/hostname": "n1", "zone": "a"}},
@@ -164,6 +165,33 @@ mod tests {
         let mut never = high.clone();
         never.spec.as_mut().unwrap().preemption_policy = Some("Never".into());
         assert!(message(&never, &n, &[&low, &mid]).ends_with("not eligible due to preemptionPolicy=Never."));
+    }
+
+    #[test]
+    fn a_budget_spares_what_would_have_gone() {
+        let with = |name: &str, app: &str, priority: i32| {
+            let mut pod = asks("900m", "1Mi");
+            pod.metadata.name = Some(name.into());
+            pod.metadata.labels = Some([("app".to_owned(), app.to_owned())].into());
+            pod.spec.as_mut().unwrap().priority = Some(priority);
+            pod
+        };
+        let n = node(json!({}));
+        let (kept, other, high) = (with("kept", "kept", 10), with("other", "other", 20), with("high", "high", 1000));
+        let victims = |status: serde_json::Value, namespace: &str| {
+            let mut state = State::new();
+            let tree = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b", "namespace": namespace},
+                "spec": {"selector": {"matchLabels": {"app": "kept"}}}, "status": status});
+            state.put(Key::new(GroupResource::new("policy", "poddisruptionbudgets"), namespace, "b"), Object::new(tree));
+            match schedule(&state, &high, Some(&n), &[&kept, &other]) {
+                Verdict::Preempts { victims, .. } => victims,
+                verdict => panic!("{verdict:?}"),
+            }
+        };
+        assert_eq!(victims(json!({"disruptionsAllowed": 0}), "ns"), [1]);
+        assert_eq!(victims(json!({"disruptionsAllowed": 1}), "ns"), [0]);
+        assert_eq!(victims(json!({"disruptionsAllowed": 0, "disruptedPods": {"kept": null}}), "ns"), [0]);
+        assert_eq!(victims(json!({"disruptionsAllowed": 0}), "elsewhere"), [0]);
     }
 
     #[test]

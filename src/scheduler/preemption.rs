@@ -1,13 +1,18 @@
 //! Which less important pods have to go so that a pod fits.
-//! Source: pkg/scheduler/framework/plugins/defaultpreemption/default_preemption.go: SelectVictimsOnNode.
+//! Source: pkg/scheduler/framework/plugins/defaultpreemption/default_preemption.go: SelectVictimsOnNode,
+//! filterPodsWithPDBViolation.
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 
 use super::fit;
+use crate::api::GroupResource;
+use crate::api::selector::LabelSelector;
+use crate::api::tree::Tree;
+use crate::state::State;
 
 /// The victims among `others` by their places, in that order; empty while enough of them are on their way out. `None`: it
-/// would not help.
-pub(super) fn victims(pod: &Pod, node: &Node, others: &[&Pod]) -> Option<Vec<usize>> {
+/// would not help. Those whose going a disruption budget does not allow are spared where that is possible.
+pub(super) fn victims(state: &State, pod: &Pod, node: &Node, others: &[&Pod]) -> Option<Vec<usize>> {
     let own = priority(pod);
     let mut lower: Vec<usize> = (0..others.len()).filter(|i| priority(others[*i]) < own).collect();
     let leaves = |i: usize| others[i].metadata.deletion_timestamp.is_some();
@@ -24,7 +29,8 @@ pub(super) fn victims(pod: &Pod, node: &Node, others: &[&Pod]) -> Option<Vec<usi
     // The most important are spared first: by priority, then those that were there first.
     lower.sort_by_key(|i| (std::cmp::Reverse(priority(others[*i])), started(others[*i])));
     let mut gone = lower.clone();
-    for candidate in lower {
+    let (protected, others_first) = by_budgets(state, others, &lower);
+    for candidate in protected.into_iter().chain(others_first) {
         let without: Vec<usize> = gone.iter().copied().filter(|i| *i != candidate).collect();
         if fits_beside(&|i| !without.contains(&i)) {
             gone = without;
@@ -33,6 +39,35 @@ pub(super) fn victims(pod: &Pod, node: &Node, others: &[&Pod]) -> Option<Vec<usi
     gone.retain(|i| !leaves(*i));
     gone.sort_unstable();
     Some(gone)
+}
+
+/// Parts pods, most important first, into those whose going breaks a budget and the rest: each that is counted uses up one of
+/// what its budgets allow.
+fn by_budgets(state: &State, others: &[&Pod], candidates: &[usize]) -> (Vec<usize>, Vec<usize>) {
+    let budgets = GroupResource::new("policy", "poddisruptionbudgets");
+    let mut allowed: Vec<_> = state
+        .all(&budgets)
+        .filter_map(|budget| {
+            let selector = LabelSelector::of(budget.at("/spec/selector")).ok().filter(|s| !s.is_everything())?;
+            Some((budget, selector, budget.json().field("status").int("disruptionsAllowed")))
+        })
+        .collect();
+    candidates.iter().partition(|candidate| {
+        let meta = &others[**candidate].metadata;
+        let name = meta.name.as_deref().unwrap_or_default();
+        let mut breaks = false;
+        for (budget, selector, left) in &mut allowed {
+            let label = |key: &str| meta.labels.as_ref().and_then(|l| l.get(key)).map(String::as_str);
+            let here = meta.namespace.as_deref().unwrap_or_default() == budget.namespace();
+            let labelled = meta.labels.as_ref().is_some_and(|l| !l.is_empty());
+            let evicted = budget.json().field("status").field("disruptedPods").get(name).is_some();
+            if here && labelled && !evicted && selector.matches_by(label) {
+                *left -= 1;
+                breaks |= *left < 0;
+            }
+        }
+        breaks
+    })
 }
 
 /// How important a pod is.
