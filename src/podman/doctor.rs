@@ -179,8 +179,37 @@ async fn about(podman: &Podman) -> Vec<Check> {
     if info.store.graph_driver_name == "vfs" {
         checks.push(Check::warning("storage", "the storage driver is vfs: slow, and it copies every image", "set driver = \"overlay\" in storage.conf"));
     }
+    checks.push(listing(podman).await);
     checks
 }
+
+/// Whether Podman can still list what it has: one container whose network is gone makes every list fail.
+async fn listing(podman: &Podman) -> Check {
+    match podman.inner.http.get("/containers/json").query("all", "true").read::<Vec<serde::de::IgnoredAny>>().await {
+        Ok(listed) => Check::ok("containers", format!("all {} containers can be listed", listed.len())),
+        Err(fault) => unlisted(&fault.message, podman.is_rootless()),
+    }
+}
+
+/// What to do about a list that fails with these words of Podman's.
+fn unlisted(words: &str, rootless: bool) -> Check {
+    let message = format!("Podman cannot list its containers: {words}");
+    if !LOST_NAMESPACE.iter().any(|lost| words.contains(lost)) {
+        return Check::blocks("containers", message, "see what the service says in its log; `podman ps -a` fails alike");
+    }
+    let alive = if rootless { "$XDG_RUNTIME_DIR/libpod/tmp/alive" } else { "/run/libpod/alive" };
+    Check::blocks(
+        "containers",
+        format!("{message} (it takes a container for running whose processes and network are gone, as after a power cut)"),
+        format!(
+            "end all that runs on this Podman and its services (`wl watch stop`), then `rm -f {alive}`: at its next start Podman looks at \
+             everything anew, and wl starts its pods again"
+        ),
+    )
+}
+
+/// How Podman speaks of a network namespace that is not there any more.
+const LOST_NAMESPACE: [&str; 2] = ["unknown FS magic", "joining network namespace"];
 
 /// The error's own words and its way out.
 fn unreachable(error: &ConnectError) -> Check {
@@ -207,5 +236,15 @@ mod tests {
         assert_eq!((check.name, check.verdict), ("podman", Verdict::Blocks));
         assert!(check.help.contains("apt-get install podman"));
         assert_eq!(tun(Path::new("/nowhere")).verdict, Verdict::Blocks);
+    }
+
+    #[test]
+    fn a_list_that_fails_for_a_lost_network_has_its_way_out() {
+        let words = "joining network namespace of container 89ba: retrieving network namespace at /run/netns/netns-1: unknown FS magic";
+        let check = unlisted(words, false);
+        assert_eq!(check.verdict, Verdict::Blocks);
+        assert!(check.message.contains("netns-1") && check.help.contains("/run/libpod/alive"), "{check:?}");
+        assert!(unlisted(words, true).help.contains("XDG_RUNTIME_DIR"));
+        assert!(!unlisted("database is locked", false).help.contains("alive"));
     }
 }
