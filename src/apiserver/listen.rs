@@ -22,7 +22,7 @@ const RETRY_ACCEPT: Duration = Duration::from_millis(50);
 
 /// How long a client may take until its connection is secured.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// And until it has asked, also where it has asked before.
+/// And until it has asked, also where it has asked before (kube-apiserver's idle timeout).
 const HEAD: Duration = Duration::from_secs(90);
 
 /// Serves one connection until either side ends it.
@@ -30,17 +30,8 @@ pub async fn serve<I>(server: Server, io: I) -> Result<(), Box<dyn std::error::E
 where
     I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    serve_by(&auto::Builder::new(TokioExecutor::new()), server, io).await
-}
-
-async fn serve_by<I>(
-    builder: &auto::Builder<TokioExecutor>,
-    server: Server,
-    io: I,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
-where
-    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
     let service = service_fn(move |request| {
         let server = server.clone();
         async move { Ok::<_, std::convert::Infallible>(server.handle(request).await) }
@@ -61,9 +52,7 @@ pub async fn listen_secured(server: Server, listener: UnixListener, acceptor: Tl
                 let (server, acceptor) = (server.clone(), acceptor.clone());
                 connections.spawn(async move {
                     if let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                        let mut builder = auto::Builder::new(TokioExecutor::new());
-                        builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
-                        let _ = serve_by(&builder, server, stream).await;
+                        let _ = serve(server, stream).await;
                     }
                 });
             }

@@ -58,6 +58,18 @@ async fn who_does_not_go_on_is_let_go() {
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_never_finishes_asking_is_let_go() {
+    let api = Api::new().await;
+    for start in ["GET /livez HTTP/1.1\r\nhost: x\r\nx-half: ", ""] {
+        let mut stream = raw(&api);
+        // The first request is whole: what follows it counts too.
+        stream.write_all(format!("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n{start}").as_bytes()).await.unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(200), rest(stream)).await.expect("an end");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused() {
     let api = Api::new().await;
