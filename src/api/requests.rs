@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec, ResourceRequirements};
+use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 /// Amounts by resource name: `cpu` in thousandths, everything else in whole units, rounded up.
@@ -53,23 +53,65 @@ pub fn container_limits(container: &Container) -> Amounts {
 /// What the scheduler counts for a pod: the larger of what its containers need together and what any
 /// of its init containers needs beside the sidecars before it; plus overhead.
 pub fn pod_requests(spec: &PodSpec) -> Amounts {
-    with_overhead(spec, over_pod(spec, Side::Requests), Side::Requests)
+    with_overhead(spec, over_pod(spec, Side::Requests, |c| of_requirements(c.resources.as_ref(), Side::Requests)), Side::Requests)
+}
+
+/// What the node has promised to a pod: of a running container what its status tells, else what its spec asks for.
+/// Source: pkg/kubelet/allocation/allocation_manager.go: getAllocatedPods.
+pub fn promised(pod: &Pod) -> Amounts {
+    of_pod(pod, |_, told| told)
+}
+
+/// What a scheduler counts for a pod that may be resized: the larger of what it asks for and what it was promised.
+/// Source: k8s.io/component-helpers/resource/helpers.go: PodRequests (UseStatusResources).
+pub fn scheduled(pod: &Pod) -> Amounts {
+    let conditions = pod.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
+    let refused = conditions.iter().any(|c| c.type_ == "PodResizePending" && c.reason.as_deref() == Some("Infeasible"));
+    of_pod(pod, |asked, mut told| {
+        if !refused {
+            raise(&mut told, &asked);
+        }
+        told
+    })
+}
+
+fn of_pod(pod: &Pod, choose: impl Fn(Amounts, Amounts) -> Amounts) -> Amounts {
+    let (Some(spec), status) = (&pod.spec, pod.status.as_ref()) else { return Amounts::new() };
+    let statuses = || {
+        let lists = status.map(|s| [&s.container_statuses, &s.init_container_statuses]);
+        lists.into_iter().flatten().flatten().flatten()
+    };
+    if statuses().all(|s| s.allocated_resources.is_none()) {
+        return pod_requests(spec);
+    }
+    let amounts = |list: Option<&BTreeMap<String, Quantity>>| -> Amounts {
+        list.into_iter().flatten().map(|(name, quantity)| (name.clone(), amount(name, quantity))).collect()
+    };
+    let chosen = |container: &Container| {
+        let asked = of_requirements(container.resources.as_ref(), Side::Requests);
+        let status = statuses().find(|s| s.name == container.name && s.allocated_resources.is_some());
+        let Some(status) = status else { return asked };
+        let mut told = amounts(status.allocated_resources.as_ref());
+        raise(&mut told, &of_requirements(status.resources.as_ref(), Side::Requests));
+        choose(asked, told)
+    };
+    with_overhead(spec, over_pod(spec, Side::Requests, chosen), Side::Requests)
 }
 
 /// The same for limits. A container without a limit counts nothing.
 pub fn pod_limits(spec: &PodSpec) -> Amounts {
-    with_overhead(spec, over_pod(spec, Side::Limits), Side::Limits)
+    with_overhead(spec, over_pod(spec, Side::Limits, |c| of_requirements(c.resources.as_ref(), Side::Limits)), Side::Limits)
 }
 
-fn over_pod(spec: &PodSpec, side: Side) -> Amounts {
+fn over_pod(spec: &PodSpec, side: Side, of: impl Fn(&Container) -> Amounts) -> Amounts {
     let mut total = Amounts::new();
     for container in &spec.containers {
-        add(&mut total, &of_requirements(container.resources.as_ref(), side));
+        add(&mut total, &of(container));
     }
     let mut sidecars = Amounts::new();
     let mut peak = Amounts::new();
     for container in spec.init_containers.iter().flatten() {
-        let own = of_requirements(container.resources.as_ref(), side);
+        let own = of(container);
         if is_sidecar(container) {
             add(&mut total, &own);
             add(&mut sidecars, &own);

@@ -16,6 +16,7 @@ mod pod;
 mod probing;
 mod queue;
 mod requests;
+mod resizing;
 mod rotation;
 mod run;
 mod scheduling;

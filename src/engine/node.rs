@@ -13,8 +13,9 @@ use super::clock::{Clock, sleep_until};
 use super::events::{Extra, Recorder};
 use super::mirror::Fixed;
 use super::pod::{Bell, PodTask};
+use super::resizing::Room;
 use super::{Rotation, look, requests, scheduling};
-use crate::api::{GroupResource, Key, Object};
+use crate::api::{GroupResource, Json, Key, Object};
 use crate::controllers::{EventKind, EventNote};
 use crate::network::{PodIps, PodSubnet};
 use crate::node::{NodeConfig, Refusal, objects_used, statics};
@@ -34,6 +35,7 @@ pub struct Shared<R: Runtime> {
     pub clock: Clock,
     pub permits: Semaphore,
     pub rotation: Rotation,
+    pub room: Room,
     pod_subnet: Option<PodSubnet>,
     /// `None` until it is known which are in use, and for ever where the runtime chooses.
     pod_ips: Mutex<Option<PodIps>>,
@@ -61,6 +63,7 @@ impl<R: Runtime> Shared<R> {
             clock,
             permits: Semaphore::new(at_once),
             rotation,
+            room: Room::default(),
             pod_subnet,
             pod_ips: Mutex::new(None),
             machine: RwLock::new(Arc::new(machine)),
@@ -80,6 +83,7 @@ impl<R: Runtime> Shared<R> {
 
     /// The pod is gone, or its address is another's: it may be given away, later.
     pub fn release_address(&self, uid: &str) {
+        self.room.forget(uid);
         if let Some(ips) = self.pod_ips().as_mut() {
             let address = ips.of(uid).map(IpAddr::V4);
             ips.release(uid);
@@ -110,6 +114,16 @@ impl<R: Runtime> Shared<R> {
         let (reason, message) = crate::scheduler::refusal(pod, &node, &beside)?;
         Some(Refusal { reason, message })
     }
+}
+
+/// Whether others may get what a pod had: it is gone, has finished, or has been given other resources.
+fn frees_room(change: &Change) -> bool {
+    let (Some(before), Some(after)) = (&change.before, &change.after) else { return change.after.is_none() };
+    let resources = |pod: &Object| pod.at("/status/containerStatuses").cloned().unwrap_or_default();
+    let allocated = |pod: &Object| -> Vec<Json> {
+        resources(pod).as_array().into_iter().flatten().map(|s| s["allocatedResources"].clone()).collect()
+    };
+    (scheduling::is_final(after) && !scheduling::is_final(before)) || allocated(before) != allocated(after)
 }
 
 /// What the dispatcher and the runtime tell the agent.
@@ -283,6 +297,9 @@ impl<R: Runtime> Agent<R> {
         }
         let newest = change.after.as_ref().or(change.before.as_ref());
         let Some(pod) = newest else { return };
+        if frees_room(change) {
+            self.bells.values().for_each(|bell| bell.ring_if_waiting());
+        }
         if let Some(hash) = statics::mirrored(pod) {
             if let Some(bell) = self.bells.get(hash) {
                 bell.ring();

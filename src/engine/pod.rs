@@ -39,12 +39,21 @@ const NO_ANSWER: Duration = Duration::from_millis(500);
 pub struct Bell {
     rung: Notify,
     look: AtomicBool,
+    /// The pod waits for what others have.
+    waits: AtomicBool,
 }
 
 impl Bell {
     /// Something in the API has changed.
     pub fn ring(&self) {
         self.rung.notify_one();
+    }
+
+    /// Others have less now.
+    pub fn ring_if_waiting(&self) {
+        if self.waits.load(Ordering::SeqCst) {
+            self.ring();
+        }
     }
 
     /// Something in the runtime may have changed.
@@ -130,7 +139,9 @@ impl<R: Runtime> PodTask<R> {
             };
             self.memory.busy = main_lane > 0;
             self.fetch_tokens(&pod).await;
+            self.judge_resize(&pod, &state);
             let decision = self.decide(&pod, gone, &state);
+            self.bell.waits.store(node::resize::is_deferred(&self.memory), Ordering::SeqCst);
             let wrote = self.publish(&pod, gone, &decision).await;
             if self.fixed.is_some() {
                 // The mirror may be another's, or none: the newest status is what was decided.
@@ -469,7 +480,7 @@ fn points(action: &Action) -> (Point, Point) {
         Action::SignalContainer { .. } => (Point::Signal, Point::Signalled),
         Action::RemoveContainer { .. } => (Point::Remove, Point::Removed),
         Action::ResumeContainer { .. } => (Point::Resume, Point::Resumed),
-        Action::UpdateContainer { .. } => (Point::Update, Point::Updated),
+        Action::UpdateContainer { .. } | Action::UpdateSandbox { .. } => (Point::Update, Point::Updated),
         Action::ExecSync { .. } => (Point::Exec, Point::Executed),
         Action::StopSandbox { .. } => (Point::SandboxStop, Point::SandboxStopped),
         Action::RemoveSandbox { .. } => (Point::SandboxRemove, Point::SandboxRemoved),

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::phase::Phase;
+use super::resize;
 use crate::api::requests::is_sidecar;
 
 /// Conditions that belong to the kubelet, in the order in which it writes them.
@@ -49,7 +50,8 @@ pub fn of(
         containers_ready,
         Verdict::yes(OWN[4]),
     ];
-    let others = old.iter().filter(|c| !OWN.contains(&c.type_.as_str())).cloned();
+    let own = |kind: &str| OWN.contains(&kind) || matches!(kind, resize::PENDING | resize::IN_PROGRESS);
+    let others = old.iter().filter(|c| !own(&c.type_)).cloned();
     let generation = pod.metadata.generation;
     others.chain(verdicts.into_iter().map(|v| timed(v, old, generation, now))).collect()
 }

@@ -36,6 +36,7 @@ pub fn config(
         (identity::BACKOFF.to_owned(), backoff_seconds.to_string()),
         (identity::STOP_SIGNAL.to_owned(), security::signal_number(&stop_signal).to_string()),
         (identity::IMAGE_REFERENCE.to_owned(), image.digest_reference.clone()),
+        (identity::RESOURCES.to_owned(), serde_json::to_string(&container.resources).unwrap_or_default()),
     ]);
     Ok(ContainerConfig {
         pod_uid: identity::uid(pod).to_owned(),

@@ -12,6 +12,9 @@ pub const STOP_SIGNAL: &str = "wl.stop-signal";
 /// Annotation of a container: the image's reference with its digest.
 pub const IMAGE_REFERENCE: &str = "wl.image-reference";
 
+/// Annotation of a container: the resources of its API spec that it was made with, as JSON.
+pub const RESOURCES: &str = "wl.resources";
+
 /// `p_<namespace>(<uid>)`, as the kubelet's messages name a pod.
 pub fn pod_text(pod: &Pod) -> String {
     let meta = &pod.metadata;

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::ContainerStatus;
 use super::Backoff;
 use super::hooks::{PostStart, PreStop};
 use super::probe::Probes;
+use super::resize::ResizeMemory;
 use crate::runtime::{Exit, ImageInfo};
 
 /// Everything that neither the API nor the runtime knows about a pod. Losing it is safe: it is
@@ -30,6 +31,7 @@ pub struct PodMemory {
     pub told: BTreeMap<String, Timestamp>,
     /// When the pod was first looked at; probes count from here.
     pub admitted_at: Option<Timestamp>,
+    pub resize: ResizeMemory,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]

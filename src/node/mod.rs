@@ -23,6 +23,7 @@ mod phase;
 mod plan;
 pub mod probe;
 mod record;
+pub mod resize;
 mod resources;
 mod sandbox;
 mod security;

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Probe};
 
 use super::identity::{self, Place};
 use super::observed::{self, Seen};
-use super::{PodMemory, probe};
+use super::{PodMemory, probe, resize};
 use crate::api::requests::is_sidecar;
 use crate::runtime::{Sandbox, SandboxState};
 
@@ -188,6 +188,10 @@ impl View<'_> {
     fn replacement(&self, container: &Container, running: &crate::runtime::Container, place: Place) -> Option<KillOrder> {
         if running.spec_hash != identity::spec_hash(container) {
             let message = format!("Container {} definition changed, will be restarted", container.name);
+            return Some(KillOrder { id: running.id.clone(), message, restart: true, grace: None });
+        }
+        if resize::needs_restart(self.pod, container, running, self.memory) {
+            let message = format!("Container {} resize requires restart", container.name);
             return Some(KillOrder { id: running.id.clone(), message, restart: true, grace: None });
         }
         let probes = &self.memory.containers.get(&container.name)?.probes;

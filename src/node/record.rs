@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::identity;
 use super::memory::{Checked, StartError};
 use super::backoff::SOON;
-use super::{PodEvent, PodMemory, backoff, volumes};
+use super::{PodEvent, PodMemory, backoff, resize, volumes};
 use crate::runtime::{Action, Outcome, RuntimeError, RuntimeErrorKind};
 
 impl PodMemory {
@@ -51,6 +51,9 @@ impl PodMemory {
                 }
             }
             (Action::SignalContainer { id, signal, .. }, Err(error)) => self.signal_failed(id, *signal, error, now),
+            (Action::UpdateContainer { .. } | Action::UpdateSandbox { .. }, result) => {
+                resize::record(pod, result, self, now, &mut events);
+            }
             (Action::StopSandbox { .. } | Action::RemoveSandbox { .. }, Ok(_)) => {
                 if let Some(ending) = &mut self.ending {
                     ending.released = true;
@@ -67,7 +70,6 @@ impl PodMemory {
                 Action::SignalContainer { .. }
                 | Action::RemoveContainer { .. }
                 | Action::ResumeContainer { .. }
-                | Action::UpdateContainer { .. }
                 | Action::ExecSync { .. },
                 _,
             ) => {}
@@ -205,6 +207,8 @@ impl PodMemory {
                 events.push(PodEvent::warning("Failed", format!("Error: {error}"), path));
                 container.start_errors.retain(|_, e| now.duration_since(e.at) < SignedDuration::from_hours(1));
                 container.start_errors.insert(id.to_owned(), StartError { message: error.message.clone(), at: now });
+                // An earlier try that came to nothing excuses this one no more.
+                container.judged_by = None;
                 container.give_up("RunContainerError", error.message.clone(), None);
             }
         }

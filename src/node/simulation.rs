@@ -147,7 +147,7 @@ impl Story {
     /// Something happens that nobody asked for.
     fn bad_luck(&mut self) {
         let names = ["c0", "c1", "i0", "i1"];
-        match self.dice.roll(12) {
+        match self.dice.roll(14) {
             0 => self.node.kill("p", self.dice.one_of(&names), 137),
             1 => {
                 self.node.kill_sandbox("p");
@@ -178,8 +178,31 @@ impl Story {
             }
             9 => self.delete(),
             10 if self.dice.roll(4) == 0 => self.gone = true,
+            11 | 12 => self.resize(),
             _ => self.end_hook(),
         }
+    }
+
+    /// Somebody asks for other resources, and there is room or not.
+    fn resize(&mut self) {
+        let (cpu, memory) = (1 + self.dice.roll(4), 1 + self.dice.roll(4));
+        let policy = self.dice.one_of(&["NotRequired", "RestartContainer"]);
+        let spec = self.pod.spec.as_mut().expect("a spec");
+        let container = &mut spec.containers[0];
+        let amounts = json!({"cpu": format!("{cpu}00m"), "memory": format!("{memory}0Mi")});
+        container.resources = serde_json::from_value(json!({"limits": amounts, "requests": amounts})).expect("resources");
+        container.resize_policy =
+            serde_json::from_value(json!([{"resourceName": "memory", "restartPolicy": policy}])).expect("a policy");
+        let generation = self.pod.metadata.generation.unwrap_or(1) + 1;
+        self.pod.metadata.generation = Some(generation);
+        if resize::is_requested(&self.pod, &mut self.memory) {
+            let verdict = match self.dice.roll(3) {
+                0 => resize::Verdict::Deferred("no room".into()),
+                _ => resize::Verdict::Fits,
+            };
+            resize::decided(&mut self.memory, verdict);
+        }
+        self.excused |= policy == "RestartContainer";
     }
 
     fn delete(&mut self) {

@@ -12,7 +12,7 @@ use super::memory::{Lost, PodMemory, Shown, Waiting};
 use super::observed::{self, Seen};
 use super::phase::Phase;
 use super::identity::{self, Place};
-use super::{Context, conditions, hosts, plan};
+use super::{Context, conditions, hosts, plan, resize};
 use crate::api::requests::{is_sidecar, qos_class};
 use crate::runtime::{self, Exit, Sandbox, SandboxState};
 
@@ -77,7 +77,9 @@ impl View<'_> {
         let starts = |latest: &runtime::Container| {
             memory.and_then(|m| m.post_start.as_ref()).is_some_and(|p| p.id == latest.id) && runs(latest)
         };
-        match (self.newest_begun(name), lost, before) {
+        let seen = self.newest_begun(name);
+        let told = seen.is_some() || lost.is_some();
+        match (seen, lost, before) {
             // It counts as starting until its postStart hook has ended.
             (Some(latest), _, Some(before)) if starts(latest) => return before.clone(),
             (Some(latest), _, None) if starts(latest) => {}
@@ -93,6 +95,9 @@ impl View<'_> {
         // An attempt that was shown is counted, though it may turn out never to have run.
         status.restart_count = status.restart_count.max(before.map_or(0, |b| b.restart_count));
         self.readiness(&mut status, container, place);
+        if told {
+            resize::show(self.pod, place, &mut status, seen, self.memory);
+        }
         if let Some(why) = memory.and_then(|m| m.waiting.as_ref()?.at(self.now)).filter(|_| self.with_waiting)
             && self.waits(container, place)
         {

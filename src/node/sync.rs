@@ -15,7 +15,7 @@ use super::plan::{self, Plan};
 use super::probe;
 use super::start::{Next, Start};
 use super::status::{self, Outline, View};
-use super::{Context, NodeDecision, PodEvent, PodMemory, Step, Then, backoff, ending, sandbox, volumes};
+use super::{Context, NodeDecision, PodEvent, PodMemory, Step, Then, backoff, ending, resize, sandbox, volumes};
 use crate::runtime::{Action, ContainerState, Sandbox};
 
 /// So long a sidecar has to run before it counts as started for those after it.
@@ -33,7 +33,10 @@ pub fn sync_pod(
         probe::resume(pod, observed, memory);
     }
     memory.admitted_at.get_or_insert(context.now);
-    let mut look = Look { pod, observed, memory, context, events: Vec::new(), steps: Vec::new(), hooks: Vec::new(), wake_at: None };
+    let mut events = Vec::new();
+    let promised = resize::begin(pod, memory, &mut events);
+    let retry_at = resize::retry_at(memory, context);
+    let mut look = Look { pod: &promised, observed, memory, context, events, steps: Vec::new(), hooks: Vec::new(), wake_at: retry_at };
     let decision = look.decide(gone);
     // What is under way is not over because somebody looks meanwhile.
     let goes_on = look.memory.busy && look.memory.in_round;
@@ -166,7 +169,9 @@ impl Look<'_> {
     }
 
     pub(super) fn compose(&self, shown: Shown, outline: Outline) -> PodStatus {
-        status::compose(self.pod, self.observed, shown, outline, self.context)
+        let mut status = status::compose(self.pod, self.observed, shown, outline, self.context);
+        resize::show_conditions(self.pod, &mut status, self.memory, self.context.now);
+        status
     }
 
     pub(super) fn was_final(&self) -> bool {
@@ -215,7 +220,9 @@ impl Look<'_> {
                     self.kill(&order);
                 }
                 if self.memory.kills.is_empty() {
-                    self.start(&start);
+                    if !self.resize() {
+                        self.start(&start);
+                    }
                 } else {
                     self.signals();
                 }

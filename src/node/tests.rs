@@ -15,23 +15,23 @@ use crate::runtime::{Machine, Runtime, Sandbox};
 use crate::state::State;
 
 /// One pod, its memory and a pretend node.
-struct Play {
-    now: Arc<Mutex<Timestamp>>,
-    node: Simulated,
-    machine: Machine,
-    config: NodeConfig,
-    state: State,
-    tokens: Tokens,
-    pod: Pod,
-    gone: Cell<bool>,
-    memory: PodMemory,
-    events: Vec<String>,
+pub(in crate::node) struct Play {
+    pub(in crate::node) now: Arc<Mutex<Timestamp>>,
+    pub(in crate::node) node: Simulated,
+    pub(in crate::node) machine: Machine,
+    pub(in crate::node) config: NodeConfig,
+    pub(in crate::node) state: State,
+    pub(in crate::node) tokens: Tokens,
+    pub(in crate::node) pod: Pod,
+    pub(in crate::node) gone: Cell<bool>,
+    pub(in crate::node) memory: PodMemory,
+    pub(in crate::node) events: Vec<String>,
     /// Distinct statuses, short.
-    seen: Vec<String>,
-    finalized: bool,
-    hooks: Vec<String>,
+    pub(in crate::node) seen: Vec<String>,
+    pub(in crate::node) finalized: bool,
+    pub(in crate::node) hooks: Vec<String>,
     /// How hooks end, the last first; where it is empty, well.
-    hook_results: Vec<Result<(), String>>,
+    pub(in crate::node) hook_results: Vec<Result<(), String>>,
 }
 
 pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -43,7 +43,7 @@ pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 impl Play {
-    fn new(spec: Json) -> Self {
+    pub(in crate::node) fn new(spec: Json) -> Self {
         let now = Arc::new(Mutex::new(Timestamp::from_second(1_000_000).unwrap()));
         let clock = now.clone();
         let node = Simulated::new(Arc::new(move || *clock.lock().unwrap()));
@@ -68,7 +68,7 @@ impl Play {
         }
     }
 
-    fn time(&self) -> Timestamp {
+    pub(in crate::node) fn time(&self) -> Timestamp {
         *self.now.lock().unwrap()
     }
 
@@ -136,7 +136,7 @@ impl Play {
     }
 
     /// Looks until nothing is left to do before `seconds` have passed.
-    fn run(&mut self, seconds: i64) {
+    pub(in crate::node) fn run(&mut self, seconds: i64) {
         let end = self.time() + SignedDuration::from_secs(seconds);
         for _ in 0..2000 {
             let Some(wake_at) = self.look() else { continue };
@@ -157,23 +157,23 @@ impl Play {
         panic!("no end of steps: {:?}", self.node.take_log());
     }
 
-    fn delete(&mut self, grace: i64) {
+    pub(in crate::node) fn delete(&mut self, grace: i64) {
         let at = self.time() + SignedDuration::from_secs(grace);
         self.pod.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at));
         self.pod.metadata.deletion_grace_period_seconds = Some(grace);
     }
 
-    fn count(&self, start: &str) -> usize {
+    pub(in crate::node) fn count(&self, start: &str) -> usize {
         self.events.iter().filter(|e| e.starts_with(start)).count()
     }
 
-    fn conditions(&self) -> BTreeMap<String, String> {
+    pub(in crate::node) fn conditions(&self) -> BTreeMap<String, String> {
         let all = self.pod.status.as_ref().and_then(|s| s.conditions.clone()).unwrap_or_default();
         all.into_iter().map(|c| (c.type_, format!("{} {}", c.status, c.reason.unwrap_or_default()).trim().to_owned())).collect()
     }
 
     #[track_caller]
-    fn no_breach(&self) {
+    pub(in crate::node) fn no_breach(&self) {
         assert_eq!(self.node.breaches(), Vec::<String>::new());
     }
 }

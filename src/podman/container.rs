@@ -183,8 +183,9 @@ impl Inner {
         Ok(Outcome::Done)
     }
 
-    /// Changes limits of a living container. (4.3 forgets them at its next start; there is none: restarts are new containers.)
+    /// Changes limits of a living container. (4.3 forgets them at its next start: whoever asks looks at when it was started.)
     pub async fn update_container(&self, id: &str, limits: &LinuxResources) -> Result<Outcome, RuntimeError> {
+        self.check_memory(id, limits)?;
         let Some(body) = spec::resources(limits) else { return Ok(Outcome::Done) };
         self.http.post(format!("/containers/{}/update", encode(id, false))).json(&body).ok().await?;
         Ok(Outcome::Done)

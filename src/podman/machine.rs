@@ -88,7 +88,7 @@ impl Inner {
             storage_bytes: storage_bytes(&info.store.graph_root),
             hugepages: hugepages(Path::new("/sys/kernel/mm/hugepages")),
             pods,
-            architecture: info.host.arch,
+            architecture: info.host.arch.clone(),
             os_image: os_image(&read("/etc/os-release")),
             kernel_version: text(uname.release()),
             machine_id: read("/etc/machine-id").trim().to_owned(),
@@ -98,6 +98,7 @@ impl Inner {
             runtime_version: self.version.to_string(),
             rootless: self.rootless,
             cgroup_version: if info.host.cgroup_version == "v2" { 2 } else { 1 },
+            lacks_controllers: self.rootless && !has_controllers(&info.host),
             apparmor: info.host.security.apparmor,
             selinux: info.host.security.selinux,
             // Podman takes no such option in any version.
@@ -106,6 +107,12 @@ impl Inner {
             hosts: read("/etc/hosts"),
         })
     }
+}
+
+/// Whether an ordinary user's containers can be limited: by what is delegated to him of cgroup v2.
+fn has_controllers(host: &InfoHost) -> bool {
+    let given = host.cgroup_controllers.as_deref().unwrap_or_default();
+    host.cgroup_version == "v2" && ["cpu", "memory"].iter().all(|name| given.iter().any(|g| g == name))
 }
 
 /// How many pods fit: those that are there, and as many more as there are locks for.

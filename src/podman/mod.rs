@@ -18,6 +18,7 @@ mod image_name;
 mod images;
 mod index;
 mod inspect;
+mod limits;
 mod locate;
 pub mod logs;
 mod machine;
@@ -148,6 +149,7 @@ impl Runtime for Podman {
             Action::RemoveContainer { id, pod_uid: _ } => inner.remove_container(id).await,
             Action::ResumeContainer { id, pod_uid: _ } => inner.resume_container(id).await,
             Action::UpdateContainer { id, pod_uid: _, resources } => inner.update_container(id, resources).await,
+            Action::UpdateSandbox { id, pod_uid: _, resources } => inner.update_sandbox(id, resources),
             Action::ExecSync { id, pod_uid: _, command, timeout } => inner.exec_sync(id, command, *timeout).await,
             Action::StopSandbox { id, pod_uid: _ } => inner.stop_sandbox(id).await,
             Action::RemoveSandbox { id, pod_uid, forget_pod } => inner.remove_sandbox(id, pod_uid, *forget_pod).await,

@@ -54,6 +54,8 @@ pub struct Machine {
     pub rootless: bool,
     /// 1 or 2.
     pub cgroup_version: u8,
+    /// An ordinary user's containers without a say in cpu and memory: limits have no effect.
+    pub lacks_controllers: bool,
     pub apparmor: bool,
     pub selinux: bool,
     /// Whether mounts can be made read-only with everything below them.
@@ -166,9 +168,10 @@ pub enum Action {
     RemoveContainer { id: String, pod_uid: String },
     /// Lets a container go on that somebody has paused.
     ResumeContainer { id: String, pod_uid: String },
-    /// Live change of limits.
-    #[cfg_attr(not(any(test, feature = "internals")), expect(dead_code, reason = "the node does not ask for it yet"))]
+    /// Live change of limits. Refused where less memory would be left than is in use.
     UpdateContainer { id: String, pod_uid: String, resources: LinuxResources },
+    /// Live change of the limits of the pod's own cgroup; where a pod has none of its own, there is nothing to do.
+    UpdateSandbox { id: String, pod_uid: String, resources: LinuxResources },
     /// Runs a command in a container and waits, bounded by `timeout`; answers with [`Outcome::Exec`].
     ExecSync { id: String, pod_uid: String, command: Vec<String>, timeout: Option<Duration> },
     /// Ends the infra container with SIGKILL; containers should have ended before.
@@ -189,6 +192,7 @@ impl Action {
             | Action::RemoveContainer { pod_uid, .. }
             | Action::ResumeContainer { pod_uid, .. }
             | Action::UpdateContainer { pod_uid, .. }
+            | Action::UpdateSandbox { pod_uid, .. }
             | Action::ExecSync { pod_uid, .. }
             | Action::StopSandbox { pod_uid, .. }
             | Action::RemoveSandbox { pod_uid, .. } => pod_uid,

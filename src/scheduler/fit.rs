@@ -74,8 +74,8 @@ fn short_of(spec: &PodSpec, node: &Node, others: &[&Pod]) -> Vec<Short> {
     let allocatable = node.status.as_ref().and_then(|s| s.allocatable.clone()).unwrap_or_default();
     let allocatable: Amounts = allocatable.iter().map(|(name, q)| (name.clone(), requests::amount(name, q))).collect();
     let mut used: BTreeMap<String, i64> = BTreeMap::new();
-    for other in others.iter().filter_map(|p| p.spec.as_ref()) {
-        for (name, value) in requests::pod_requests(other) {
+    for other in others {
+        for (name, value) in requests::scheduled(other) {
             *used.entry(name).or_default() += value;
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use wl::runtime::{ContainerState, Sandbox};
+use wl::runtime::{ContainerState, Runtime, Sandbox};
 use wl::store::failpoint::Point;
 
 use crate::world::{IMAGES, World};
@@ -25,8 +25,8 @@ enum Way {
     Replace,
     /// Somebody pauses a container.
     Pause,
-    /// Nothing asks for it yet.
-    Never,
+    /// A running container is given other resources.
+    Resize,
 }
 
 fn way(point: Point) -> Way {
@@ -58,7 +58,7 @@ fn way(point: Point) -> Way {
         Point::SandboxStop | Point::SandboxStopped => Way::Finish,
         Point::Remove | Point::Removed => Way::Replace,
         Point::Resume | Point::Resumed => Way::Pause,
-        Point::Update | Point::Updated => Way::Never,
+        Point::Update | Point::Updated => Way::Resize,
     }
 }
 
@@ -204,7 +204,7 @@ impl Rounds {
                 };
                 self.world.eventually(&format!("{point}: it goes on"), runs).await;
             }
-            Way::Never => return,
+            Way::Resize => self.resize(point, &name).await,
         }
         self.is_whole(point).await;
     }
@@ -228,6 +228,37 @@ impl Rounds {
         self.until_dead(point, pid).await;
         self.world.wl(&["apply", "-f", &file]).await.ends(0);
         self.world.eventually(&format!("{point}: one runs, one is kept"), || attempts(2)).await;
+        self.world.wl(&["delete", "pod", name]).await.ends(0);
+    }
+
+    /// Other resources reach a container without its end.
+    async fn resize(&self, point: Point, name: &str) {
+        if self.world.hand().await.machine().await.expect("a machine").lacks_controllers {
+            println!("{point}: this Podman has no say in the resources of an ordinary user's containers");
+            return;
+        }
+        let with = |cpu| {
+            let resources = format!("    resources: {{requests: {{cpu: {cpu}}}, limits: {{cpu: {cpu}}}}}\n");
+            self.world.file("once.yaml", &format!("{}{resources}", pod(name, IMAGES[0], STAYS)))
+        };
+        let file = with("100m");
+        self.world.wl(&["apply", "-f", &file]).await.ends(0);
+        let pid = self.doomed(point).await;
+        let cpu = serde_json::json!({"cpu": "200m"});
+        let container = serde_json::json!({"name": "app", "resources": {"requests": cpu, "limits": cpu}});
+        let patch = serde_json::json!({"spec": {"containers": [container]}}).to_string();
+        self.world.wl(&["patch", "pod", name, "--subresource", "resize", "-p", &patch]).await;
+        self.until_dead(point, pid).await;
+        self.world.wl(&["watch", "--background"]).await.ends(0);
+        let resized = || async {
+            let status = self.world.json(&["get", "pod", name]).await["status"].clone();
+            let container = &status["containerStatuses"][0];
+            let under_way = status["conditions"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|c| c["type"] == "PodResizeInProgress"));
+            container["resources"]["limits"]["cpu"] == "200m" && container["restartCount"] == 0 && !under_way
+        };
+        self.world.eventually(&format!("{point}: it runs with more"), resized).await;
         self.world.wl(&["delete", "pod", name]).await.ends(0);
     }
 

@@ -15,6 +15,7 @@ mod keeping;
 mod load;
 mod main_job;
 mod pods_api;
+mod resize;
 mod services;
 mod sessions;
 mod terminal;

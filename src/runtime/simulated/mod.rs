@@ -137,6 +137,7 @@ pub fn name(action: &Action) -> &'static str {
         Action::RemoveContainer { .. } => "remove",
         Action::ResumeContainer { .. } => "resume",
         Action::UpdateContainer { .. } => "update",
+        Action::UpdateSandbox { .. } => "update-sandbox",
         Action::ExecSync { .. } => "exec",
         Action::StopSandbox { .. } => "stop-sandbox",
         Action::RemoveSandbox { .. } => "remove-sandbox",

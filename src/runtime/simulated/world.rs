@@ -65,7 +65,7 @@ pub(super) fn line(world: &World, action: &Action) -> String {
         | Action::ResumeContainer { id, .. }
         | Action::UpdateContainer { id, .. }
         | Action::ExecSync { id, .. } => container(id),
-        Action::StopSandbox { .. } | Action::RemoveSandbox { .. } => pod,
+        Action::UpdateSandbox { .. } | Action::StopSandbox { .. } | Action::RemoveSandbox { .. } => pod,
     };
     format!("{} {about}", name(action))
 }
@@ -120,7 +120,13 @@ impl World {
                 }
                 Ok(Outcome::Done)
             }
-            Action::UpdateContainer { id, pod_uid, .. } => self.container(id, pod_uid).map(|_| Outcome::Done),
+            Action::UpdateContainer { id, pod_uid, .. } => {
+                if !matches!(self.container(id, pod_uid)?.state, ContainerState::Running { .. }) {
+                    return Err(self.breach(format!("other limits for {id}, which does not run")));
+                }
+                Ok(Outcome::Done)
+            }
+            Action::UpdateSandbox { pod_uid, .. } => self.pod(pod_uid).map(|_| Outcome::Done),
             Action::ExecSync { id, pod_uid, .. } => {
                 let running = matches!(self.container(id, pod_uid)?.state, ContainerState::Running { .. });
                 if !running {

@@ -1,7 +1,7 @@
 //! The only program in the tests' images: does what its arguments say, one after the other.
 //!
 //! `say:TEXT` `err:TEXT` `cat:PATH` `write:PATH=TEXT` `env:NAME` `list:DIR` `ids` `mode:PATH` `wait:MILLISECONDS`
-//! `eat:MEGABYTES` `on-term:CODE` `ignore-term` `listen:PORT` `http:PORT=PATH` `get:HOST:PORT` `flood:LINES` `exit:CODE`
+//! `eat:MEGABYTES` `keep:MEGABYTES` `on-term:CODE` `ignore-term` `listen:PORT` `http:PORT=PATH` `get:HOST:PORT` `flood:LINES` `exit:CODE`
 //! `forever`, and what `net.rs` and `measure.rs` add.
 
 mod measure;
@@ -64,12 +64,15 @@ fn run(verb: &str, rest: &str) -> std::io::Result<()> {
             println!("{:o} {}:{}", metadata.permissions().mode() & 0o7777, metadata.uid(), metadata.gid());
         }
         "wait" => std::thread::sleep(Duration::from_millis(rest.parse().unwrap_or(0))),
-        "eat" => {
+        "eat" | "keep" => {
             let mut eaten = Vec::new();
             for _ in 0..rest.parse().unwrap_or(0) {
                 eaten.push(vec![1u8; 1 << 20]);
             }
             println!("ate {}", eaten.len());
+            if verb == "keep" {
+                std::mem::forget(eaten);
+            }
         }
         "on-term" => {
             CODE.store(rest.parse().unwrap_or(0), Ordering::Relaxed);
