@@ -127,8 +127,8 @@ async fn no_request_is_lost_while_everything_around_it_changes() {
     for port in [port, free] {
         world.eventually("it answers", || async { world.fetch(port).await.is_ok_and(|t| t.contains("200 OK")) }).await;
     }
-    let begun = millis();
     let loads = Loads::begin(&site, [port, free]).await;
+    let begun = millis();
 
     let mut steps: Vec<(&str, u128)> = Vec::new();
     let mut step = |name: &'static str| steps.push((name, millis()));
@@ -168,6 +168,7 @@ async fn no_request_is_lost_while_everything_around_it_changes() {
     world.eventually("another gateway runs", another).await;
     tokio::time::sleep(Duration::from_secs(5)).await;
 
+    let lasted = millis() - begun;
     let said = loads.end(&site).await;
     let grace: Range<u128> = killed - DEATH.0..killed + DEATH.1;
     let mut missed: BTreeMap<&str, usize> = BTreeMap::new();
@@ -182,7 +183,8 @@ async fn no_request_is_lost_while_everything_around_it_changes() {
             *missed.entry(during(at)).or_default() += 1;
         }
         let good: usize = text.split(": ").nth(1).and_then(|t| t.split(' ').next()?.parse().ok()).unwrap_or(0);
-        assert!(good > 500, "{good}");
+        // At least half of what it was to ask; a loaded machine asks later.
+        assert!(good as u128 >= u128::from(RATE) * lasted / 2000, "{good} in {lasted} ms");
     }
     eprintln!("in {} s: {steps:?}, gateway killed at {killed}", (millis() - begun) / 1000);
     let why: BTreeMap<&str, usize> =
