@@ -71,7 +71,7 @@ impl Correlator {
         let (count, told) = self.counts.entry(key.clone()).or_default();
         *count += 1;
         let observed = Observed { key, message, count: *count, told: told.clone() };
-        self.passes(&object, now).then_some(observed)
+        self.passes(&format!("{object} {kind}"), now).then_some(observed)
     }
 
     /// Remembers the object that tells the Events of a key.
@@ -100,7 +100,7 @@ impl Correlator {
         true
     }
 
-    /// A token bucket for each object and source.
+    /// A token bucket for each object, source and type: hints do not push out warnings, nor these the hints.
     fn passes(&mut self, object: &str, now: Timestamp) -> bool {
         let (tokens, at) = self.buckets.entry(object.to_owned()).or_insert((BURST, now));
         let passed = now.duration_since(*at).as_secs_f64() / REFILL.as_secs_f64();

@@ -1,5 +1,6 @@
 //! A static pod's picture in the API, which others may remove or spoil.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
@@ -18,15 +19,27 @@ const AGENT: &str = "kubelet";
 pub struct Fixed {
     pub pod: Arc<Object>,
     gone_at: Mutex<Option<Timestamp>>,
+    /// Another pod of its name waits for its end: the picture is not this one's any more.
+    replaced: AtomicBool,
 }
 
 impl Fixed {
     pub fn new(pod: Arc<Object>) -> Self {
-        Fixed { pod, gone_at: Mutex::new(None) }
+        Fixed { pod, gone_at: Mutex::new(None), replaced: AtomicBool::new(false) }
     }
 
     pub fn file_is_gone(&self, now: Timestamp) {
         self.gone_at.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(now);
+    }
+
+    /// Its file has become another pod's of the same name.
+    pub fn replace(&self) {
+        self.replaced.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether its state is to be shown no more.
+    pub fn is_replaced(&self) -> bool {
+        self.replaced.load(Ordering::SeqCst)
     }
 
     fn gone_at(&self) -> Option<Timestamp> {

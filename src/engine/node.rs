@@ -320,6 +320,10 @@ impl<R: Runtime> Agent<R> {
         let now = (self.shared.clock)();
         for (uid, fixed) in &self.fixed {
             if !pods.iter().any(|p| p.uid() == uid) {
+                let same_name = |p: &Object| (p.namespace(), p.name()) == (fixed.pod.namespace(), fixed.pod.name());
+                if pods.iter().any(same_name) {
+                    fixed.replace();
+                }
                 fixed.file_is_gone(now);
                 if let Some(bell) = self.bells.get(uid) {
                     bell.ring();
@@ -389,6 +393,7 @@ impl<R: Runtime> Agent<R> {
         self.uses.insert(uid.clone(), used);
         let key = Key::new(pods(), pod.namespace(), pod.name());
         let mut task = PodTask::new(self.shared.clone(), key, pod, bell);
+        task.memory.orphan = observed.is_some();
         task.observed = observed;
         task.fixed = fixed;
         self.tasks.spawn(async move {

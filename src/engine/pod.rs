@@ -221,7 +221,10 @@ impl<R: Runtime> PodTask<R> {
     /// Writes status and events. False: the status was refused and has to be looked at again.
     async fn publish(&self, pod: &Pod, gone: bool, decision: &NodeDecision) -> bool {
         let mut accepted = true;
-        let shown = if self.fixed.is_some() { self.mirror.clone() } else { Some(self.object.clone()) };
+        let shown = match &self.fixed {
+            Some(fixed) => self.mirror.clone().filter(|_| !fixed.is_replaced()),
+            None => Some(self.object.clone()),
+        };
         if let Some(shown) = shown.filter(|_| !gone && self.is_worth_writing(pod, decision)) {
             let old = shown.at("/status").cloned().unwrap_or_default();
             let status = whole_status(&decision.status);

@@ -17,6 +17,10 @@ pub const KILL: i32 = 9;
 /// (kuberuntime_container.go: minimumGracePeriodInSeconds).
 pub const LEAST_GRACE: SignedDuration = SignedDuration::from_secs(2);
 
+/// So long a hook may be on its way to another container of its pod before that one is asked to end; the kubelet's signals
+/// need as long to get through the runtime.
+const HEAD_START: SignedDuration = SignedDuration::from_millis(100);
+
 /// The grace of the pod's spec.
 pub fn spec_grace(pod: &Pod) -> SignedDuration {
     let seconds = pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds).unwrap_or(30);
@@ -69,6 +73,8 @@ pub fn signals(
     let (mut steps, mut calls, mut wake_at) = (Vec::new(), Vec::new(), None::<Timestamp>);
     let whole_pod = memory.ending.is_some() || memory.sandbox.replacing;
     let mut wake = |at: Timestamp| wake_at = Some(wake_at.map_or(at, |w| w.min(at)));
+    let hooked = memory.kills.iter().filter(|(_, k)| k.pre_stop.is_awaited()).map(|(id, k)| (id.clone(), k.since + HEAD_START));
+    let hooked: Vec<(String, Timestamp)> = hooked.filter(|(_, until)| *until > now).collect();
     for container in &running {
         let turn = !whole_pod || is_its_turn(pod, &container.name, &running);
         let Some(kill) = memory.kills.get_mut(&container.id) else { continue };
@@ -77,10 +83,23 @@ pub fn signals(
             continue;
         }
         kill.retry_at = None;
+        if memory.orphan && kill.term_sent_at.is_none() {
+            // Nobody knows any more what it was to be: it is not asked.
+            kill.pre_stop = PreStop::None;
+            kill.term_sent_at = Some(now);
+            kill.kill_sent = true;
+            steps.push(signal_step(container, KILL, pod, "is of no pod any more"));
+            wake(now + LEAST_GRACE);
+            continue;
+        }
         if kill.pre_stop == PreStop::Due {
             kill.pre_stop = PreStop::Called;
             let (container, id) = (container.name.clone(), container.id.clone());
             calls.push(HookCall { container, id, kind: HookKind::PreStop });
+        }
+        if let Some((_, until)) = hooked.iter().find(|(id, _)| id != &container.id).filter(|_| whole_pod && kill.pre_stop == PreStop::None) {
+            wake(*until);
+            continue;
         }
         let hook_over = !kill.pre_stop.is_awaited() || now >= hooks::pre_stop_until(kill.since, kill.grace);
         let grace_over_at = kill.since + kill.grace;

@@ -51,6 +51,7 @@ impl Look<'_> {
             told: false,
             begun_shown: false,
             ended_shown: false,
+            settled: false,
             deadlines: 1,
             released: false,
             retry_at: None,
@@ -70,6 +71,7 @@ impl Look<'_> {
         } else if deleted && matches!(ending.cause, Cause::Finished | Cause::Deadline) {
             ending.released = false;
             ending.ended_shown = false;
+            ending.settled = false;
             ending.cause = Cause::Deleted;
             if let Some(grace) = of_request.filter(|g| *g < ending.grace) {
                 ending.grace = grace;
@@ -150,6 +152,10 @@ impl Look<'_> {
     fn last_status(&mut self, state: &Ending) -> PodStatus {
         let before = self.before();
         let old = Phase::parse(before.phase.as_deref());
+        if old.is_final() && state.settled {
+            // Nothing of it changes any more, whatever is added to the pod.
+            return before;
+        }
         if old.is_final() && !state.ended_shown {
             let mut status = before;
             if let Some(conditions) = &mut status.conditions {
@@ -172,7 +178,8 @@ impl Look<'_> {
             && ((!state.released && up) || (state.killed && !state.told));
         let by_states = self.phase(&shown, true);
         let settled = !held && state.ended_shown;
-        if settled {
+        if let Some(ending) = self.memory.ending.as_mut().filter(|_| settled) {
+            ending.settled = true;
             status::settle(self.pod, &state.shown, &mut shown);
         } else if let Some(ending) = self.memory.ending.as_mut().filter(|_| !held) {
             ending.ended_shown = true;

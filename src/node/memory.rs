@@ -29,6 +29,9 @@ pub struct PodMemory {
     pub ending: Option<Ending>,
     /// When events that come once per sync were last given, by what they are about.
     pub told: BTreeMap<String, Timestamp>,
+    /// The runtime has it, and the API had it no more when this process began: it is ended without being asked.
+    /// Source: pkg/kubelet/pod_workers.go: SyncTerminatingRuntimePod.
+    pub orphan: bool,
     /// When the pod was first looked at; probes count from here.
     pub admitted_at: Option<Timestamp>,
     pub resize: ResizeMemory,
@@ -73,6 +76,10 @@ pub struct Waiting {
     pub from: Option<Timestamp>,
     /// What is shown until then.
     pub before: Option<Box<Waiting>>,
+    /// What the pod was like ([`super::observed::news`]): anything else makes the kubelet look, and show it, before `from`.
+    pub news: Option<String>,
+    /// That it begins to be shown is a sync of its own, which tells the back-off again.
+    pub tells_again: bool,
 }
 
 impl Waiting {
@@ -160,6 +167,8 @@ pub struct Ending {
     pub begun_shown: bool,
     /// The status of what has ended has been shown; of what never ran the next one tells.
     pub ended_shown: bool,
+    /// The last status of all has been shown.
+    pub settled: bool,
     /// How often the deadline has been told.
     pub deadlines: u32,
     /// The sandbox has been stopped or removed.
@@ -192,6 +201,22 @@ impl PodMemory {
         self.containers.entry(name.to_owned()).or_default()
     }
 
+    /// Something of the pod has changed: the kubelet looks again, and what was found before is shown and told by that.
+    pub(super) fn take_news(&mut self, news: &str, now: Timestamp) {
+        for (name, container) in &mut self.containers {
+            let Some(waiting) = &mut container.waiting else { continue };
+            if waiting.news.as_deref().is_some_and(|of| of != news) {
+                waiting.news = Some(news.to_owned());
+                waiting.from = None;
+                waiting.tells_again = true;
+            }
+            if waiting.tells_again && waiting.from.is_none_or(|from| from <= now) {
+                waiting.tells_again = false;
+                self.told.remove(&format!("backoff {name}"));
+            }
+        }
+    }
+
     /// Whether an event that is given once per sync is due (again) at `now`; notes it if so.
     pub(super) fn tell(&mut self, about: &str, now: Timestamp) -> bool {
         let due = self.told.get(about).is_none_or(|at| now.duration_since(*at) >= super::backoff::RETRY);
@@ -205,7 +230,14 @@ impl PodMemory {
 impl ContainerMemory {
     /// The try did not go on: why, and when the next may be made.
     pub(super) fn give_up(&mut self, reason: &str, message: impl Into<String>, retry_at: Option<Timestamp>) {
-        self.waiting = Some(Waiting { reason: reason.into(), message: message.into(), from: None, before: None });
+        self.waiting = Some(Waiting {
+            reason: reason.into(),
+            message: message.into(),
+            from: None,
+            before: None,
+            news: None,
+            tells_again: false,
+        });
         self.end_try();
         self.retry_at = retry_at;
     }

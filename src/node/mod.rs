@@ -17,6 +17,7 @@ mod hooks;
 mod hosts;
 mod identity;
 mod images;
+mod lost;
 mod memory;
 mod observed;
 mod phase;

@@ -40,11 +40,18 @@ pub fn seen<'a>(pod: &Pod, observed: Option<&'a Sandbox>, memory: &'a PodMemory,
     if let Some(container) = latest(observed, name) {
         return Some(of(container, memory));
     }
-    if let Some(lost) = memory.containers.get(name).and_then(|m| m.lost.as_ref()) {
+    if let Some(lost) = lost(pod, memory, name) {
         return Some(Seen::Exited { container: None, exit: Cow::Borrowed(&lost.exit), start_error: false });
     }
     let exit = lost_of(status_of(pod, name)?)?.exit;
     Some(Seen::Exited { container: None, exit: Cow::Owned(exit), start_error: false })
+}
+
+/// The attempt that went with its sandbox, as long as none after it was shown.
+pub fn lost<'a>(pod: &Pod, memory: &'a PodMemory, name: &str) -> Option<&'a Lost> {
+    let lost = memory.containers.get(name)?.lost.as_ref()?;
+    let later = status_of(pod, name).is_some_and(|told| i64::from(told.restart_count) > i64::from(lost.attempt));
+    (!later).then_some(lost)
 }
 
 /// How one attempt stands.
@@ -129,6 +136,26 @@ pub fn ever_ran(status: &ContainerStatus) -> bool {
 pub fn running(observed: Option<&Sandbox>) -> impl Iterator<Item = &Container> {
     let all = observed.into_iter().flat_map(|s| s.containers.iter());
     all.filter(|c| matches!(c.state, ContainerState::Running { .. }))
+}
+
+/// All that makes the kubelet look at a pod again, in one text: what the newest attempts do, which of them are ready, and what
+/// others may change of the object. Source: pkg/kubelet/kubelet.go: syncLoopIteration.
+pub fn news(pod: &Pod, observed: Option<&Sandbox>, memory: &PodMemory) -> String {
+    let mut text = String::new();
+    for (container, _) in super::identity::all(pod) {
+        let Some(newest) = latest(observed, &container.name) else { continue };
+        let kind = match of(newest, memory) {
+            Seen::Created(_) => continue,
+            Seen::Running(_) => "runs",
+            Seen::Exited { .. } => "ended",
+        };
+        let probes = memory.containers.get(&container.name).map(|m| &m.probes);
+        let ready = kind == "runs" && probes.is_none_or(|p| p.ready(&container, &newest.id));
+        text.push_str(&format!("{} {kind} {ready}\n", newest.id));
+    }
+    let meta = &pod.metadata;
+    text.push_str(&format!("{:?} {:?} {:?}", meta.generation, meta.labels, meta.annotations));
+    text
 }
 
 /// Takes over into `observed` what an action has just done, so that the next look need not wait for

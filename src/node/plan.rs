@@ -85,7 +85,8 @@ impl View<'_> {
             return Plan::EndPod;
         }
         let done = |c: &Container| {
-            self.policy() == "OnFailure" && matches!(self.seen(&c.name), Some(Seen::Exited { exit, .. }) if exit.code == 0)
+            let must = self.memory.containers.get(&c.name).is_some_and(|m| m.must_restart);
+            !must && self.policy() == "OnFailure" && matches!(self.seen(&c.name), Some(Seen::Exited { exit, .. }) if exit.code == 0)
         };
         if any && self.spec.containers.iter().all(done) {
             // What was begun when main containers still ran goes on: the init containers run again.

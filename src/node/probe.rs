@@ -222,6 +222,9 @@ fn ticks(at: Timestamp, admitted_at: Timestamp, period: SignedDuration) -> i64 {
 /// wait. The kubelet sees up to a second later that it runs.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_millis(250);
 
+/// So long after a start the kubelet sees on the average that a container runs: the list that it looks at is a second old at most.
+const SEEN: SignedDuration = SignedDuration::from_millis(500);
+
 /// Ticks come every period since the pod's admission; readiness also looks once as soon as it may.
 fn tick(count: &mut Count, probe: &Probe, kind: Kind, admitted_at: Timestamp, started_at: Timestamp, now: Timestamp) -> Tick {
     let period = period(probe);
@@ -235,8 +238,8 @@ fn tick(count: &mut Count, probe: &Probe, kind: Kind, admitted_at: Timestamp, st
     }
     let at_once = kind == Kind::Readiness && !count.asked;
     if !at_once && count.tick.is_none() {
-        // The tick before the container ran came to nothing.
-        count.tick = Some(ticks(started_at, admitted_at, period));
+        // The ticks before the container was seen to run came to nothing.
+        count.tick = Some(ticks(started_at + SEEN, admitted_at, period));
     }
     if at_once || count.tick.is_some_and(|t| t < index) {
         count.tick = Some(index);

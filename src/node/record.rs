@@ -35,14 +35,20 @@ impl PodMemory {
             }
             (Action::RunSandbox(_), Err(error)) => {
                 events.push(PodEvent::warning("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {error}"), ""));
-                // Sooner than the kubelet at first: a port or a name is often free again in a moment.
-                let delay = SOON.saturating_mul(1 << self.sandbox.failures.min(4)).min(retry_after(error));
+                // Sooner than the kubelet at first where it helps: a port or a name is often free again in a moment.
+                let passes = matches!(error.kind, RuntimeErrorKind::Unavailable | RuntimeErrorKind::AddressInUse | RuntimeErrorKind::Exists);
+                let soon = SOON.saturating_mul(1 << self.sandbox.failures.min(4));
+                let delay = if passes { soon.min(retry_after(error)) } else { backoff::RETRY };
                 self.sandbox.failures = self.sandbox.failures.saturating_add(1);
                 self.sandbox.retry_at = Some(now + delay);
             }
             (Action::InspectImage { image }, result) => self.image_looked_at(pod, image, result, now, &mut events),
             (Action::PullImage { image, .. }, result) => self.pulled(pod, image, result, now, &mut events),
             (Action::CreateContainer(config), result) => {
+                if let Some(memory) = self.containers.get_mut(&config.name).filter(|_| result.is_ok()) {
+                    // What is lost is told as the last state of the attempt after it, and of no other.
+                    memory.lost = memory.lost.take().filter(|lost| lost.attempt.saturating_add(1) == config.attempt);
+                }
                 self.created(pod, &config.name, result.as_ref().err(), now, &mut events);
             }
             (Action::StartContainer { id, .. }, result) => {
@@ -86,6 +92,17 @@ impl PodMemory {
         volume.retry_at = Some(now + delay.min(SignedDuration::from_secs(122)));
         let message = format!("MountVolume.SetUp failed for volume \"{name}\" : {message}");
         events.push(PodEvent::warning("FailedMount", message, ""));
+    }
+
+    /// Notes that a volume's claim leads to none; the whole sync comes to nothing, and is tried again.
+    /// Source: pkg/kubelet/volumemanager/volume_manager.go: WaitForAttachAndMount.
+    pub(super) fn claim_failed(&mut self, name: &str, unmounted: &[String], why: &str, now: Timestamp) -> PodEvent {
+        self.volumes.entry(name.to_owned()).or_default().retry_at = Some(now + backoff::RETRY);
+        let message = format!(
+            "Unable to attach or mount volumes: unmounted volumes=[{}], unattached volumes=[], failed to process volumes=[{name}]: {why}",
+            unmounted.join(" ")
+        );
+        PodEvent::warning("FailedMount", message, "")
     }
 
     /// The containers that wait for `image`.
@@ -161,7 +178,6 @@ impl PodMemory {
         match error {
             None => {
                 events.push(PodEvent::normal("Created", format!("Created container: {name}"), path));
-                self.container(name).lost = None;
             }
             Some(error) if is_no_fault_of_its_own(error) => self.container(name).try_again(now + SOON),
             Some(error) if error.kind == RuntimeErrorKind::Volume => {
@@ -171,11 +187,12 @@ impl PodMemory {
                 let volume = mount.map(|m| m.name.clone()).unwrap_or_default();
                 let message = format!("failed to prepare subPath for volumeMount \"{volume}\" of container \"{name}\"");
                 events.push(PodEvent::warning("Failed", format!("Error: {message}"), path));
-                self.container(name).give_up("CreateContainerConfigError", message, Some(now + backoff::RETRY));
+                let retry_at = Some(now + self.pause(name));
+                self.container(name).give_up("CreateContainerConfigError", message, retry_at);
             }
             Some(error) => {
                 events.push(PodEvent::warning("Failed", format!("Error: {error}"), path));
-                let retry_at = Some(now + backoff::RETRY);
+                let retry_at = Some(now + self.pause(name));
                 self.container(name).give_up("CreateContainerError", error.message.clone(), retry_at);
             }
         }
@@ -212,6 +229,12 @@ impl PodMemory {
                 container.give_up("RunContainerError", error.message.clone(), None);
             }
         }
+    }
+
+    /// Until the next try of what cannot be: soon after the first, as news of the sandbox make the kubelet look again.
+    pub(super) fn pause(&self, name: &str) -> SignedDuration {
+        let tried = self.containers.get(name).is_some_and(|m| m.waiting.is_some());
+        if tried { backoff::RETRY } else { SOON }
     }
 
     /// Which container an attempt belongs to that was to be started.

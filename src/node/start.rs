@@ -69,6 +69,7 @@ impl Start<'_> {
         let now = context.now;
         let name = &self.container.name;
         let resumed = self.resumed_backoff();
+        let news = observed::news(self.pod, Some(self.observed), memory);
         let hash = identity::spec_hash(self.container);
         let state = memory.container(name);
         if state.backoff_of != hash {
@@ -89,17 +90,22 @@ impl Start<'_> {
         let pod = identity::pod_text(self.pod);
         let message = format!("back-off {delay} restarting failed container={name} pod={pod}");
         // A failed try that came to no container, and a back-off that is known already, show at once.
+        let killed = state.must_restart;
         let before = state.waiting.take();
         state.give_up("CrashLoopBackOff", message, None);
         if let Some(waiting) = &mut state.waiting {
-            (waiting.from, waiting.before) = match before {
-                Some(known) if known.message == waiting.message => (known.from, known.before),
+            match before {
+                Some(known) if known.message == waiting.message => *waiting = known,
                 before => {
-                    let hook = before.as_ref().is_some_and(|w| w.reason == "PostStartHookError");
-                    let later = if hook { backoff::SHOWN } else { backoff::RETRY };
-                    (Some(until.min(now + later)), before.map(Box::new))
+                    // What a kill of the node's own has ended is seen to have ended a second later.
+                    let soon = killed || before.as_ref().is_some_and(|w| w.reason == "PostStartHookError");
+                    let later = if soon { backoff::SHOWN } else { backoff::RETRY };
+                    waiting.from = Some(until.min(now + later));
+                    waiting.before = before.map(Box::new);
+                    waiting.tells_again = soon;
+                    waiting.news = Some(news);
                 }
-            };
+            }
         }
         if memory.tell(&format!("backoff {name}"), now) {
             let message = format!("Back-off restarting failed container {name} in pod {pod}");
@@ -121,7 +127,7 @@ impl Start<'_> {
     fn image(&self, memory: &mut PodMemory, context: &Context<'_>, events: &mut Vec<PodEvent>) -> Next {
         let now = context.now;
         let image = self.container.image.clone().unwrap_or_default();
-        let retry_at = Some(now + self.pause(memory));
+        let retry_at = Some(now + memory.pause(&self.container.name));
         let normalised = match images::normalise(&image) {
             Ok(normalised) => normalised,
             Err(error) => {
@@ -156,12 +162,6 @@ impl Start<'_> {
         }
     }
 
-    /// Until the next try of what cannot be: soon after the first, as news of the sandbox make the kubelet look again.
-    fn pause(&self, memory: &PodMemory) -> SignedDuration {
-        let tried = memory.containers.get(&self.container.name).is_some_and(|m| m.waiting.is_some());
-        if tried { backoff::RETRY } else { backoff::SOON }
-    }
-
     fn pull(&self, image: String, memory: &mut PodMemory, context: &Context<'_>, events: &mut Vec<PodEvent>) -> Next {
         let now = context.now;
         let state = memory.pulls.entry(image.clone()).or_default();
@@ -192,7 +192,7 @@ impl Start<'_> {
                 Next::Step(Step::new(Action::CreateContainer(Box::new(config)), format!("container {name} {reason}")))
             }
             Err(message) => {
-                let retry_at = Some(context.now + self.pause(memory));
+                let retry_at = Some(context.now + memory.pause(&self.container.name));
                 self.fail("CreateContainerConfigError", message, retry_at, memory, events)
             }
         }

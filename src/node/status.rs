@@ -73,11 +73,27 @@ impl View<'_> {
             volume_mounts: volume_mounts(container),
             ..ContainerStatus::default()
         };
-        let lost = memory.and_then(|m| m.lost.clone()).or_else(|| before.and_then(observed::lost_of));
+        let lost = observed::lost(self.pod, self.memory, name).cloned().or_else(|| before.and_then(observed::lost_of));
         let starts = |latest: &runtime::Container| {
             memory.and_then(|m| m.post_start.as_ref()).is_some_and(|p| p.id == latest.id) && runs(latest)
         };
         let seen = self.newest_begun(name);
+        let shown_waiting = memory.and_then(|m| m.waiting.as_ref()?.at(self.now)).filter(|_| self.with_waiting);
+        let newest_id = |id: Option<&str>| before.filter(|b| b.container_id.as_deref().is_some_and(|told| Some(told) == id));
+        let ended = match (seen, &lost) {
+            (Some(latest), _) => newest_id(Some(&self.id_text(&latest.id))).filter(|_| !runs(latest)),
+            (None, Some(lost)) => newest_id(Some(&lost.id)),
+            (None, None) => None,
+        };
+        if let Some(before) = ended.filter(|b| b.state.as_ref().is_some_and(|s| s.running.is_some()))
+            && memory.is_some_and(|m| m.must_restart)
+            && shown_waiting.is_none()
+            && self.memory.ending.is_none()
+        {
+            // What the node ends and starts again it does in one go: nobody sees it ended. (The API would not have it run
+            // again after an end with 0, unless it always restarts.)
+            return before.clone();
+        }
         let told = seen.is_some() || lost.is_some();
         match (seen, lost, before) {
             // It counts as starting until its postStart hook has ended.
@@ -98,7 +114,7 @@ impl View<'_> {
         if told {
             resize::show(self.pod, place, &mut status, seen, self.memory);
         }
-        if let Some(why) = memory.and_then(|m| m.waiting.as_ref()?.at(self.now)).filter(|_| self.with_waiting)
+        if let Some(why) = shown_waiting
             && self.waits(container, place)
         {
             wait(&mut status, why);

@@ -8,14 +8,15 @@ use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use super::fields::Addresses;
 use super::identity::{self, Place};
 use super::images;
-use super::memory::{Cause, Lost, Shown};
-use super::observed::{self, Seen};
+use super::memory::{Cause, Shown};
+use super::observed;
 use super::phase::{self, Phase};
 use super::plan::{self, Plan};
 use super::probe;
 use super::start::{Next, Start};
+use super::volumes::Obstacle;
 use super::status::{self, Outline, View};
-use super::{Context, NodeDecision, PodEvent, PodMemory, Step, Then, backoff, ending, resize, sandbox, volumes};
+use super::{Context, NodeDecision, PodEvent, PodMemory, Step, Then, ending, resize, sandbox, volumes};
 use crate::runtime::{Action, ContainerState, Sandbox};
 
 /// So long a sidecar has to run before it counts as started for those after it.
@@ -65,10 +66,17 @@ impl Look<'_> {
         if let Some(message) = self.is_new().then(|| self.forbidden()).flatten() {
             return self.refuse(message.0, &message.1);
         }
+        let news = observed::news(self.pod, self.observed, self.memory);
+        self.memory.take_news(&news, self.context.now);
         let shown = self.statuses(true);
         let plan = plan::make(self.pod, self.observed, self.memory);
         let mut computed = self.phase(&shown, false);
-        if computed.is_final() && !self.was_final() && matches!(&plan, Plan::Containers { start, .. } if !start.is_empty()) {
+        let goes_on = match &plan {
+            Plan::Containers { start, .. } => !start.is_empty(),
+            Plan::Sandbox { .. } | Plan::ReplaceSandbox => true,
+            Plan::Nothing | Plan::EndPod => false,
+        };
+        if computed.is_final() && !self.was_final() && goes_on {
             computed = Phase::Running;
         }
         if self.memory.ending.is_none()
@@ -290,7 +298,11 @@ impl Look<'_> {
         let ips: Vec<std::net::IpAddr> = self.observed.map(|s| s.ips.clone()).unwrap_or_default();
         let addresses = Addresses::of(self.pod, self.context, &ips);
         let mut all = true;
-        for wanted in volumes::wanted(self.pod, &addresses, self.context) {
+        let list = volumes::wanted(self.pod, &addresses, self.context);
+        let mut unmounted: Vec<String> = list.iter().map(|w| w.name.clone()).collect();
+        unmounted.retain(|name| self.memory.volumes.get(name).is_none_or(|m| m.written.is_none()));
+        unmounted.sort();
+        for wanted in list {
             let memory = self.memory.volumes.entry(wanted.name.clone()).or_default();
             let waits = memory.retry_at.filter(|at| *at > now);
             let there = memory.written.is_some();
@@ -303,10 +315,15 @@ impl Look<'_> {
                         self.steps.push(Step::new(Action::WriteVolume(Box::new(content)), reason));
                     }
                 }
-                Err(message) => {
+                Err(obstacle) => {
                     all &= there;
-                    if waits.is_none() {
-                        self.memory.volume_failed(&wanted.name, &message, now, &mut self.events);
+                    match obstacle {
+                        _ if waits.is_some() => {}
+                        Obstacle::SetUp(why) => self.memory.volume_failed(&wanted.name, &why, now, &mut self.events),
+                        Obstacle::Claim(why) => {
+                            let event = self.memory.claim_failed(&wanted.name, &unmounted, &why, now);
+                            self.events.push(event);
+                        }
                     }
                 }
             }
@@ -314,77 +331,6 @@ impl Look<'_> {
             self.wake(retry_at);
         }
         all
-    }
-
-    fn run_sandbox(&mut self, attempt: u32) {
-        let now = self.context.now;
-        if let Some(at) = self.memory.sandbox.retry_at.filter(|at| *at > now) {
-            self.wake(Some(at));
-            return;
-        }
-        match sandbox::config(self.pod, attempt, self.context) {
-            Ok((config, event)) => {
-                self.events.extend(event);
-                let why = if attempt == 0 { "the pod is to run" } else { "the pod's sandbox was lost" };
-                self.steps.push(Step::new(Action::RunSandbox(Box::new(config)), why));
-            }
-            Err(message) => {
-                let retry_at = now + backoff::RETRY;
-                self.memory.sandbox.retry_at = Some(retry_at);
-                self.wake(Some(retry_at));
-                let message = format!("Failed to create pod sandbox: {message}");
-                self.events.push(PodEvent::warning("FailedCreatePodSandBox", message, ""));
-            }
-        }
-    }
-
-    /// The sandbox that is there is of no use any more: all that runs in it ends, then it goes.
-    fn replace_sandbox(&mut self) {
-        let Some(sandbox) = self.observed else { return };
-        let now = self.context.now;
-        if !self.memory.sandbox.replacing {
-            self.memory.sandbox.replacing = true;
-            let message = "Pod sandbox changed, it will be killed and re-created.";
-            self.events.push(PodEvent::normal("SandboxChanged", message, ""));
-        }
-        let running: Vec<_> = observed::running(self.observed).cloned().collect();
-        if !running.is_empty() {
-            for container in &running {
-                let message = format!("Stopping container {}", container.name);
-                ending::begin(self.pod, container, ending::spec_grace(self.pod), &message, self.memory, now, &mut self.events);
-            }
-            self.signals();
-            return;
-        }
-        if let Some(at) = self.memory.sandbox.retry_at.filter(|at| *at > now) {
-            self.wake(Some(at));
-            return;
-        }
-        self.remember_lost(sandbox);
-        self.memory.sandbox.last_attempt = Some(sandbox.attempt);
-        let action = Action::RemoveSandbox { id: sandbox.id.clone(), pod_uid: identity::uid(self.pod).into(), forget_pod: false };
-        self.steps.push(Step::new(action, "the pod's sandbox was lost"));
-    }
-
-    fn remember_lost(&mut self, sandbox: &Sandbox) {
-        let names: std::collections::BTreeSet<&str> = sandbox.containers.iter().map(|c| c.name.as_str()).collect();
-        let runtime_name = &self.context.machine.runtime_name;
-        for name in names {
-            let Some(latest) = observed::latest(self.observed, name) else { continue };
-            let Seen::Exited { exit, .. } = observed::of(latest, self.memory) else { continue };
-            let exit = exit.into_owned();
-            let lost = Lost {
-                attempt: latest.attempt,
-                id: format!("{runtime_name}://{}", latest.id),
-                image: latest.image.clone(),
-                image_id: latest.annotations.get(identity::IMAGE_REFERENCE).cloned().unwrap_or_else(|| latest.image_id.clone()),
-                exit,
-            };
-            let memory = self.memory.container(name);
-            memory.lost = Some(lost);
-            // Everything starts again with the new sandbox, without back-off.
-            memory.judged_by = Some(None);
-        }
     }
 
     /// One step for the first container that can take one.

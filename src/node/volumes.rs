@@ -20,8 +20,23 @@ const DEFAULT_MODE: i32 = 0o644;
 /// A volume of the pod that some container mounts.
 pub struct Wanted {
     pub name: String,
-    /// `Err`: why it cannot be made (yet), as after `MountVolume.SetUp failed for volume "v" : `.
-    pub content: Result<VolumeContent, String>,
+    /// `Err`: why it cannot be made (yet).
+    pub content: Result<VolumeContent, Obstacle>,
+}
+
+/// Why a volume cannot be made (yet).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Obstacle {
+    /// As after `MountVolume.SetUp failed for volume "v" : `.
+    SetUp(String),
+    /// Its claim does not lead to a volume; as after `failed to process volumes=[v]: `.
+    Claim(String),
+}
+
+impl From<String> for Obstacle {
+    fn from(why: String) -> Self {
+        Obstacle::SetUp(why)
+    }
 }
 
 /// The volumes that containers mount, with what has to be in them. Volumes that are images, and those
@@ -108,7 +123,7 @@ fn kind(
     volume: &Volume,
     addresses: &Addresses,
     context: &Context<'_>,
-) -> Result<VolumeKind, String> {
+) -> Result<VolumeKind, Obstacle> {
     let namespace = super::identity::namespace(pod);
     if let Some(source) = &volume.empty_dir {
         let limit = source.size_limit.as_ref().map(requests::whole).filter(|v| *v > 0);
@@ -140,7 +155,7 @@ fn kind(
         return Ok(files.kind(true));
     }
     if let Some(source) = &volume.projected {
-        return projected(pod, spec, source, addresses, context);
+        return Ok(projected(pod, spec, source, addresses, context)?);
     }
     if let Some(source) = &volume.persistent_volume_claim {
         return claim(namespace, &source.claim_name, context);
@@ -149,18 +164,19 @@ fn kind(
         let name = format!("{}-{}", super::identity::name(pod), volume.name);
         return claim(namespace, &name, context);
     }
-    Err("this kind of volume is not supported on this node".into())
+    Err(Obstacle::SetUp("this kind of volume is not supported on this node".into()))
 }
 
 fn every_memory_limit(spec: &PodSpec) -> bool {
     spec.containers.iter().all(|c| requests::container_limits(c).get("memory").is_some_and(|v| *v > 0))
 }
 
-fn claim(namespace: &str, name: &str, context: &Context<'_>) -> Result<VolumeKind, String> {
+fn claim(namespace: &str, name: &str, context: &Context<'_>) -> Result<VolumeKind, Obstacle> {
     let key = Key::new(GroupResource::new("", "persistentvolumeclaims"), namespace, name);
-    let missing = || format!("error processing PVC {namespace}/{name}: failed to fetch PVC from API server: persistentvolumeclaims \"{name}\" not found");
+    let wrong = |why: String| Obstacle::Claim(format!("error processing PVC {namespace}/{name}: {why}"));
+    let missing = || wrong(format!("failed to fetch PVC from API server: persistentvolumeclaims \"{name}\" not found"));
     let object = context.state.get(&key).ok_or_else(missing)?;
-    let typed = object.typed::<PersistentVolumeClaim>().map_err(|e| e.to_string())?;
+    let typed = object.typed::<PersistentVolumeClaim>().map_err(|e| wrong(e.to_string()))?;
     let volume = typed.spec.as_ref().and_then(|s| s.volume_name.as_deref()).filter(|v| !v.is_empty());
     let bound = volume.and_then(|v| context.state.get(&Key::new(GroupResource::new("", "persistentvolumes"), "", v)));
     if let Some(bound) = bound.and_then(|o| o.typed::<PersistentVolume>().ok())

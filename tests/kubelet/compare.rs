@@ -54,7 +54,8 @@ pub fn differences(record: &Json, played: &Played, departures: &Departures) -> V
             found.push((Aspect::Sequence, format!("{name}: {difference}")));
         }
     }
-    let moving = recorded.pods.values().filter_map(|c| c.last()).any(|c| !c.deleted && in_motion(&c.status));
+    let last = || recorded.pods.values().filter_map(|c| c.last()).filter(|c| !c.deleted);
+    let moving = last().any(|c| in_motion(&c.status) || is_tried_again(&c.status));
     if record["repeat"]["events"] != false {
         let list = events(&recorded.events, &played.history.events, moving, departures, id);
         found.extend(list.into_iter().map(|d| (Aspect::Events, d)));
@@ -186,6 +187,13 @@ fn in_motion(status: &Json) -> bool {
     moving && !matches!(text(status, "phase"), "Succeeded" | "Failed")
 }
 
+/// Whether each sync tries again what it cannot do, and looks at the image for it.
+fn is_tried_again(status: &Json) -> bool {
+    let lists = ["initContainerStatuses", "containerStatuses"];
+    let statuses = lists.iter().filter_map(|l| status[*l].as_array()).flatten();
+    statuses.map(|c| text(&c["state"]["waiting"], "reason")).any(|why| why.starts_with("CreateContainer"))
+}
+
 fn last(recorded: &[PodChange], live: &[PodChange]) -> Option<String> {
     let wanted = recorded.last()?;
     let Some(seen) = live.last() else { return Some("was not seen".into()) };
@@ -199,12 +207,12 @@ fn last(recorded: &[PodChange], live: &[PodChange]) -> Option<String> {
     (wanted != seen).then(|| format!("\n     seen {seen}\n   wanted {wanted}"))
 }
 
-fn distinct(changes: &[PodChange], without_maybe: bool) -> Vec<Json> {
-    let mut list: Vec<Json> = Vec::new();
+fn distinct(changes: &[PodChange], without_maybe: bool) -> Vec<(f64, Json)> {
+    let mut list: Vec<(f64, Json)> = Vec::new();
     for change in changes.iter().filter(|c| !(without_maybe && c.maybe)) {
         let reduced = reduce(&change.status);
-        if list.last() != Some(&reduced) {
-            list.push(reduced);
+        if list.last().is_none_or(|(_, last)| *last != reduced) {
+            list.push((change.at, reduced));
         }
     }
     list
@@ -215,15 +223,15 @@ fn sequence(recorded: &[PodChange], live: &[PodChange], departures: &Departures,
     let wanted = distinct(recorded, true);
     let seen = distinct(live, false);
     let mut rest = seen.iter();
-    for state in &wanted {
+    for (_, state) in &wanted {
         let shown = state.to_string();
         if departures.explain(id, "state", &shown) {
             continue;
         }
-        if !rest.any(|s| same(state, s)) {
-            let there = seen.iter().any(|s| same(state, s));
+        if !rest.any(|(_, s)| same(state, s)) {
+            let there = seen.iter().any(|(_, s)| same(state, s));
             let why = if there { "in another order" } else { "never seen" };
-            let all: Vec<String> = seen.iter().map(|s| format!("\n     seen {s}")).collect();
+            let all: Vec<String> = seen.iter().map(|(at, s)| format!("\n     seen {at:.1} {s}")).collect();
             return Some(format!("{why}:\n   wanted {shown}{}", all.concat()));
         }
     }
@@ -258,6 +266,10 @@ fn event_key(event: &EventSeen) -> String {
     }
     if message.starts_with("Failed to create pod sandbox: ") && !message.contains("FQDN") {
         message = "Failed to create pod sandbox: …".into();
+    }
+    if let Some(at) = message.find(" characters is the max, ") {
+        // How long a name is depends on that of the namespace.
+        message.truncate(at);
     }
     if event.reason == "Failed"
         && let Some(why) = message.strip_prefix("Error: ")
@@ -325,11 +337,15 @@ fn events(recorded: &[EventSeen], live: &[EventSeen], moving: bool, departures: 
         };
         let one_less = moving && *count == 1;
         if (have == 0 && !one_less) || (have - count).abs() > slack {
-            found.push(format!("event {key}: {have} times instead of {count}"));
+            let at: Vec<f64> =
+                live.iter().filter(|e| event_key(e) == *key).flat_map(|e| e.seen.iter().copied()).collect();
+            let at = at.iter().map(|at| (at * 10.0).round() / 10.0).collect::<Vec<_>>();
+            found.push(format!("event {key}: {have} times instead of {count} (seen at {at:?})"));
         }
     }
     for (key, (count, reason)) in &seen {
-        if !allowed.contains_key(key) && reason != "FailedScheduling" {
+        let one_more = moving && *count == 1 && reason == "BackOff";
+        if !allowed.contains_key(key) && reason != "FailedScheduling" && !one_more {
             found.push(format!("event {key}: {count} times instead of 0"));
         }
     }

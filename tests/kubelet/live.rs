@@ -21,6 +21,8 @@ pub struct Live {
     pub pod_ips: Vec<String>,
     pub service_ips: Vec<String>,
     pub host_ip: String,
+    /// Last lines that have no end (yet), by the log that they are in.
+    pub open_lines: BTreeMap<String, Line>,
     events: HashMap<String, usize>,
 }
 
@@ -35,6 +37,7 @@ impl Live {
             pod_ips: Vec::new(),
             service_ips: Vec::new(),
             host_ip: String::new(),
+            open_lines: BTreeMap::new(),
             events: HashMap::new(),
         }
     }
@@ -105,14 +108,19 @@ impl Live {
         event.seen.push(at);
     }
 
-    pub fn line(&mut self, tail: &Tail, line: &RawLine) {
+    pub fn lines(&mut self, tail: &Tail, lines: &[RawLine]) {
         let Some(name) = self.pods.get(&tail.uid).cloned() else { return };
-        let at = self.since(line.at);
-        let line = Line { at, text: line.text.clone(), is_err: line.is_err };
         let (name, second) =
             name.split_once('@').map_or((name.as_str(), String::new()), |(n, at)| (n, format!("@{at}")));
         let key = format!("{name}/{}/{}{second}", tail.container, tail.attempt);
-        self.history.logs.entry(key).or_default().push(line);
+        let line = |line: &RawLine| Line { at: self.since(line.at), text: line.text.clone(), is_err: line.is_err };
+        let whole: Vec<Line> = lines.iter().map(line).collect();
+        let open = tail.open_line().map(|l| line(&l));
+        self.history.logs.entry(key.clone()).or_default().extend(whole);
+        match open {
+            Some(open) => self.open_lines.insert(key, open),
+            None => self.open_lines.remove(&key),
+        };
     }
 }
 
@@ -127,6 +135,9 @@ pub struct Tail {
     file: std::fs::File,
     rest: Vec<u8>,
     part: String,
+    part_of: Option<(Timestamp, bool)>,
+    /// How much of it has been read.
+    pub read_bytes: usize,
     pub uid: String,
     pub container: String,
     pub attempt: u32,
@@ -140,11 +151,26 @@ impl Tail {
         let uid = container.parent()?.parent()?.file_name()?.to_str()?.to_owned();
         let container = container.file_name()?.to_str()?.to_owned();
         let file = std::fs::File::open(path).ok()?;
-        Some(Tail { file, rest: Vec::new(), part: String::new(), uid, container, attempt })
+        Some(Tail {
+            file,
+            rest: Vec::new(),
+            part: String::new(),
+            part_of: None,
+            read_bytes: 0,
+            uid,
+            container,
+            attempt,
+        })
+    }
+
+    /// What was written without an end of line.
+    fn open_line(&self) -> Option<RawLine> {
+        let (at, is_err) = self.part_of.filter(|_| !self.part.is_empty())?;
+        Some(RawLine { at, text: self.part.clone(), is_err })
     }
 
     pub fn read(&mut self) -> Vec<RawLine> {
-        let _ = self.file.read_to_end(&mut self.rest);
+        self.read_bytes += self.file.read_to_end(&mut self.rest).unwrap_or(0);
         let mut lines = Vec::new();
         while let Some(end) = self.rest.iter().position(|b| *b == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
@@ -154,6 +180,7 @@ impl Tail {
             let text = words.next().unwrap_or_default();
             let Some(Ok(at)) = at.map(str::parse) else { continue };
             self.part.push_str(text);
+            self.part_of = Some((at, stream == Some("stderr")));
             if tag == Some("F") {
                 let text = std::mem::take(&mut self.part);
                 lines.push(RawLine { at, text, is_err: stream == Some("stderr") });

@@ -11,6 +11,9 @@ const API_IP: &str = "10.96.0.1";
 /// Replaces names that differ from run to run.
 pub fn history(live: &mut Live, namespace: &str, srv: &str, api_ip: &str, results: &mut [(usize, Json)]) -> History {
     let mut history = live.history.clone();
+    for (log, line) in &live.open_lines {
+        history.logs.entry(log.clone()).or_default().push(line.clone());
+    }
     let mut names: Vec<(String, String)> = vec![(srv.to_owned(), "/srv".into()), (api_ip.to_owned(), API_IP.into())];
     names.extend(live.hashes.iter().enumerate().map(|(i, hash)| (hash.clone(), format!("<hash{}>", i + 1))));
     names.extend(

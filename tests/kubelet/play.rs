@@ -78,8 +78,8 @@ impl Player<'_> {
     async fn until_the_end(&self, problems: &mut Vec<String>) {
         let recorded = History::recorded(self.record);
         let ended = self.record["ended_at"].as_f64().unwrap_or(0.0);
-        let last_step =
-            self.record["steps"].as_array().into_iter().flatten().filter_map(|s| s["at"].as_f64()).fold(0.0, f64::max);
+        let over = |s: &Json| Some(s["at"].as_f64()? + s["took"].as_f64().unwrap_or(0.0));
+        let last_step = self.record["steps"].as_array().into_iter().flatten().filter_map(over).fold(0.0, f64::max);
         let until = &self.record["until"];
         let after = if until.is_null() {
             ended - last_step

@@ -14,22 +14,22 @@ use crate::{image, play};
 
 /// At least so many percent of each group agree entirely.
 const FLOORS: [(&str, usize); 13] = [
-    ("admission", 70),
-    ("config", 65),
-    ("deletion", 70),
-    ("ephemeral", 85),
-    ("hooks", 65),
-    ("init", 50),
-    ("kubelet-restart", 75),
-    ("lifecycle", 65),
-    ("probes", 65),
-    ("resources", 75),
-    ("scheduling", 60),
-    ("security", 45),
-    ("static", 55),
+    ("admission", 85),
+    ("config", 90),
+    ("deletion", 92),
+    ("ephemeral", 100),
+    ("hooks", 90),
+    ("init", 92),
+    ("kubelet-restart", 92),
+    ("lifecycle", 84),
+    ("probes", 90),
+    ("resources", 92),
+    ("scheduling", 94),
+    ("security", 95),
+    ("static", 80),
 ];
 /// The same of those together that are played where nothing is chosen.
-const FLOOR_OF_SAMPLE: usize = 75;
+const FLOOR_OF_SAMPLE: usize = 90;
 /// Where nothing is chosen, one of so many of the scenarios under [`SHORT`] is played: of each group those of its order by name.
 const SAMPLE: usize = 4;
 /// In seconds; longer ones are left to `make replay`.

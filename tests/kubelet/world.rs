@@ -249,10 +249,11 @@ async fn read_logs(pods: PathBuf, seen: Seen) {
             }
         }
         for tail in open.values_mut() {
+            let before = tail.read_bytes;
             let lines = tail.read();
-            if !lines.is_empty() {
+            if tail.read_bytes > before {
                 for live in lock(&seen).values_mut().filter(|l| l.has(&tail.uid)) {
-                    lines.iter().for_each(|line| live.line(tail, line));
+                    live.lines(tail, &lines);
                 }
             }
         }

@@ -1,0 +1,98 @@
+//! What is started again, and how that is shown.
+
+use std::time::Duration;
+
+use super::*;
+
+fn two(policy: &str) -> Json {
+    let container = |name: &str, image: &str| json!({"name": name, "image": image, "imagePullPolicy": "IfNotPresent"});
+    json!({"restartPolicy": policy, "containers": [container("a", "a"), container("b", "b")]})
+}
+
+#[test]
+fn what_ran_in_a_lost_sandbox_runs_again_though_it_answered_the_signal_with_0() {
+    let mut play = Play::new(two("OnFailure"));
+    play.node.has_image("a");
+    play.node.has_image("b");
+    play.node.behave("a", vec![Behaviour::ends(0, 0)]);
+    play.node.behave("b", vec![Behaviour { ends_on_signal_after: Some(Duration::ZERO), ..Behaviour::default() }]);
+    play.run(5);
+    play.node.kill_sandbox("p");
+    play.run(10);
+    assert_eq!(play.seen.last().unwrap(), "Running a=Completed(0) r0, b=running last 0 ready r1");
+    let ended = play.seen.iter().find(|line| line.contains("b=Completed"));
+    assert_eq!(ended, None, "the API would not have it run again");
+    play.no_breach();
+}
+
+#[test]
+fn init_containers_run_again_after_a_lost_sandbox_and_main_has_completed() {
+    let mut spec = one("OnFailure");
+    spec["initContainers"] = json!([{"name": "s", "image": "s", "imagePullPolicy": "IfNotPresent"}]);
+    let mut play = Play::new(spec);
+    play.node.has_image("s");
+    play.node.behave("s", vec![Behaviour::ends(0, 0)]);
+    play.node.behave("i", vec![Behaviour { ends_on_signal_after: Some(Duration::ZERO), ..Behaviour::default() }]);
+    play.run(5);
+    play.node.kill_sandbox("p");
+    play.run(20);
+    assert_eq!(play.seen.last().unwrap(), "Succeeded s=Completed(0) ready r1, c=Completed(0) r0");
+    play.no_breach();
+}
+
+#[test]
+fn a_back_off_is_shown_and_told_by_the_next_look_that_has_a_reason() {
+    let mut play = Play::new(two("Always"));
+    play.node.has_image("a");
+    play.node.has_image("b");
+    play.node.behave("a", vec![Behaviour::ends(1, 1)]);
+    play.node.behave("b", vec![Behaviour::ends(5, 0), Behaviour::default()]);
+    play.run(4);
+    assert!(play.seen.last().unwrap().starts_with("Running a=Error(1) last 1 r1"), "{:?}", play.seen);
+    assert_eq!(play.count("BackOff"), 1);
+    play.run(2);
+    assert!(play.seen.last().unwrap().starts_with("Running a=CrashLoopBackOff last 1 r1"), "{:?}", play.seen);
+    assert!(play.count("BackOff") > 1, "each look tells it");
+}
+
+#[test]
+fn the_last_status_stays_whatever_is_added_to_the_pod() {
+    let mut play = Play::new(one("Never"));
+    play.node.behave("i", vec![Behaviour::ends(0, 0)]);
+    play.run(10);
+    let last = play.pod.status.clone();
+    let late = json!([{"name": "d", "image": "i", "imagePullPolicy": "IfNotPresent"}]);
+    play.pod.spec.as_mut().unwrap().ephemeral_containers = serde_json::from_value(late).unwrap();
+    play.run(10);
+    assert_eq!(play.pod.status, last);
+}
+
+#[test]
+fn what_is_of_no_pod_any_more_is_killed_without_being_asked() {
+    let mut play = Play::new(one("Always"));
+    play.run(5);
+    play.node.take_log();
+    play.memory = PodMemory { orphan: true, ..PodMemory::default() };
+    play.gone.set(true);
+    play.run(1);
+    assert_eq!(play.node.take_log()[0], "signal p/c#0 9");
+}
+
+#[test]
+fn a_missing_claim_fails_the_whole_sync() {
+    let mut spec = one("Always");
+    spec["volumes"] = json!([
+        {"name": "v", "persistentVolumeClaim": {"claimName": "data"}},
+        {"name": "e", "emptyDir": {}},
+    ]);
+    spec["containers"][0]["volumeMounts"] = json!([{"name": "v", "mountPath": "/v"}, {"name": "e", "mountPath": "/e"}]);
+    let mut play = Play::new(spec);
+    play.run(11);
+    let why = "failed to process volumes=[v]: error processing PVC ns/data: failed to fetch PVC from API server: \
+               persistentvolumeclaims \"data\" not found";
+    let told = format!("FailedMount Unable to attach or mount volumes: unmounted volumes=[e v], unattached volumes=[], {why}");
+    assert_eq!(play.count("FailedMount"), 1);
+    assert_eq!(play.count(&told), 1, "{:?}", play.events);
+    play.run(4);
+    assert_eq!(play.count("FailedMount"), 2, "once a sync");
+}
