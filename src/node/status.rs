@@ -92,7 +92,9 @@ impl View<'_> {
         {
             // What the node ends and starts again it does in one go: nobody sees it ended. (The API would not have it run
             // again after an end with 0, unless it always restarts.)
-            return before.clone();
+            let mut kept = before.clone();
+            resize::show(self.pod, place, &mut kept, seen, self.memory);
+            return kept;
         }
         let told = seen.is_some() || lost.is_some();
         match (seen, lost, before) {

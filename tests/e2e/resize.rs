@@ -68,6 +68,13 @@ async fn resize(world: &World, patch: &str) {
     world.wl(&["patch", "pod", "web", "--subresource", "resize", "-p", patch]).await.ends(0);
 }
 
+/// Bytes of memory that a process has.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let kib = status.lines().find_map(|l| l.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
 async fn until_held(world: &World, memory: u64, cpu: u64) {
     let so = || async {
         let status = status(world).await;
@@ -92,6 +99,8 @@ async fn a_running_container_is_given_more_and_less_in_place() {
     }
     until_held(&world, 64 * MIB, 200).await;
     let before = world.sandboxes().await[0].containers[0].clone();
+    let ContainerState::Running { pid, .. } = before.state else { panic!("{before:?}") };
+    world.eventually("the program has what it keeps", || async { resident(pid) >= 24 * MIB }).await;
 
     resize(&world, &ask("300m", "96Mi")).await;
     until_held(&world, 96 * MIB, 300).await;
