@@ -5,7 +5,7 @@ export CARGO_TERM_COLOR ?= auto
 FUZZ_SECONDS ?= 60
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build demo test check fmt clippy doc deny test-matrix replay static fuzz bench setup setup-demo clean
+.PHONY: help build demo test check fmt clippy doc deny test-matrix replay soak static fuzz bench setup setup-demo clean
 
 help: ## What there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ test-matrix: rust ## The tests on real Podman: 4.3 and 5.x, rootful and rootless
 replay: rust ## All recorded kubelet scenarios on 4.3 and 5.x, rootful and rootless (needs root and Debian; about an hour)
 	@binary=$$($(CARGO) test --locked --features internals --test kubelet --no-run --message-format json 2>/dev/null | \
 	  sed -n 's/.*"name":"kubelet".*"executable":"\([^"]*\)".*/\1/p'); WL_REPLAY_ALL=1 bash tests/matrix.sh "$$binary"
+
+soak: rust ## Half an hour of bad luck on the installed Podman (WL_SOAK_SECONDS=N for another time)
+	WL_SOAK_SECONDS=$${WL_SOAK_SECONDS:-1800} $(CARGO) test --locked --features internals --test e2e -- soak --nocapture
 
 # Static, with what only a backtrace needs left out, functions that are equal kept once, and of SQLite what the store uses.
 STATIC_RUST := -C target-feature=+crt-static -C force-unwind-tables=no -C link-arg=-Wl,--icf=all,-z,pack-relative-relocs

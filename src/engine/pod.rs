@@ -484,6 +484,8 @@ fn points(action: &Action) -> (Point, Point) {
         Action::RemoveContainer { .. } => (Point::Remove, Point::Removed),
         Action::ResumeContainer { .. } => (Point::Resume, Point::Resumed),
         Action::UpdateContainer { .. } | Action::UpdateSandbox { .. } => (Point::Update, Point::Updated),
+        // It changes nothing.
+        Action::MeasureStorage { .. } => (Point::Inspect, Point::Inspected),
         Action::ExecSync { .. } => (Point::Exec, Point::Executed),
         Action::StopSandbox { .. } => (Point::SandboxStop, Point::SandboxStopped),
         Action::RemoveSandbox { .. } => (Point::SandboxRemove, Point::SandboxRemoved),

@@ -9,7 +9,7 @@ use super::memory::{Cause, Ending};
 use super::phase::Phase;
 use super::status::{self, Outline};
 use super::sync::Look;
-use super::{NodeDecision, PodEvent, Step, Then, ending, observed};
+use super::{NodeDecision, PodEvent, Step, Then, ending, eviction, observed};
 use crate::runtime::{Action, SandboxState};
 
 /// What the status says of a pod past its `activeDeadlineSeconds`.
@@ -22,10 +22,14 @@ impl Look<'_> {
         let grace = match cause {
             Cause::Gone => SignedDuration::ZERO,
             Cause::Deleted => of_request.unwrap_or_else(|| ending::spec_grace(self.pod)),
+            Cause::Evicted => eviction::GRACE,
             Cause::Deadline | Cause::Finished => ending::spec_grace(self.pod),
         };
         if cause == Cause::Deadline {
             self.events.push(PodEvent::normal(DEADLINE_REASON, DEADLINE_MESSAGE, ""));
+        }
+        if let Some(message) = self.memory.storage.verdict.clone().filter(|_| cause == Cause::Evicted) {
+            self.events.push(PodEvent::warning(eviction::REASON, message, ""));
         }
         let is_static = super::statics::is_static_pod(self.pod);
         for container in self.memory.containers.values_mut() {
@@ -68,7 +72,7 @@ impl Look<'_> {
         if gone && ending.cause != Cause::Gone {
             ending.cause = Cause::Gone;
             ending.released = false;
-        } else if deleted && matches!(ending.cause, Cause::Finished | Cause::Deadline) {
+        } else if deleted && matches!(ending.cause, Cause::Finished | Cause::Deadline | Cause::Evicted) {
             ending.released = false;
             ending.ended_shown = false;
             ending.settled = false;
@@ -142,7 +146,7 @@ impl Look<'_> {
         }
         let (computed, reason) = match state.cause {
             Cause::Deadline => (Phase::Failed, Some(DEADLINE_REASON.to_owned())),
-            Cause::Finished | Cause::Deleted | Cause::Gone => (self.phase(&shown, false), None),
+            Cause::Finished | Cause::Evicted | Cause::Deleted | Cause::Gone => (self.phase(&shown, false), None),
         };
         let message = reason.as_ref().map(|_| DEADLINE_MESSAGE.to_owned());
         let last_only = observed::running(self.observed).next().is_none() && state.cause == Cause::Deleted;
@@ -186,13 +190,18 @@ impl Look<'_> {
             self.wake(Some(self.context.now));
         }
         let (mut phase, mut reason, mut message) = (self.phase(&shown, true), None, None);
-        if !phase.is_final() && (settled || state.cause == Cause::Finished) {
+        if !phase.is_final() && (settled || matches!(state.cause, Cause::Finished | Cause::Evicted)) {
             phase = Phase::Failed;
         }
         if state.cause == Cause::Deadline {
             phase = Phase::Failed;
             reason = Some(DEADLINE_REASON.to_owned());
             message = Some(DEADLINE_MESSAGE.to_owned());
+        }
+        if state.cause == Cause::Evicted && phase == Phase::Failed {
+            // What has ended well has succeeded all the same (kubelet_pods.go: generateAPIPodStatus).
+            reason = Some(eviction::REASON.to_owned());
+            message.clone_from(&self.memory.storage.verdict);
         }
         // In the last status the conditions follow the phase that the containers alone would give.
         let by_states = if by_states.is_final() { phase } else { by_states };
@@ -240,7 +249,7 @@ impl Look<'_> {
     fn after_release(&mut self, state: &Ending) -> Then {
         match state.cause {
             Cause::Deleted | Cause::Gone => Then::Finalize,
-            Cause::Deadline | Cause::Finished => Then::GoOn,
+            Cause::Deadline | Cause::Evicted | Cause::Finished => Then::GoOn,
         }
     }
 }

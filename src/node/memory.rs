@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ContainerStatus;
 
 use super::Backoff;
+use super::eviction::StorageMemory;
 use super::hooks::{PostStart, PreStop};
 use super::probe::Probes;
 use super::resize::ResizeMemory;
@@ -35,6 +36,7 @@ pub struct PodMemory {
     /// When the pod was first looked at; probes count from here.
     pub admitted_at: Option<Timestamp>,
     pub resize: ResizeMemory,
+    pub storage: StorageMemory,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -192,6 +194,8 @@ pub enum Cause {
     Gone,
     /// `activeDeadlineSeconds` are over.
     Deadline,
+    /// It stored more than it may.
+    Evicted,
     /// All it had to do is done, or has failed for good.
     Finished,
 }

@@ -10,6 +10,7 @@ mod conditions;
 mod container;
 mod ending;
 mod env;
+mod eviction;
 mod expansion;
 mod fields;
 mod finish;
@@ -128,11 +129,14 @@ impl Step {
         Step { action, reason: reason.into() }
     }
 
-    /// Whether it runs beside the pod's one line of work (signals and clean-up do).
+    /// Whether it runs beside the pod's one line of work (signals, clean-up and measures do).
     pub fn quick(&self) -> bool {
         matches!(
             self.action,
-            Action::SignalContainer { .. } | Action::RemoveContainer { .. } | Action::ResumeContainer { .. }
+            Action::SignalContainer { .. }
+                | Action::RemoveContainer { .. }
+                | Action::ResumeContainer { .. }
+                | Action::MeasureStorage { .. }
         )
     }
 }

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use super::identity;
 use super::memory::{Checked, StartError};
 use super::backoff::SOON;
-use super::{PodEvent, PodMemory, backoff, resize, volumes};
+use super::{PodEvent, PodMemory, backoff, eviction, resize, volumes};
 use crate::runtime::{Action, Outcome, RuntimeError, RuntimeErrorKind};
 
 impl PodMemory {
@@ -57,6 +57,7 @@ impl PodMemory {
                 }
             }
             (Action::SignalContainer { id, signal, .. }, Err(error)) => self.signal_failed(id, *signal, error, now),
+            (Action::MeasureStorage { .. }, result) => eviction::record(pod, result, self, now),
             (Action::UpdateContainer { .. } | Action::UpdateSandbox { .. }, result) => {
                 resize::record(pod, result, self, now, &mut events);
             }

@@ -100,6 +100,7 @@ impl Look<'_> {
         } else {
             self.go_on(plan);
         }
+        self.measure_storage();
         self.wake(status::deadline(self.pod));
         let held = computed.is_final();
         let status = self.compose(shown, Outline { phase: computed, held, reason: None, message: None, last_only: false });
@@ -195,6 +196,8 @@ impl Look<'_> {
             Some(Cause::Finished)
         } else if status::deadline(self.pod).is_some_and(|at| at <= self.context.now) {
             Some(Cause::Deadline)
+        } else if self.memory.storage.verdict.is_some() {
+            Some(Cause::Evicted)
         } else if computed.is_final() || *plan == Plan::EndPod {
             Some(Cause::Finished)
         } else {

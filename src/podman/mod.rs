@@ -33,6 +33,7 @@ mod sandbox;
 mod service;
 mod spec;
 pub mod tar;
+mod storage;
 mod toolbox;
 mod volume;
 mod watch;
@@ -150,6 +151,7 @@ impl Runtime for Podman {
             Action::ResumeContainer { id, pod_uid: _ } => inner.resume_container(id).await,
             Action::UpdateContainer { id, pod_uid: _, resources } => inner.update_container(id, resources).await,
             Action::UpdateSandbox { id, pod_uid: _, resources } => inner.update_sandbox(id, resources),
+            Action::MeasureStorage { pod_uid, containers, volumes } => inner.measure_storage(pod_uid, containers, volumes).await,
             Action::ExecSync { id, pod_uid: _, command, timeout } => inner.exec_sync(id, command, *timeout).await,
             Action::StopSandbox { id, pod_uid: _ } => inner.stop_sandbox(id).await,
             Action::RemoveSandbox { id, pod_uid, forget_pod } => inner.remove_sandbox(id, pod_uid, *forget_pod).await,

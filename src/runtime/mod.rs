@@ -172,6 +172,8 @@ pub enum Action {
     UpdateContainer { id: String, pod_uid: String, resources: LinuxResources },
     /// Live change of the limits of the pod's own cgroup; where a pod has none of its own, there is nothing to do.
     UpdateSandbox { id: String, pod_uid: String, resources: LinuxResources },
+    /// Measures what containers (name and id) and emptyDirs of a pod store; answers with [`Outcome::Storage`].
+    MeasureStorage { pod_uid: String, containers: Vec<(String, String)>, volumes: Vec<String> },
     /// Runs a command in a container and waits, bounded by `timeout`; answers with [`Outcome::Exec`].
     ExecSync { id: String, pod_uid: String, command: Vec<String>, timeout: Option<Duration> },
     /// Ends the infra container with SIGKILL; containers should have ended before.
@@ -193,6 +195,7 @@ impl Action {
             | Action::ResumeContainer { pod_uid, .. }
             | Action::UpdateContainer { pod_uid, .. }
             | Action::UpdateSandbox { pod_uid, .. }
+            | Action::MeasureStorage { pod_uid, .. }
             | Action::ExecSync { pod_uid, .. }
             | Action::StopSandbox { pod_uid, .. }
             | Action::RemoveSandbox { pod_uid, .. } => pod_uid,
@@ -214,8 +217,16 @@ pub enum Outcome {
     /// An image was pulled: how long it took, with and without waiting for others.
     Pulled { image_id: String, size_bytes: u64, took: Duration, took_with_wait: Duration },
     Volume { path: String },
+    Storage(StorageUse),
     /// `output` has both streams as they came, `errors` stderr alone.
     Exec { exit_code: i32, output: Vec<u8>, errors: Vec<u8>, timed_out: bool },
+}
+
+/// Bytes on the disk, by the names of containers (writable layer and logs) and of volumes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StorageUse {
+    pub containers: BTreeMap<String, u64>,
+    pub volumes: BTreeMap<String, u64>,
 }
 
 /// What of an image's configuration decides how its containers run.

@@ -8,6 +8,7 @@ mod applications;
 mod bad_input;
 mod bad_luck;
 mod busybox;
+mod eviction;
 mod failpoints;
 #[path = "../support/image.rs"]
 mod image;
@@ -18,6 +19,7 @@ mod pods_api;
 mod resize;
 mod services;
 mod sessions;
+mod soak;
 mod terminal;
 mod watching;
 mod workloads;

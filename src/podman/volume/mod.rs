@@ -9,6 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use ownership::disk_use;
+
 use super::dirs::{PodDir, file_error, write_file};
 use super::fault::refused;
 use super::spec::{BindMount, ImageVolume, NamedVolume, Resolved};

@@ -104,6 +104,16 @@ async fn set_mode(inner: &Arc<Inner>, path: &Path, mode: u32) -> Result<(), Runt
     }
 }
 
+/// Bytes that a tree takes on the disk, seen as an ordinary user's containers see it.
+pub async fn disk_use(folder: &Path) -> Result<u64, String> {
+    let command = ["du", "-s", "-B1", "--", &show(folder)];
+    let output = tokio::process::Command::new("podman").arg("unshare").args(command).stdin(std::process::Stdio::null()).output();
+    let output = output.await.map_err(|e| format!("podman unshare: {e}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let bytes = text.split_whitespace().next().and_then(|n| n.parse().ok());
+    bytes.ok_or_else(|| String::from_utf8_lossy(&output.stderr).trim().chars().take(500).collect())
+}
+
 /// Runs a command where the ids of an ordinary user's containers are its own.
 pub async fn in_user_namespace(command: &[&str]) -> Result<(), String> {
     let output = tokio::process::Command::new("podman").arg("unshare").args(command).stdin(std::process::Stdio::null()).output();

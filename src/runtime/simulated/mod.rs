@@ -138,6 +138,7 @@ pub fn name(action: &Action) -> &'static str {
         Action::ResumeContainer { .. } => "resume",
         Action::UpdateContainer { .. } => "update",
         Action::UpdateSandbox { .. } => "update-sandbox",
+        Action::MeasureStorage { .. } => "measure",
         Action::ExecSync { .. } => "exec",
         Action::StopSandbox { .. } => "stop-sandbox",
         Action::RemoveSandbox { .. } => "remove-sandbox",

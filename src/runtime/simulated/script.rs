@@ -21,6 +21,12 @@ impl Simulated {
         self.shared().world.has_image(image);
     }
 
+    /// From now on, a container or volume of this name stores so many bytes.
+    #[cfg(any(test, feature = "internals"))]
+    pub fn stores(&self, name: &str, bytes: u64) {
+        self.shared().world.stored.insert(name.to_owned(), bytes);
+    }
+
     /// No registry has this image.
     pub fn no_registry_has(&self, image: &str) {
         self.shared().world.lose_image(image);

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{Behaviour, name};
 use crate::runtime::{
     Action, Container, ContainerConfig, ContainerState, Exit, ImageInfo, Outcome, RuntimeError, RuntimeErrorKind, Sandbox,
-    SandboxConfig, SandboxState,
+    SandboxConfig, SandboxState, StorageUse,
 };
 
 const KILL: i32 = 9;
@@ -23,6 +23,8 @@ pub(super) struct World {
     pub(super) lost_images: BTreeSet<String>,
     pub(super) behaviours: BTreeMap<String, Vec<Behaviour>>,
     pub(super) breaches: Vec<String>,
+    /// Bytes, by the name of a container or volume.
+    pub(super) stored: BTreeMap<String, u64>,
     counter: u32,
 }
 
@@ -65,7 +67,7 @@ pub(super) fn line(world: &World, action: &Action) -> String {
         | Action::ResumeContainer { id, .. }
         | Action::UpdateContainer { id, .. }
         | Action::ExecSync { id, .. } => container(id),
-        Action::UpdateSandbox { .. } | Action::StopSandbox { .. } | Action::RemoveSandbox { .. } => pod,
+        Action::UpdateSandbox { .. } | Action::MeasureStorage { .. } | Action::StopSandbox { .. } | Action::RemoveSandbox { .. } => pod,
     };
     format!("{} {about}", name(action))
 }
@@ -125,6 +127,11 @@ impl World {
                     return Err(self.breach(format!("other limits for {id}, which does not run")));
                 }
                 Ok(Outcome::Done)
+            }
+            Action::MeasureStorage { containers, volumes, .. } => {
+                let stores = |name: &String| (name.clone(), self.stored.get(name).copied().unwrap_or(0));
+                let containers = containers.iter().map(|(name, _)| stores(name)).collect();
+                Ok(Outcome::Storage(StorageUse { containers, volumes: volumes.iter().map(stores).collect() }))
             }
             Action::UpdateSandbox { pod_uid, .. } => self.pod(pod_uid).map(|_| Outcome::Done),
             Action::ExecSync { id, pod_uid, .. } => {
