@@ -124,6 +124,7 @@ impl Podman {
             hints: super::hints::Hints::default(),
             images: super::images::Images::default(),
             has_pause_image: AtomicBool::new(false),
+            writes_pod_limits: AtomicBool::new(false),
             first_pod: tokio::sync::Mutex::default(),
             relist_pause: Mutex::new(Duration::from_secs(60)),
             events: Mutex::default(),

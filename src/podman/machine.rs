@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, UdpSocket};
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use serde::Deserialize;
 
@@ -30,6 +31,7 @@ pub struct Info {
 pub struct InfoHost {
     pub arch: String,
     pub cgroup_version: String,
+    pub cgroup_manager: String,
     pub cgroup_controllers: Option<Vec<String>>,
     pub event_logger: String,
     pub free_locks: Option<u64>,
@@ -77,6 +79,8 @@ impl Inner {
 
     pub async fn machine(&self) -> Result<Machine, RuntimeError> {
         let info = self.info().await?;
+        let resets = self.version.major >= 5 && info.host.cgroup_manager == "cgroupfs" && self.pids_are_local();
+        self.writes_pod_limits.store(resets, Ordering::Release);
         let pods = capacity(&info, &self.index());
         let uname = rustix::system::uname();
         let text = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();

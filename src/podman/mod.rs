@@ -79,6 +79,9 @@ struct Inner {
     hints: hints::Hints,
     images: images::Images,
     has_pause_image: AtomicBool,
+    /// Podman 5 with cgroupfs gives a pod's cgroup the limits that it was made with again whenever a container of it starts, so a
+    /// resize would not last: there it is told of none, and they are written here.
+    writes_pod_limits: AtomicBool,
     first_pod: tokio::sync::Mutex<()>,
     relist_pause: Mutex<Duration>,
     events: Mutex<Option<tokio::task::AbortHandle>>,

@@ -34,7 +34,11 @@ impl Inner {
     pub async fn run_sandbox(self: &Arc<Self>, config: &SandboxConfig) -> Result<Outcome, RuntimeError> {
         let dir = self.dirs.pod(&config.uid)?;
         write_files(&dir, config)?;
-        let body = spec::pod(&self.instance, config);
+        let mut body = spec::pod(&self.instance, config);
+        let limits = match self.writes_pod_limits.load(Ordering::Acquire) {
+            true => body.resource_limits.take().map(|_| &config.resources),
+            false => None,
+        };
         let id = self.create_pod(&body, config).await?;
         let started = self.http.post(format!("/containers/{}/start", encode(&body.infra_name, false))).ok().await;
         if let Err(fault) = started {
@@ -52,6 +56,10 @@ impl Inner {
             }
         };
         let ips = self.add_infra(&inspected, &id, config);
+        if let Some(Err(refusal)) = limits.map(|limits| self.update_sandbox(&id, limits)) {
+            self.remove_half_made(&id).await;
+            return Err(refusal);
+        }
         Ok(Outcome::Sandbox { id, ips })
     }
 
