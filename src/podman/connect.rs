@@ -125,6 +125,7 @@ impl Podman {
             images: super::images::Images::default(),
             has_pause_image: AtomicBool::new(false),
             writes_pod_limits: AtomicBool::new(false),
+            pod_cgroups: tokio::sync::OnceCell::new(),
             first_pod: tokio::sync::Mutex::default(),
             relist_pause: Mutex::new(Duration::from_secs(60)),
             events: Mutex::default(),

@@ -82,6 +82,8 @@ struct Inner {
     /// Podman 5 with cgroupfs gives a pod's cgroup the limits that it was made with again whenever a container of it starts, so a
     /// resize would not last: there it is told of none, and they are written here.
     writes_pod_limits: AtomicBool,
+    /// The cgroup that has those of pods in it, as Podman tells it of the first.
+    pod_cgroups: tokio::sync::OnceCell<PathBuf>,
     first_pod: tokio::sync::Mutex<()>,
     relist_pause: Mutex<Duration>,
     events: Mutex<Option<tokio::task::AbortHandle>>,

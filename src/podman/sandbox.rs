@@ -40,6 +40,12 @@ impl Inner {
             false => None,
         };
         let id = self.create_pod(&body, config).await?;
+        if let Some(limits) = limits
+            && let Err(refusal) = self.limit_new_pod(&id, limits).await
+        {
+            self.remove_half_made(&id).await;
+            return Err(refusal);
+        }
         let started = self.http.post(format!("/containers/{}/start", encode(&body.infra_name, false))).ok().await;
         if let Err(fault) = started {
             if !fault.uncertain {
@@ -56,6 +62,7 @@ impl Inner {
             }
         };
         let ips = self.add_infra(&inspected, &id, config);
+        // In cgroup v2 a controller may be there only now.
         if let Some(Err(refusal)) = limits.map(|limits| self.update_sandbox(&id, limits)) {
             self.remove_half_made(&id).await;
             return Err(refusal);
