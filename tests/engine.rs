@@ -281,6 +281,26 @@ async fn a_pod_that_does_not_fit_starts_when_there_is_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_critical_pod_of_the_node_waits_until_another_has_made_room() {
+    let world = World::new().await;
+    let big = json!({"containers": [{"name": "c", "image": "i:1", "resources": {"requests": {"cpu": "1200m"}}}], "terminationGracePeriodSeconds": 1});
+    world.pod("a", big.clone()).await;
+    world.pod("small", plain()).await;
+    world.until("both are ready", 10, |s| is_up(s, "a") && is_up(s, "small")).await;
+    let mut critical = big;
+    critical["nodeName"] = world.store.snapshot().all(&GroupResource::new("", "nodes")).next().unwrap().name().into();
+    critical["priority"] = 2_000_001_000.into();
+    world.pod("b", critical).await;
+    world.until("b is ready", 20, |s| is_up(s, "b")).await;
+    let state = world.store.snapshot();
+    let target = pod(&state, "a").unwrap().at("/status/conditions/0").cloned().unwrap();
+    assert_eq!((&target["type"], &target["reason"]), (&json!("DisruptionTarget"), &json!("TerminationByKubelet")));
+    assert_eq!(world.events("Preempting"), [("Preempted in order to admit critical pod".to_owned(), 1)]);
+    assert!(is_up(&state, "small"), "it was not in the way");
+    world.nothing_out_of_turn();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_runtime_that_goes_away_and_comes_back_loses_nothing() {
     let world = World::new().await;
     world.pod("a", plain()).await;

@@ -1,12 +1,12 @@
 //! The node agent: a task for each pod of this node, and what they share.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::clock::{Clock, sleep_until};
@@ -20,6 +20,7 @@ use crate::controllers::{EventKind, EventNote};
 use crate::network::{PodIps, PodSubnet};
 use crate::node::{NodeConfig, Refusal, objects_used, statics};
 use crate::runtime::{Hint, Machine, Runtime, Sandbox};
+use crate::scheduler::{self, Admission, is_critical};
 use crate::state::{Change, State};
 use crate::store::Store;
 
@@ -36,6 +37,8 @@ pub struct Shared<R: Runtime> {
     pub permits: Semaphore,
     pub rotation: Rotation,
     pub room: Room,
+    /// Pods that have to go so that critical ones can run, by uid.
+    pub preempted: watch::Sender<BTreeSet<String>>,
     pod_subnet: Option<PodSubnet>,
     /// `None` until it is known which are in use, and for ever where the runtime chooses.
     pod_ips: Mutex<Option<PodIps>>,
@@ -64,6 +67,7 @@ impl<R: Runtime> Shared<R> {
             permits: Semaphore::new(at_once),
             rotation,
             room: Room::default(),
+            preempted: watch::Sender::default(),
             pod_subnet,
             pod_ips: Mutex::new(None),
             machine: RwLock::new(Arc::new(machine)),
@@ -84,6 +88,10 @@ impl<R: Runtime> Shared<R> {
     /// The pod is gone, or its address is another's: it may be given away, later.
     pub fn release_address(&self, uid: &str) {
         self.room.forget(uid);
+        self.preempted.send_if_modified(|all| {
+            all.remove(uid);
+            false
+        });
         if let Some(ips) = self.pod_ips().as_mut() {
             let address = ips.of(uid).map(IpAddr::V4);
             ips.release(uid);
@@ -103,16 +111,27 @@ impl<R: Runtime> Shared<R> {
         at.is_some_and(|at| (self.clock)() < at)
     }
 
-    /// Whether the node takes a pod that it was given.
-    pub fn refusal(&self, pod: &Pod, state: &State) -> Option<Refusal> {
+    /// Whether the node takes a pod that it was given: for good, or `None` while others go to make room for it.
+    pub fn admit(&self, pod: &Pod, state: &State) -> Option<Option<Refusal>> {
         let name = self.config().node_name.clone();
         let key = Key::new(GroupResource::new("", "nodes"), "", &name);
-        let node = state.get(&key)?.typed::<Node>().ok()?;
+        let Some(node) = state.get(&key).and_then(|node| node.typed::<Node>().ok()) else { return Some(None) };
         let others = scheduling::on_node(state, &name);
-        let beside: Vec<&Pod> =
-            others.iter().map(AsRef::as_ref).filter(|o| o.metadata.uid != pod.metadata.uid).collect();
-        let (reason, message) = crate::scheduler::refusal(pod, &node, &beside)?;
-        Some(Refusal { reason, message })
+        let uid = |pod: &Pod| pod.metadata.uid.clone().unwrap_or_default();
+        let beside: Vec<&Pod> = others.iter().map(AsRef::as_ref).filter(|o| o.metadata.uid != pod.metadata.uid).collect();
+        let going = self.preempted.borrow().clone();
+        let stay: Vec<&Pod> = beside.iter().copied().filter(|o| !going.contains(&uid(o))).collect();
+        let waits = stay.len() < beside.len() && is_critical(pod);
+        match scheduler::admission(pod, &node, if waits { &stay } else { &beside }) {
+            Admission::Refuses { reason, message } => Some(Some(Refusal { reason, message })),
+            Admission::Takes if waits && scheduler::admission(pod, &node, &beside) != Admission::Takes => None,
+            Admission::Takes => Some(None),
+            Admission::After(places) => {
+                let chosen = if waits { &stay } else { &beside };
+                self.preempted.send_modify(|all| all.extend(places.iter().map(|place| uid(chosen[*place]))));
+                None
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The task of one pod: look, write the status, carry the steps out, wait for a reason to look again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodStatus};
 use serde_json::json;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::clock::sleep_until;
 use super::events::Extra;
@@ -74,7 +74,10 @@ pub struct PodTask<R: Runtime> {
     pub memory: PodMemory,
     pub observed: Option<Sandbox>,
     tokens: BTreeMap<TokenNeed, (String, Timestamp)>,
+    /// What the node says of the pod, once it does: `None` while others have to go first.
     refusal: Option<Option<Refusal>>,
+    /// Who has to go for critical pods.
+    preempted: watch::Receiver<BTreeSet<String>>,
     /// The static pod that this is the task of, if it is one.
     pub fixed: Option<Arc<Fixed>>,
     /// Its picture in the API.
@@ -95,6 +98,7 @@ impl<R: Runtime> PodTask<R> {
         bell.look.store(true, Ordering::SeqCst);
         PodTask {
             uid: object.uid().to_owned(),
+            preempted: shared.preempted.subscribe(),
             shared,
             key,
             bell,
@@ -140,6 +144,14 @@ impl<R: Runtime> PodTask<R> {
             self.memory.busy = main_lane > 0;
             self.fetch_tokens(&pod).await;
             self.judge_resize(&pod, &state);
+            if !self.is_admitted(&pod, gone, &state) {
+                self.bell.waits.store(true, Ordering::SeqCst);
+                self.bell.rung.notified().await;
+                continue;
+            }
+            if self.preempted.borrow_and_update().contains(&self.uid) {
+                node::preempt(&mut self.memory);
+            }
             let decision = self.decide(&pod, gone, &state);
             self.bell.waits.store(node::resize::is_deferred(&self.memory), Ordering::SeqCst);
             let wrote = self.publish(&pod, gone, &decision).await;
@@ -176,6 +188,7 @@ impl<R: Runtime> PodTask<R> {
                     quiet_lane -= lanes.1;
                 }
                 () = self.bell.rung.notified() => {}
+                Ok(()) = self.preempted.changed() => {}
                 () = sleep_until(&self.shared.clock, wake_at) => {
                     if self.shared.clock_is_behind(wake_at) {
                         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -195,6 +208,16 @@ impl<R: Runtime> PodTask<R> {
         }
     }
 
+    /// Whether the node has said if it takes the pod. What runs, or is on its way out, has been taken.
+    fn is_admitted(&mut self, pod: &Pod, gone: bool, state: &crate::state::State) -> bool {
+        if self.refusal.is_none() {
+            let has_begun = self.observed.is_some() || pod.status.as_ref().is_some_and(|s| s.start_time.is_some());
+            let admission = if gone || has_begun { Some(None) } else { self.shared.admit(pod, state) };
+            self.refusal = admission.or_else(|| pod.metadata.deletion_timestamp.is_some().then_some(None));
+        }
+        self.refusal.is_some()
+    }
+
     fn decide(&mut self, pod: &Pod, gone: bool, state: &crate::state::State) -> NodeDecision {
         let addresses = if pod.spec.as_ref().and_then(|s| s.host_network) == Some(true) {
             Vec::new()
@@ -203,7 +226,7 @@ impl<R: Runtime> PodTask<R> {
         };
         let now = (self.shared.clock)();
         let tokens: Tokens = self.tokens.iter().map(|(need, (token, _))| (need.clone(), token.clone())).collect();
-        let refusal = self.refusal.get_or_insert_with(|| self.shared.refusal(pod, state)).clone();
+        let refusal = self.refusal.clone().flatten();
         let machine = self.shared.machine();
         let config = self.shared.config();
         let context = Context {

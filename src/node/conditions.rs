@@ -2,7 +2,7 @@
 //! Source: pkg/kubelet/status/generate.go.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodSpec};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::phase::Phase;
@@ -54,6 +54,25 @@ pub fn of(
     let others = old.iter().filter(|c| !own(&c.type_)).cloned();
     let generation = pod.metadata.generation;
     others.chain(verdicts.into_iter().map(|v| timed(v, old, generation, now))).collect()
+}
+
+/// Marks a pod that this node has ended for another's sake, as soon as that shows (pkg/kubelet/status/status_manager.go:
+/// mergePodStatus).
+pub fn disrupt(status: &mut PodStatus, message: &str, now: Timestamp) {
+    let conditions = status.conditions.get_or_insert_default();
+    if conditions.iter().any(|c| c.type_ == "DisruptionTarget" && c.status == "True") {
+        return;
+    }
+    conditions.retain(|c| c.type_ != "DisruptionTarget");
+    let condition = PodCondition {
+        type_: "DisruptionTarget".into(),
+        status: "True".into(),
+        reason: Some("TerminationByKubelet".into()),
+        message: Some(message.to_owned()),
+        last_transition_time: Some(Time(now)),
+        ..PodCondition::default()
+    };
+    conditions.insert(0, condition);
 }
 
 /// The time of the last change of status stays until the status changes.

@@ -14,20 +14,41 @@ use crate::api::requests;
 use crate::runtime::{Action, Outcome, RuntimeError, StorageUse};
 
 /// Reason of the Event, and of the status of what has failed by it.
-pub const REASON: &str = "Evicted";
+const REASON: &str = "Evicted";
 /// Between two measures (pkg/kubelet/kubelet.go: evictionMonitoringPeriod).
 const PERIOD: SignedDuration = SignedDuration::from_secs(10);
 /// What a container of such a pod gets to end (eviction_manager.go: immediateEvictionGracePeriodSeconds).
-pub const GRACE: SignedDuration = SignedDuration::from_secs(1);
+const GRACE: SignedDuration = SignedDuration::from_secs(1);
 const STORAGE: &str = "ephemeral-storage";
+
+/// Reason and message of a pod that makes room for a critical one (pkg/kubelet/preemption/preemption.go).
+const PREEMPTING: &str = "Preempting";
+const PREEMPTED: &str = "Preempted in order to admit critical pod";
+const DISRUPTION: &str = "Pod was preempted by Kubelet to accommodate a critical pod.";
+
+/// Why this node ends a pod that nobody has deleted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Eviction {
+    /// Of the Event, and of the status of what has failed by it.
+    pub reason: &'static str,
+    pub message: String,
+    /// What its containers get to end; `None`: as their pod says.
+    pub grace: Option<SignedDuration>,
+    /// Message of the condition `DisruptionTarget`, if it gets that.
+    pub disruption: Option<&'static str>,
+}
+
+/// A critical pod needs the room of this one.
+pub fn preempt(memory: &mut PodMemory) {
+    let eviction = Eviction { reason: PREEMPTING, message: PREEMPTED.into(), grace: None, disruption: Some(DISRUPTION) };
+    memory.eviction.get_or_insert(eviction);
+}
 
 /// What is remembered of what a pod stores.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StorageMemory {
     measuring: bool,
     next_at: Option<Timestamp>,
-    /// Why the pod has to go.
-    pub verdict: Option<String>,
 }
 
 impl Look<'_> {
@@ -106,7 +127,8 @@ pub(super) fn record(pod: &Pod, result: &Result<Outcome, RuntimeError>, memory: 
     let pause = if result.is_ok() { PERIOD } else { backoff::RETRY };
     memory.storage.next_at = Some(now + pause);
     if let Ok(Outcome::Storage(used)) = result {
-        memory.storage.verdict = verdict(pod, used);
+        let of_storage = |message| Eviction { reason: REASON, message, grace: Some(GRACE), disruption: None };
+        memory.eviction = memory.eviction.take().or_else(|| verdict(pod, used).map(of_storage));
     }
 }
 
@@ -157,6 +179,25 @@ mod tests {
             assert_eq!(play.count("Killing Stopping container"), 2);
             let status = play.pod.status.clone().unwrap();
             assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some(phase), reason), "{:?}", play.seen);
+            play.no_breach();
+        }
+    }
+
+    #[test]
+    fn a_pod_makes_room_for_a_critical_one() {
+        for (code, phase, reason) in [(1, "Failed", Some("Preempting")), (0, "Succeeded", None)] {
+            let mut play = Play::new(json!({"restartPolicy": "Always", "terminationGracePeriodSeconds": 30,
+                "containers": [{"name": "c", "image": "i", "imagePullPolicy": "IfNotPresent"}]}));
+            let behaviour = crate::runtime::simulated::Behaviour { exit_code_on_signal: code, ..Default::default() };
+            play.node.behave("i", vec![behaviour]);
+            play.run(5);
+            preempt(&mut play.memory);
+            play.run(10);
+            assert_eq!(play.count("Preempting Preempted in order to admit critical pod"), 1, "{:?}", play.events);
+            let status = play.pod.status.clone().unwrap();
+            assert_eq!((status.phase.as_deref(), status.reason.as_deref()), (Some(phase), reason), "{:?}", play.seen);
+            let first = &status.conditions.as_ref().unwrap()[0];
+            assert_eq!((first.type_.as_str(), first.reason.as_deref()), ("DisruptionTarget", Some("TerminationByKubelet")));
             play.no_breach();
         }
     }

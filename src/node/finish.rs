@@ -9,7 +9,7 @@ use super::memory::{Cause, Ending};
 use super::phase::Phase;
 use super::status::{self, Outline};
 use super::sync::Look;
-use super::{NodeDecision, PodEvent, Step, Then, ending, eviction, observed};
+use super::{NodeDecision, PodEvent, Step, Then, conditions, ending, observed};
 use crate::runtime::{Action, SandboxState};
 
 /// What the status says of a pod past its `activeDeadlineSeconds`.
@@ -22,14 +22,14 @@ impl Look<'_> {
         let grace = match cause {
             Cause::Gone => SignedDuration::ZERO,
             Cause::Deleted => of_request.unwrap_or_else(|| ending::spec_grace(self.pod)),
-            Cause::Evicted => eviction::GRACE,
+            Cause::Evicted => self.memory.eviction.as_ref().and_then(|e| e.grace).unwrap_or_else(|| ending::spec_grace(self.pod)),
             Cause::Deadline | Cause::Finished => ending::spec_grace(self.pod),
         };
         if cause == Cause::Deadline {
             self.events.push(PodEvent::normal(DEADLINE_REASON, DEADLINE_MESSAGE, ""));
         }
-        if let Some(message) = self.memory.storage.verdict.clone().filter(|_| cause == Cause::Evicted) {
-            self.events.push(PodEvent::warning(eviction::REASON, message, ""));
+        if let Some(eviction) = self.memory.eviction.as_ref().filter(|_| cause == Cause::Evicted) {
+            self.events.push(PodEvent::warning(eviction.reason, eviction.message.clone(), ""));
         }
         let is_static = super::statics::is_static_pod(self.pod);
         for container in self.memory.containers.values_mut() {
@@ -198,10 +198,11 @@ impl Look<'_> {
             reason = Some(DEADLINE_REASON.to_owned());
             message = Some(DEADLINE_MESSAGE.to_owned());
         }
-        if state.cause == Cause::Evicted && phase == Phase::Failed {
+        let eviction = self.memory.eviction.clone().filter(|_| state.cause == Cause::Evicted);
+        if let Some(eviction) = eviction.as_ref().filter(|_| phase == Phase::Failed) {
             // What has ended well has succeeded all the same (kubelet_pods.go: generateAPIPodStatus).
-            reason = Some(eviction::REASON.to_owned());
-            message.clone_from(&self.memory.storage.verdict);
+            reason = Some(eviction.reason.to_owned());
+            message = Some(eviction.message.clone());
         }
         // In the last status the conditions follow the phase that the containers alone would give.
         let by_states = if by_states.is_final() { phase } else { by_states };
@@ -210,6 +211,9 @@ impl Look<'_> {
         let (why, text) = (reason.clone(), message.clone());
         let outline = Outline { phase: of_conditions, held, reason: why, message: text, last_only: true };
         let mut status = status::compose(self.pod, no_sandbox, shown, outline, self.context);
+        if let Some(disruption) = eviction.and_then(|e| e.disruption).filter(|_| !held) {
+            conditions::disrupt(&mut status, disruption, self.context.now);
+        }
         if !held {
             status.phase = Some(phase.name().into());
             status.reason = reason;

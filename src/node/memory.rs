@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ContainerStatus;
 
 use super::Backoff;
-use super::eviction::StorageMemory;
+use super::eviction::{Eviction, StorageMemory};
 use super::hooks::{PostStart, PreStop};
 use super::probe::Probes;
 use super::resize::ResizeMemory;
@@ -37,6 +37,8 @@ pub struct PodMemory {
     pub admitted_at: Option<Timestamp>,
     pub resize: ResizeMemory,
     pub storage: StorageMemory,
+    /// Why this node ends it, if it does so.
+    pub eviction: Option<Eviction>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -194,7 +196,7 @@ pub enum Cause {
     Gone,
     /// `activeDeadlineSeconds` are over.
     Deadline,
-    /// It stored more than it may.
+    /// The node ends it: [`PodMemory::eviction`].
     Evicted,
     /// All it had to do is done, or has failed for good.
     Finished,

@@ -45,6 +45,7 @@ use crate::runtime::{Action, DnsConfig, Machine};
 use crate::state::State;
 
 pub use backoff::Backoff;
+pub use eviction::preempt;
 pub use hooks::HookCall;
 pub use images::normalise;
 pub use memory::PodMemory;

@@ -196,7 +196,7 @@ impl Look<'_> {
             Some(Cause::Finished)
         } else if status::deadline(self.pod).is_some_and(|at| at <= self.context.now) {
             Some(Cause::Deadline)
-        } else if self.memory.storage.verdict.is_some() {
+        } else if self.memory.eviction.is_some() {
             Some(Cause::Evicted)
         } else if computed.is_final() || *plan == Plan::EndPod {
             Some(Cause::Finished)

@@ -37,20 +37,26 @@ pub(super) fn check(pod: &Pod, node: &Node, others: &[&Pod]) -> Result<(), Misfi
     affinity::pods(pod, spec, node, others)
 }
 
-/// The kubelet's own check of what it is given.
+/// Extended resources that the node does not know are not the kubelet's affair.
+pub(super) fn of_kubelet(resource: &str) -> bool {
+    matches!(resource, "cpu" | "memory" | "ephemeral-storage" | "pods")
+}
+
+/// The kubelet's own check of room for what it is given.
+pub(super) fn no_room(pod: &Pod, node: &Node, others: &[&Pod]) -> Option<(String, String)> {
+    let short = short_of(pod.spec.as_ref()?, node, others);
+    let short = short.iter().find(|s| of_kubelet(&s.name))?;
+    let message = format!(
+        "Node didn't have enough resource: {}, requested: {}, used: {}, capacity: {}",
+        short.name, short.asked, short.used, short.capacity
+    );
+    Some((format!("OutOf{}", short.name), message))
+}
+
+/// The kubelet's own check of what it is given, but for room.
 pub(super) fn refusal(pod: &Pod, node: &Node, others: &[&Pod]) -> Option<(String, String)> {
     let spec = pod.spec.as_ref()?;
     let predicate = |reason: &str, message: &str| Some((reason.to_owned(), format!("Predicate {reason} failed: {message}")));
-    // Extended resources that the node does not know are not the kubelet's affair.
-    let mut short = short_of(spec, node, others);
-    short.retain(|s| matches!(s.name.as_str(), "cpu" | "memory" | "ephemeral-storage" | "pods"));
-    if let Some(short) = short.first() {
-        let message = format!(
-            "Node didn't have enough resource: {}, requested: {}, used: {}, capacity: {}",
-            short.name, short.asked, short.used, short.capacity
-        );
-        return Some((format!("OutOf{}", short.name), message));
-    }
     if !node_matches(spec, node) {
         return predicate("NodeAffinity", NODE_AFFINITY);
     }
@@ -62,15 +68,16 @@ pub(super) fn refusal(pod: &Pod, node: &Node, others: &[&Pod]) -> Option<(String
     predicate("TaintToleration", &format!("node(s) had untolerated taint {{{}: {value}}}", taint.key))
 }
 
-struct Short {
-    name: String,
+/// A resource of which there is not enough, with amounts as [`requests::amount`] has them.
+pub(super) struct Short {
+    pub name: String,
     text: String,
-    asked: i64,
-    used: i64,
-    capacity: i64,
+    pub asked: i64,
+    pub used: i64,
+    pub capacity: i64,
 }
 
-fn short_of(spec: &PodSpec, node: &Node, others: &[&Pod]) -> Vec<Short> {
+pub(super) fn short_of(spec: &PodSpec, node: &Node, others: &[&Pod]) -> Vec<Short> {
     let allocatable = node.status.as_ref().and_then(|s| s.allocatable.clone()).unwrap_or_default();
     let allocatable: Amounts = allocatable.iter().map(|(name, q)| (name.clone(), requests::amount(name, q))).collect();
     let mut used: BTreeMap<String, i64> = BTreeMap::new();

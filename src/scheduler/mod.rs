@@ -2,11 +2,13 @@
 //! Source: k8s.io/kubernetes/pkg/scheduler/framework/plugins, pkg/kubelet/lifecycle/predicate.go.
 
 mod affinity;
+mod critical;
 mod fit;
 mod preemption;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 
+pub use critical::is_critical;
 pub use preemption::priority;
 
 use crate::api::GroupResource;
@@ -100,9 +102,34 @@ fn missing_claim(state: &State, pod: &Pod) -> Option<String> {
     missing.next().map(|name| format!("persistentvolumeclaim \"{name}\" not found"))
 }
 
-/// Why the kubelet refuses a pod that was given to it without the scheduler: reason and message.
-pub fn refusal(pod: &Pod, node: &Node, others: &[&Pod]) -> Option<(String, String)> {
-    fit::refusal(pod, node, others)
+/// What the kubelet says of a pod that it was given, by the scheduler or without.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Admission {
+    Takes,
+    Refuses { reason: String, message: String },
+    /// It is critical, and there is room when these of the others, by their places, have gone.
+    After(Vec<usize>),
+}
+
+/// Whether the kubelet takes a pod.
+/// Source: pkg/kubelet/lifecycle/predicate.go: Admit.
+pub fn admission(pod: &Pod, node: &Node, others: &[&Pod]) -> Admission {
+    let refused = |(reason, message)| Admission::Refuses { reason, message };
+    if !is_critical(pod) {
+        let why = fit::no_room(pod, node, others).or_else(|| fit::refusal(pod, node, others));
+        return why.map_or(Admission::Takes, refused);
+    }
+    if let Some(why) = fit::refusal(pod, node, others) {
+        return refused(why);
+    }
+    match critical::victims(pod, node, others) {
+        Ok(victims) if victims.is_empty() => Admission::Takes,
+        Ok(victims) => Admission::After(victims),
+        Err(why) => {
+            let message = format!("Unexpected error while attempting to recover from admission failure: {why}");
+            Admission::Refuses { reason: "UnexpectedAdmissionError".into(), message }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -273,11 +300,18 @@ mod tests {
     #[test]
     fn the_kubelet_refuses_in_its_own_words() {
         let n = node(json!({}));
-        let (reason, message) = refusal(&asks("100", "1Mi"), &n, &[]).unwrap();
-        assert_eq!(reason, "OutOfcpu");
-        assert_eq!(message, "Node didn't have enough resource: cpu, requested: 100000, used: 0, capacity: 2000");
-        let (reason, message) = refusal(&pod(json!({"nodeSelector": {"a": "b"}})), &n, &[]).unwrap();
-        assert_eq!(reason, "NodeAffinity");
-        assert_eq!(message, "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector");
+        let refused = |pod: &Pod, reason: &str, message: &str| {
+            let expected = Admission::Refuses { reason: reason.into(), message: message.into() };
+            assert_eq!(admission(pod, &n, &[]), expected);
+        };
+        let message = "Node didn't have enough resource: cpu, requested: 100000, used: 0, capacity: 2000";
+        refused(&asks("100", "1Mi"), "OutOfcpu", message);
+        let message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
+        refused(&pod(json!({"nodeSelector": {"a": "b"}})), "NodeAffinity", message);
+        let mut critical = asks("100", "1Mi");
+        critical.spec.as_mut().unwrap().priority = Some(2_000_000_000);
+        let message = "Unexpected error while attempting to recover from admission failure: preemption: error finding a set of pods to \
+                       preempt: no set of running pods found to reclaim resources: [(res: cpu, q: 98000), ]";
+        refused(&critical, "UnexpectedAdmissionError", message);
     }
 }
