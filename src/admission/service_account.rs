@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use serde_json::json;
 
 use super::{Attributes, Operation, World};
+use crate::api::pod::CONFIG_MIRROR;
 use crate::api::tree::{self, Tree};
 use crate::api::{Json, Object, Random, Status};
 
@@ -14,7 +15,6 @@ const VOLUME_PREFIX: &str = "kube-api-access-";
 const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// A little over an hour, so that tokens of an hour are recognised. Source: `WarnOnlyBoundTokenExpirationPeriod`.
 const EXPIRATION_SECONDS: i64 = 3607;
-const MIRROR: &str = "kubernetes.io/config.mirror";
 const MOUNTABLE: &str = "kubernetes.io/enforce-mountable-secrets";
 
 fn concerns(attributes: &Attributes<'_>) -> bool {
@@ -27,7 +27,7 @@ pub(super) fn mutate(
     attributes: &Attributes<'_>,
     object: &mut Object,
 ) -> Result<(), Status> {
-    if !concerns(attributes) || object.annotation(MIRROR).is_some() {
+    if !concerns(attributes) || object.annotation(CONFIG_MIRROR).is_some() {
         return Ok(());
     }
     let Some(spec) = tree::child(object.json_mut(), "spec") else { return Ok(()) };
@@ -121,7 +121,7 @@ pub(super) fn validate(world: &World<'_>, attributes: &Attributes<'_>, object: &
     let refuse = |why: &str| Err(attributes.forbidden(object, why));
     let spec = object.json().field("spec");
     let name = spec.text("serviceAccountName");
-    if object.annotation(MIRROR).is_some() {
+    if object.annotation(CONFIG_MIRROR).is_some() {
         return validate_mirror(object).or_else(|why| refuse(&why));
     }
     if name.is_empty() {

@@ -7,6 +7,11 @@ use super::Json;
 use super::quantity::Quantity;
 use super::tree::Tree;
 
+/// Annotation of a mirror pod, which shows a static pod: that one's hash.
+pub const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
+/// Annotation: where a pod of a node comes from; `api`, or it is static.
+pub const CONFIG_SOURCE: &str = "kubernetes.io/config.source";
+
 /// Amounts by name of resource.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ResourceList(pub BTreeMap<String, Quantity>);

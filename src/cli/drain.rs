@@ -11,6 +11,7 @@ use super::change::DryRun;
 use super::cordon::{Nodes, mark};
 use super::resources::Info;
 use super::{CliError, CliResult, Context, Exit};
+use crate::api::pod::CONFIG_MIRROR;
 use crate::api::selector::LabelSelector;
 use crate::api::{Json, Object, status::quote};
 use crate::client::{Ask, Client, segment};
@@ -173,7 +174,7 @@ impl Drain {
 
     /// Source: k8s.io/kubectl/pkg/drain/filters.go. The last of the rules there takes back what earlier ones warn of.
     async fn fate(&self, now: Timestamp, client: &Client, pod: &Object) -> Result<Fate, CliError> {
-        if self.skips(now, pod) || pod.annotation("kubernetes.io/config.mirror").is_some() {
+        if self.skips(now, pod) || pod.annotation(CONFIG_MIRROR).is_some() {
             return Ok(Fate::Stay);
         }
         if matches!(pod.str_at("/status/phase"), Some("Succeeded" | "Failed")) {

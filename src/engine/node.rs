@@ -119,16 +119,18 @@ impl<R: Runtime> Shared<R> {
         let others = scheduling::on_node(state, &name);
         let uid = |pod: &Pod| pod.metadata.uid.clone().unwrap_or_default();
         let beside: Vec<&Pod> = others.iter().map(AsRef::as_ref).filter(|o| o.metadata.uid != pod.metadata.uid).collect();
-        let going = self.preempted.borrow().clone();
-        let stay: Vec<&Pod> = beside.iter().copied().filter(|o| !going.contains(&uid(o))).collect();
-        let waits = stay.len() < beside.len() && is_critical(pod);
-        match scheduler::admission(pod, &node, if waits { &stay } else { &beside }) {
+        let mut stay = beside.clone();
+        if is_critical(pod) {
+            let going = self.preempted.borrow();
+            stay.retain(|other| !going.contains(&uid(other)));
+        }
+        match scheduler::admission(pod, &node, &stay) {
             Admission::Refuses { reason, message } => Some(Some(Refusal { reason, message })),
-            Admission::Takes if waits && scheduler::admission(pod, &node, &beside) != Admission::Takes => None,
+            // Those that make room are still there.
+            Admission::Takes if stay.len() < beside.len() && scheduler::admission(pod, &node, &beside) != Admission::Takes => None,
             Admission::Takes => Some(None),
             Admission::After(places) => {
-                let chosen = if waits { &stay } else { &beside };
-                self.preempted.send_modify(|all| all.extend(places.iter().map(|place| uid(chosen[*place]))));
+                self.preempted.send_modify(|all| all.extend(places.iter().map(|place| uid(stay[*place]))));
                 None
             }
         }

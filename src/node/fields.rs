@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, ResourceFieldSelector};
 
 use super::{Context, hosts};
+use crate::api::pod::CONFIG_SOURCE;
 use crate::api::requests;
 use crate::api::status::quote;
 
@@ -67,7 +68,7 @@ fn subscript(path: &str) -> Option<(&str, &str)> {
 /// The pod's annotations as the kubelet shows them, with the two of its own.
 fn annotations(pod: &Pod) -> BTreeMap<String, String> {
     let mut all = pod.metadata.annotations.clone().unwrap_or_default();
-    all.entry("kubernetes.io/config.source".into()).or_insert_with(|| "api".into());
+    all.entry(CONFIG_SOURCE.into()).or_insert_with(|| "api".into());
     if let Some(seen) = &pod.metadata.creation_timestamp {
         all.entry("kubernetes.io/config.seen".into()).or_insert_with(|| format!("{:.9}", seen.0));
     }

@@ -11,10 +11,8 @@ use crate::manifest;
 
 /// Annotation: what a static pod, and its mirror, is told apart by.
 pub const HASH: &str = "kubernetes.io/config.hash";
-/// Annotation of a mirror pod: the static pod's hash.
-pub const MIRROR: &str = "kubernetes.io/config.mirror";
-/// Annotation: where a pod of the node comes from ([`FILE`], [`HTTP`], or `api`).
-pub const SOURCE: &str = "kubernetes.io/config.source";
+/// Of a mirror pod: the static pod's hash. Where a pod of the node comes from: [`FILE`], [`HTTP`], or `api`.
+pub use crate::api::pod::{CONFIG_MIRROR as MIRROR, CONFIG_SOURCE as SOURCE};
 /// What [`SOURCE`] says of pods of files.
 pub const FILE: &str = "file";
 /// What [`SOURCE`] says of pods of a URL.

@@ -4,24 +4,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use super::Inner;
 use super::dirs::file_error;
 use super::fault::refused;
 use super::http::encode;
+use super::sandbox::InspectedPod;
 use crate::runtime::{ContainerState, LinuxResources, Outcome, RuntimeError};
 
 /// Where cgroups lie.
 const ROOT: &str = "/sys/fs/cgroup";
 /// Length of a CFS period in microseconds, where none is said.
 const PERIOD: u64 = 100_000;
-
-#[derive(Deserialize)]
-struct MadePod {
-    #[serde(rename = "CgroupPath", default)]
-    cgroup_path: String,
-}
 
 impl Inner {
     /// The cgroups of a running container's process, as the kernel tells them.
@@ -51,7 +44,7 @@ impl Inner {
     /// Gives the cgroup of a pod that is made, but does not run yet, its limits, so that its start is held to them.
     pub async fn limit_new_pod(&self, id: &str, limits: &LinuxResources) -> Result<(), RuntimeError> {
         let asked = self.pod_cgroups.get_or_try_init(|| async {
-            let pod: MadePod = self.http.get(format!("/pods/{}/json", encode(id, false))).read().await?;
+            let pod: InspectedPod = self.http.get(format!("/pods/{}/json", encode(id, false))).read().await?;
             let folder = Path::new("/").join(pod.cgroup_path);
             Ok::<_, RuntimeError>(folder.parent().unwrap_or(&folder).to_owned())
         });

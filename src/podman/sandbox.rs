@@ -22,9 +22,11 @@ struct Created {
 }
 
 #[derive(Deserialize)]
-struct InspectedPod {
+pub(super) struct InspectedPod {
     #[serde(rename = "Id")]
     id: String,
+    #[serde(rename = "CgroupPath", default)]
+    pub cgroup_path: String,
     #[serde(rename = "Labels", default)]
     labels: Option<std::collections::BTreeMap<String, String>>,
 }

@@ -4,13 +4,12 @@
 use k8s_openapi::api::core::v1::{Node, Pod};
 
 use super::{fit, preemption::priority};
+use crate::api::pod::{CONFIG_MIRROR, CONFIG_SOURCE};
 use crate::api::requests;
 
 /// The priority of `system-cluster-critical`, from which on a pod is critical
 /// (pkg/apis/scheduling/types.go: SystemCriticalPriority).
 const CRITICAL: i32 = 2_000_000_000;
-const SOURCE: &str = "kubernetes.io/config.source";
-const MIRROR: &str = "kubernetes.io/config.mirror";
 
 /// What is missing of a resource.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +21,7 @@ struct Missing {
 /// Whether a pod is critical: of a file, or important enough.
 pub fn is_critical(pod: &Pod) -> bool {
     let annotations = pod.metadata.annotations.iter().flatten();
-    let of_file = annotations.into_iter().any(|(key, value)| key == MIRROR || (key == SOURCE && value != "api"));
+    let of_file = annotations.into_iter().any(|(key, value)| key == CONFIG_MIRROR || (key == CONFIG_SOURCE && value != "api"));
     of_file || priority(pod) >= CRITICAL
 }
 
@@ -162,7 +161,7 @@ mod tests {
                    [(res: cpu, q: 500), ]";
         assert_eq!(chosen(&critical("1"), &[critical("1500m")]), Err(why.to_owned()));
         let mut of_file = burstable("1500m");
-        of_file.metadata.annotations = Some([(MIRROR.to_owned(), "x".to_owned())].into());
+        of_file.metadata.annotations = Some([(CONFIG_MIRROR.to_owned(), "x".to_owned())].into());
         assert_eq!(chosen(&critical("1"), &[of_file.clone()]), Ok(vec![0]), "by priority, where both have one");
         of_file.spec.as_mut().unwrap().priority = None;
         assert!(chosen(&critical("1"), &[of_file]).is_err());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 
 use super::super::Inner;
@@ -106,22 +107,26 @@ async fn set_mode(inner: &Arc<Inner>, path: &Path, mode: u32) -> Result<(), Runt
 
 /// Bytes that a tree takes on the disk, seen as an ordinary user's containers see it.
 pub async fn disk_use(folder: &Path) -> Result<u64, String> {
-    let command = ["du", "-s", "-B1", "--", &show(folder)];
-    let output = tokio::process::Command::new("podman").arg("unshare").args(command).stdin(std::process::Stdio::null()).output();
-    let output = output.await.map_err(|e| format!("podman unshare: {e}"))?;
+    let output = unshared(&["du", "-s", "-B1", "--", &show(folder)]).await?;
+    // It tells the sum also where something went meanwhile, which it takes for a failure.
     let text = String::from_utf8_lossy(&output.stdout);
-    let bytes = text.split_whitespace().next().and_then(|n| n.parse().ok());
-    bytes.ok_or_else(|| String::from_utf8_lossy(&output.stderr).trim().chars().take(500).collect())
+    text.split_whitespace().next().and_then(|n| n.parse().ok()).ok_or_else(|| complaint(&output))
 }
 
 /// Runs a command where the ids of an ordinary user's containers are its own.
 pub async fn in_user_namespace(command: &[&str]) -> Result<(), String> {
-    let output = tokio::process::Command::new("podman").arg("unshare").args(command).stdin(std::process::Stdio::null()).output();
-    match output.await {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().chars().take(500).collect()),
-        Err(e) => Err(format!("podman unshare: {e}")),
-    }
+    let output = unshared(command).await?;
+    if output.status.success() { Ok(()) } else { Err(complaint(&output)) }
+}
+
+async fn unshared(command: &[&str]) -> Result<Output, String> {
+    let output = tokio::process::Command::new("podman").arg("unshare").args(command).stdin(Stdio::null()).output();
+    output.await.map_err(|e| format!("podman unshare: {e}"))
+}
+
+/// The beginning of what a command said against it.
+fn complaint(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).trim().chars().take(500).collect()
 }
 
 /// The path and all below it; links are not followed, and not listed.

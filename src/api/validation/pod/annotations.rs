@@ -7,7 +7,7 @@ use super::spec::Options;
 use crate::api::tree::Tree;
 use crate::api::{Cause, Json, status::quote};
 
-pub(super) const MIRROR: &str = "kubernetes.io/config.mirror";
+pub(super) use crate::api::pod::CONFIG_MIRROR as MIRROR;
 const TOLERATIONS: &str = "scheduler.alpha.kubernetes.io/tolerations";
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 pub(super) const SECCOMP_POD: &str = "seccomp.security.alpha.kubernetes.io/pod";
