@@ -58,17 +58,11 @@ impl Promise {
         if *self == Promise::of_spec(pod) {
             return Cow::Borrowed(pod);
         }
-        let mut pod = pod.clone();
-        if let Some(spec) = &mut pod.spec {
-            let init = spec.init_containers.iter_mut().flatten();
-            for container in spec.containers.iter_mut().chain(init) {
-                if let Some(resources) = self.containers.get(&container.name) {
-                    container.resources = Some(resources.clone());
-                }
-            }
-            spec.resources.clone_from(&self.whole);
-        }
-        Cow::Owned(pod)
+        let spec = pod.spec.as_ref().map(|spec| PodSpec {
+            resources: self.whole.clone(),
+            ..spec_with(spec, |container| self.containers.get(&container.name).cloned())
+        });
+        Cow::Owned(Pod { spec, ..pod.clone() })
     }
 }
 
@@ -142,7 +136,7 @@ fn no_control(machine: &Machine) -> String {
     format!("Limits have no effect here, so none can be changed: {why}")
 }
 
-/// The spec, for sums.
+/// The spec with what `has` gives in the place of containers' resources.
 pub fn spec_with(spec: &PodSpec, mut has: impl FnMut(&Container) -> Option<ResourceRequirements>) -> PodSpec {
     let mut spec = spec.clone();
     let init = spec.init_containers.iter_mut().flatten();
