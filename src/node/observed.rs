@@ -132,6 +132,15 @@ pub fn ever_ran(status: &ContainerStatus) -> bool {
         || status.last_state.as_ref().is_some_and(|s| s.terminated.is_some())
 }
 
+/// When an attempt began to run, if it did, and when it ended.
+pub fn ran(container: &Container) -> Option<(Timestamp, Option<Timestamp>)> {
+    match &container.state {
+        ContainerState::Running { started_at, .. } => Some((*started_at, None)),
+        ContainerState::Exited(exit) => Some((exit.started_at?, Some(exit.finished_at))),
+        ContainerState::Created | ContainerState::Unknown => None,
+    }
+}
+
 /// The containers that run (or are paused).
 pub fn running(observed: Option<&Sandbox>) -> impl Iterator<Item = &Container> {
     let all = observed.into_iter().flat_map(|s| s.containers.iter());

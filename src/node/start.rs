@@ -7,8 +7,11 @@ use k8s_openapi::api::core::v1::{Container, Pod};
 use super::images::{self, Policy};
 use super::memory::{Checked, PodMemory};
 use super::observed::{self, Seen};
-use super::{Backoff, Context, PodEvent, Step, backoff, container, identity};
+use super::{Backoff, Context, PodEvent, Step, backoff, container, identity, statics, volumes};
 use crate::runtime::{Action, Sandbox};
+
+/// Where no more than this lies between two changes of a pod, no list of the kubelet's is without one.
+const UNSEEN: SignedDuration = SignedDuration::from_millis(1500);
 
 /// What can be done for a container that should run.
 pub enum Next {
@@ -71,6 +74,7 @@ impl Start<'_> {
         let resumed = self.resumed_backoff();
         let news = observed::news(self.pod, Some(self.observed), memory);
         let hash = identity::spec_hash(self.container);
+        let is_behind = self.is_a_sync_behind();
         let state = memory.container(name);
         if state.backoff_of != hash {
             let fresh = !state.backoff_known;
@@ -98,7 +102,7 @@ impl Start<'_> {
                 Some(known) if known.message == waiting.message => *waiting = known,
                 before => {
                     // What a kill of the node's own has ended is seen to have ended a second later.
-                    let soon = killed || before.as_ref().is_some_and(|w| w.reason == "PostStartHookError");
+                    let soon = killed || is_behind || before.as_ref().is_some_and(|w| w.reason == "PostStartHookError");
                     let later = if soon { backoff::SHOWN } else { backoff::RETRY };
                     waiting.from = Some(until.min(now + later));
                     waiting.before = before.map(Box::new);
@@ -112,6 +116,26 @@ impl Start<'_> {
             events.push(PodEvent::warning("BackOff", message, &self.field_path));
         }
         Some(until)
+    }
+
+    /// Whether the kubelet is one sync behind what happens: a change that comes while it works on the pod makes it look again with
+    /// its next list of containers, a second later, which then has the next change; so it goes on until a list has nothing new.
+    /// It begins where the first sync takes long (several containers, volumes) or a static pod's mirror comes meanwhile.
+    /// Source: pkg/kubelet/pod_workers.go: podWorkerLoop (GetNewerThan); pkg/kubelet/pleg/generic.go: Relist.
+    fn is_a_sync_behind(&self) -> bool {
+        let Some(spec) = &self.pod.spec else { return false };
+        let from = if statics::is_static_pod(self.pod) || volumes::are_mounted(spec) {
+            Some(self.observed.created_at)
+        } else {
+            let main = self.observed.containers.iter().filter(|c| spec.containers.iter().any(|m| m.name == c.name));
+            main.filter_map(|c| observed::ran(c).map(|(began, _)| began)).min().filter(|_| spec.containers.len() > 1)
+        };
+        let Some(from) = from else { return false };
+        let ran = self.observed.containers.iter().filter_map(observed::ran);
+        let changes = ran.flat_map(|(began, ended)| [Some(began), ended]).flatten().filter(|at| *at >= from);
+        let mut changes: Vec<Timestamp> = changes.chain([from]).collect();
+        changes.sort_unstable();
+        changes.windows(2).all(|pair| pair[1].duration_since(pair[0]) <= UNSEEN)
     }
 
     /// The back-off that the newest attempt was made after, as it carries it.

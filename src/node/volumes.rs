@@ -61,6 +61,11 @@ pub fn wanted(pod: &Pod, addresses: &Addresses, context: &Context<'_>) -> Vec<Wa
         .collect()
 }
 
+/// Whether any container mounts any volume.
+pub fn are_mounted(spec: &PodSpec) -> bool {
+    !mounted(spec).is_empty()
+}
+
 fn mounted(spec: &PodSpec) -> BTreeSet<&str> {
     let all = spec.containers.iter().chain(spec.init_containers.iter().flatten());
     let ephemeral = spec.ephemeral_containers.iter().flatten().map(|c| &c.volume_mounts);
@@ -201,20 +206,16 @@ fn projected(
 ) -> Result<VolumeKind, String> {
     let namespace = super::identity::namespace(pod);
     let mut files = Files::new(source.default_mode);
-    let mut secret = false;
     for source in source.sources.iter().flatten() {
         if let Some(ConfigMapProjection { name, items, optional }) = &source.config_map {
             let object = env::config_map(context.state, namespace, name);
             files.config_map(object, namespace, name, items.as_deref(), *optional == Some(true))?;
         } else if let Some(SecretProjection { name, items, optional }) = &source.secret {
-            secret = true;
             let object = env::secret(context.state, namespace, name);
             files.secret(object, namespace, name, items.as_deref(), *optional == Some(true))?;
         } else if let Some(downward) = &source.downward_api {
-            secret = true;
             files.downward(pod, spec, downward.items.as_deref().unwrap_or_default(), addresses, context)?;
         } else if let Some(wanted) = &source.service_account_token {
-            secret = true;
             let need = tokens::need(wanted.audience.as_deref(), wanted.expiration_seconds);
             let token = context.tokens.get(&need).ok_or("failed to fetch token: the server has not answered yet")?;
             let (mode, owner) = token_owner(spec, files.mode);
@@ -224,7 +225,8 @@ fn projected(
             return Err("this kind of projection is not supported on this node".into());
         }
     }
-    Ok(files.kind(secret))
+    // In memory, whatever it is made of (pkg/volume/projected/projected.go: wrappedVolumeSpec).
+    Ok(files.kind(true))
 }
 
 /// 0600 and the user's own where all containers run as one user; with an fsGroup the group reads it.

@@ -10,11 +10,12 @@ use crate::tar::add;
 
 const PATH: &str = "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Names and what sets them apart; `reg.test` is the scenarios' registry, of which these are here from the start.
-const IMAGES: [(&str, &[&str]); 10] = [
+/// Names and what sets them apart; `reg.test` is the scenarios' registry, of which one is here from the start.
+const IMAGES: [(&str, &[&str]); 11] = [
     ("localhost/tool:1", &["CMD [\"/t\"]"]),
     ("localhost/tool:latest", &["CMD [\"/t\"]"]),
     ("docker.io/library/tool:1", &["CMD [\"/t\"]"]),
+    ("reg.test:5000/arm/tool:1", &["CMD [\"/t\"]"]),
     (
         "localhost/tool-entry:1",
         &[
@@ -34,20 +35,21 @@ const IMAGES: [(&str, &[&str]); 10] = [
     ("localhost/tool-root:1", &["CMD [\"/t\"]", "USER 0"]),
 ];
 
-/// Makes them all; `Err`: something that they are made of is missing.
-pub async fn import(podman: &Podman, scratch: &Path) -> Result<(), String> {
+/// Makes them all, and gives the folder that they are made of; `Err`: something of that is missing.
+pub async fn import(podman: &Podman, scratch: &Path) -> Result<Bytes, String> {
     let root = root(scratch)?;
     for (name, changes) in IMAGES {
         let changes: Vec<&str> = std::iter::once(PATH).chain(changes.iter().copied()).collect();
         podman.import_image(name, root.clone(), &changes).await.map_err(|e| format!("{name}: {e}"))?;
     }
-    Ok(())
+    Ok(root)
 }
 
 fn root(scratch: &Path) -> Result<Bytes, String> {
     let mut tar = Vec::new();
     add(&mut tar, "./", 0o755, b'5', "", &[]);
-    let folders = ["bin", "dev", "etc", "proc", "sys", "root", "vol", "work", "usr", "usr/bin", "var", "mnt", "home"];
+    let folders =
+        ["bin", "dev", "etc", "proc", "sys", "root", "vol", "work", "usr", "usr/bin", "var", "mnt", "home", "data"];
     for folder in folders {
         add(&mut tar, &format!("{folder}/"), 0o755, b'5', "", &[]);
     }
@@ -61,6 +63,7 @@ fn root(scratch: &Path) -> Result<Bytes, String> {
         b"root:x:0:0:root:/root:/bin/sh\napp:x:1234:1234::/home/app:/bin/sh\n",
     );
     add(&mut tar, "etc/group", 0o644, b'0', "", b"root:x:0:\napp:x:1234:\nextra:x:5555:app\n");
+    add(&mut tar, "data/plain.txt", 0o644, b'0', "", b"plain\n");
     let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from).into_iter().find(|p| p.exists());
     let busybox = busybox.ok_or("there is no busybox")?;
     add(&mut tar, "bin/busybox", 0o755, b'0', "", &read(&busybox)?);

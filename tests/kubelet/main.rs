@@ -19,6 +19,8 @@ mod normalise;
 #[cfg(feature = "internals")]
 mod play;
 #[cfg(feature = "internals")]
+mod registry;
+#[cfg(feature = "internals")]
 mod replay;
 #[cfg(feature = "internals")]
 #[path = "../support/tar.rs"]

@@ -64,6 +64,10 @@ fn strings(tree: &mut Json, clean: &impl Fn(&str) -> String) {
 
 /// Whether a text is as it was recorded, where that leaves open what differs from run to run.
 pub fn fits(recorded: &str, seen: &str) -> bool {
+    // A node without a network has no other address.
+    if recorded.contains("<hostIP>") && fits(&recorded.replace("<hostIP>", "127.0.0.1"), seen) {
+        return true;
+    }
     let mut parts = vec![recorded.to_owned()];
     for open in ["<n>", "<date>", "<time>", "<timestamp>", "<port>", "<short>"] {
         parts = parts.iter().flat_map(|p| p.split(open)).map(str::to_owned).collect();

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use crate::compare::{self, Aspect};
 use crate::departures::Departures;
 use crate::world::{World, connect, folder};
-use crate::{image, play};
+use crate::{image, play, registry};
 
 /// At least so many percent of each group agree entirely.
 const FLOORS: [(&str, usize); 13] = [
@@ -79,10 +79,15 @@ pub async fn run() -> ExitCode {
         println!("skipped: there is no Podman here");
         return ExitCode::SUCCESS;
     };
-    if let Err(why) = image::import(&podman, scratch.path()).await {
-        println!("skipped: {why}");
-        return ExitCode::SUCCESS;
-    }
+    let root = match image::import(&podman, scratch.path()).await {
+        Ok(root) => root,
+        Err(why) => {
+            println!("skipped: {why}");
+            return ExitCode::SUCCESS;
+        }
+    };
+    registry::serve(root);
+    registry::forget(&podman).await;
     podman.close().await;
     // The longest first: nothing is waited for in the end.
     records.sort_by(|a, b| b["ended_at"].as_f64().unwrap_or(0.0).total_cmp(&a["ended_at"].as_f64().unwrap_or(0.0)));

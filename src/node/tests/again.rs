@@ -45,14 +45,31 @@ fn a_back_off_is_shown_and_told_by_the_next_look_that_has_a_reason() {
     let mut play = Play::new(two("Always"));
     play.node.has_image("a");
     play.node.has_image("b");
-    play.node.behave("a", vec![Behaviour::ends(1, 1)]);
-    play.node.behave("b", vec![Behaviour::ends(5, 0), Behaviour::default()]);
-    play.run(4);
+    play.node.behave("a", vec![Behaviour::ends(2, 1)]);
+    play.node.behave("b", vec![Behaviour::ends(7, 0), Behaviour::default()]);
+    play.run(6);
     assert!(play.seen.last().unwrap().starts_with("Running a=Error(1) last 1 r1"), "{:?}", play.seen);
     assert_eq!(play.count("BackOff"), 1);
     play.run(2);
     assert!(play.seen.last().unwrap().starts_with("Running a=CrashLoopBackOff last 1 r1"), "{:?}", play.seen);
     assert!(play.count("BackOff") > 1, "each look tells it");
+}
+
+#[test]
+fn a_back_off_is_shown_a_second_later_while_something_happens_each_second() {
+    let mut play = Play::new(two("OnFailure"));
+    play.node.has_image("a");
+    play.node.has_image("b");
+    play.node.behave("a", vec![Behaviour::ends(0, 0)]);
+    play.node.behave("b", vec![Behaviour::ends(1, 1)]);
+    play.run(4);
+    assert_eq!(play.seen.last().unwrap(), "Running a=Completed(0) r0, b=CrashLoopBackOff last 1 r1");
+    assert_eq!(play.count("BackOff"), 2);
+    let mut alone = Play::new(one("OnFailure"));
+    alone.node.behave("i", vec![Behaviour::ends(1, 1)]);
+    alone.run(4);
+    assert_eq!(alone.seen.last().unwrap(), "Running c=Error(1) last 1 r1");
+    assert_eq!(alone.count("BackOff"), 1);
 }
 
 #[test]
