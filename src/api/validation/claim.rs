@@ -1,6 +1,7 @@
 //! Whether a PersistentVolumeClaim may be. Source: pkg/apis/core/validation/validation.go.
 
 use super::field::{self, Errors, Path};
+use super::pod::same;
 use super::{internal_form, meta, names, rules, selector};
 use crate::api::tree::{Tree, remove};
 use crate::api::{Json, Object, quantity::Quantity};
@@ -134,11 +135,9 @@ pub fn update(new: &Object, old: &Object) -> Errors {
         if wanted.field("resources").has("requests") {
             put(&mut wanted["resources"]["requests"], "storage", before);
         }
-        if wanted.has("volumeAttributesClassName") {
-            put(&mut wanted, "volumeAttributesClassName", old_spec.field("volumeAttributesClassName"));
-        }
+        put(&mut wanted, "volumeAttributesClassName", old_spec.field("volumeAttributesClassName"));
     }
-    if wanted != kept {
+    if !same(&wanted, &kept) {
         let difference = internal_form::diff("PersistentVolumeClaimSpec", &kept, &wanted);
         let detail = "spec is immutable after creation except resources.requests and volumeAttributesClassName for \
                       bound claims";
@@ -147,7 +146,7 @@ pub fn update(new: &Object, old: &Object) -> Errors {
     errors.extend(size(new, old));
     let mode = (new_spec.field("volumeMode"), old_spec.field("volumeMode"));
     errors.extend(rules::immutable(&Path::new("volumeMode"), "", mode.0, mode.1));
-    errors.extend(attributes_class(new_spec, old_spec));
+    errors.extend(attributes_class(new_spec, old));
     errors
 }
 
@@ -172,7 +171,7 @@ fn class(new: &Object, old: &Object, wanted: &mut Json) -> Errors {
     }
     let mut errors = Errors::new();
     if before.unwrap_or("") != after.unwrap_or("") {
-        let path = Path::new("metadata").child("annotations").key(BETA_CLASS);
+        let path = Path::new("metadata").child("annotations").child(BETA_CLASS);
         errors.push(field::invalid(&path, after.unwrap_or(""), rules::IMMUTABLE));
     }
     let from_nothing = new_class.is_some() && old_class.is_none() && (before.is_none() || before == new_class);
@@ -196,16 +195,21 @@ fn size(new: &Object, old: &Object) -> Errors {
     Errors::new()
 }
 
-fn attributes_class(new: &Json, old: &Json) -> Errors {
+/// Once a volume has a class of attributes, its claim names one.
+fn attributes_class(new: &Json, old: &Object) -> Errors {
     const NAME: &str = "volumeAttributesClassName";
-    let path = Path::new("spec").child(NAME);
-    match (old.opt_text(NAME), new.opt_text(NAME)) {
-        (Some(_), None) => vec![field::forbidden(&path, "update from non-nil value to nil is forbidden")],
-        (Some(old), Some("")) if !old.is_empty() => {
-            vec![field::forbidden(&path, "update from non-nil value to an empty string is forbidden")]
-        }
-        _ => Errors::new(),
+    const CURRENT: &str = "currentVolumeAttributesClassName";
+    let (before, now) = (old.json().field("spec").opt_text(NAME), new.opt_text(NAME));
+    if before == now || !old.json().field("status").has(CURRENT) {
+        return Errors::new();
     }
+    let to = match now {
+        None => "nil",
+        Some("") => "empty string",
+        Some(_) => return Errors::new(),
+    };
+    let detail = format!("update to {to} is forbidden when status.{CURRENT} is not nil");
+    vec![field::forbidden(&Path::new("spec").child(NAME), &detail)]
 }
 
 const RESIZE_STATES: &[&str] = &[
@@ -275,4 +279,47 @@ pub fn spec_warnings(spec: &Json, path: &Path) -> Vec<String> {
         }
     }
     warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn claim(annotations: Json, class: Json, phase: &str, current: Json) -> Object {
+        Object::new(json!({
+            "metadata": {"name": "c", "namespace": "n", "resourceVersion": "1", "annotations": annotations},
+            "spec": {
+                "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
+                "volumeAttributesClassName": class,
+            },
+            "status": {"phase": phase, "currentVolumeAttributesClassName": current},
+        }))
+    }
+
+    fn shown(errors: &Errors) -> Vec<String> {
+        errors.iter().map(|c| format!("{}: {}", c.field, c.message)).collect()
+    }
+
+    #[test]
+    fn a_class_of_attributes_stays_once_the_volume_has_one() {
+        let old = claim(Json::Null, json!("gold"), "Bound", json!("gold"));
+        let to = |class: Json| shown(&update(&claim(Json::Null, class, "Bound", json!("gold")), &old));
+        let path = "spec.volumeAttributesClassName: Forbidden: update to";
+        let end = "is forbidden when status.currentVolumeAttributesClassName is not nil";
+        assert_eq!(to(json!("silver")), Vec::<String>::new());
+        assert_eq!(to(Json::Null), [format!("{path} nil {end}")]);
+        assert_eq!(to(json!("")), [format!("{path} empty string {end}")]);
+        let unbound = claim(Json::Null, json!("gold"), "Bound", Json::Null);
+        assert_eq!(shown(&update(&claim(Json::Null, Json::Null, "Bound", Json::Null), &unbound)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_old_annotation_of_a_class_stays() {
+        let old = claim(json!({BETA_CLASS: "a"}), Json::Null, "Pending", Json::Null);
+        let new = claim(json!({BETA_CLASS: "b"}), Json::Null, "Pending", Json::Null);
+        let at = "metadata.annotations.volume.beta.kubernetes.io/storage-class";
+        assert_eq!(shown(&update(&new, &old)), [format!("{at}: Invalid value: \"b\": field is immutable")]);
+    }
 }

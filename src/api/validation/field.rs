@@ -15,6 +15,11 @@ impl Path {
         Path::default()
     }
 
+    /// A path whose only name is empty, as Go's `field.NewPath("")` displays it.
+    pub fn nameless() -> Self {
+        Path("[]".into())
+    }
+
     pub fn new(name: &str) -> Self {
         Path(name.to_owned())
     }

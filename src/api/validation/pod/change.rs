@@ -1,14 +1,11 @@
 //! What may change in a Pod once it is there.
 
-use serde_json::json;
-
 use super::super::field::{self, Errors, Path};
 use super::super::{internal_form, meta, names};
 use super::annotations;
 use super::container::only_for_pod;
 use super::scheduling;
 use super::spec::Options;
-use crate::api::pod::{is_sidecar, qos_class};
 use crate::api::quantity::Quantity;
 use crate::api::status::quote;
 use crate::api::tree::Tree;
@@ -19,7 +16,7 @@ const UPDATABLE: &str = "`spec.containers[*].image`,`spec.initContainers[*].imag
     set to 1 if it was previously negative)";
 
 /// Whether two values mean the same: absent is empty, and quantities are compared as amounts.
-fn same(a: &Json, b: &Json) -> bool {
+pub fn same(a: &Json, b: &Json) -> bool {
     same_at("", a, b)
 }
 
@@ -155,7 +152,7 @@ fn as_before(new: &Json, old: &Json) -> Json {
     kept
 }
 
-fn put(tree: &mut Json, name: &str, value: &Json) {
+pub(super) fn put(tree: &mut Json, name: &str, value: &Json) {
     let Some(map) = tree.as_object_mut() else { return };
     if value.is_null() {
         map.remove(name);
@@ -225,7 +222,7 @@ pub fn update_ephemeral_containers(new: &Object, old: &Object) -> Errors {
     let notes = |object: &Object| object.json().field("metadata").field("annotations").clone();
     errors.extend(annotations::change(&notes(new), &notes(old), new.json().field("spec"), &options));
     if old.annotation(annotations::MIRROR).is_some() {
-        return vec![field::forbidden(&Path::root(), "static pods do not support ephemeral containers")];
+        return vec![field::forbidden(&Path::nameless(), "static pods do not support ephemeral containers")];
     }
     let path = Path::new("spec").child("ephemeralContainers");
     let present = new.json().field("spec").list("ephemeralContainers");
@@ -242,104 +239,6 @@ pub fn update_ephemeral_containers(new: &Object, old: &Object) -> Errors {
         errors.push(field::forbidden(&path, &detail));
     }
     errors
-}
-
-/// What is wrong with a change by the subresource `resize`: cpu and memory of running containers only.
-pub fn resize(new: &Object, old: &Object) -> Errors {
-    let mut errors = meta::update(new, old);
-    errors.extend(super::metadata_and_spec(new, &Options::of_pod(Some(old.json()))));
-    if old.annotation(annotations::MIRROR).is_some() {
-        return vec![field::forbidden(&Path::root(), "static pods cannot be resized")];
-    }
-    let (new_spec, old_spec) = (new.json().field("spec"), old.json().field("spec"));
-    if old_spec.field("os").text("name") == "windows" {
-        return vec![field::forbidden(&Path::root(), "windows pods cannot be resized")];
-    }
-    let path = Path::new("spec");
-    let class = old.str_at("/status/qosClass").filter(|c| !c.is_empty()).unwrap_or_else(|| qos_class(old_spec));
-    if class != qos_class(new_spec) {
-        let shown = new.str_at("/status/qosClass").unwrap_or("");
-        errors.push(field::invalid(&path, shown, "Pod QOS Class may not change as a result of resizing"));
-    }
-    if !node_resizes(old) {
-        errors.push(field::forbidden(&path, "Pod running on node without support for resize"));
-    }
-    for kind in ["initContainers", "containers"] {
-        for (index, (container, before)) in new_spec.list(kind).iter().zip(old_spec.list(kind)).enumerate() {
-            if kind == "containers" || is_sidecar(before) {
-                errors.extend(removed_resources(container, before, &path.child(kind).index(index).child("resources")));
-            }
-        }
-    }
-    errors.extend(other_resources(new_spec, old_spec, &path));
-    errors
-}
-
-fn node_resizes(pod: &Object) -> bool {
-    let statuses = pod.json().field("status").list("containerStatuses");
-    statuses.iter().find(|s| s.field("state").has("running")).is_none_or(|s| s.has("resources"))
-}
-
-fn removed_resources(new: &Json, old: &Json, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    for which in ["requests", "limits"] {
-        let (now, before) = (new.field("resources").field(which), old.field("resources").entries(which));
-        if before.iter().any(|(name, _)| !now.has(name)) {
-            errors.push(field::forbidden(&path.child(which), &format!("resource {which} cannot be removed")));
-        }
-    }
-    errors
-}
-
-/// Nothing but cpu and memory changes, and nothing at all in init containers that have ended.
-fn other_resources(new: &Json, old: &Json, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    let mut kept = new.clone();
-    let forbid = |detail: &str| field::forbidden(path, detail);
-    for (kind, detail) in [
-        ("containers", "only cpu and memory resources are mutable"),
-        ("initContainers", "only cpu and memory resources for sidecar containers are mutable"),
-    ] {
-        for (container, before) in crate::api::tree::items(&mut kept, kind).zip(old.list(kind)) {
-            if kind == "initContainers" && !is_sidecar(container) {
-                if !same(container, before) {
-                    errors.push(forbid("resources for non-sidecar init containers are immutable"));
-                }
-                continue;
-            }
-            restore_compute(container, before);
-            put(container, "resizePolicy", before.field("resizePolicy"));
-            if !same(container, before) {
-                errors.push(forbid(detail));
-            }
-        }
-    }
-    restore_compute(&mut kept, old);
-    if errors.is_empty() && !same(&kept, old) {
-        errors.push(forbid("only cpu and memory resources are mutable"));
-    }
-    errors
-}
-
-fn restore_compute(holder: &mut Json, before: &Json) {
-    if holder.field("resources").is_null() {
-        return;
-    }
-    for which in ["limits", "requests"] {
-        for name in ["cpu", "memory"] {
-            let old = before.field("resources").field(which).field(name).clone();
-            let list = &mut holder["resources"][which];
-            if list.is_null() {
-                *list = json!({});
-            }
-            put(list, name, &old);
-        }
-    }
-    for which in ["limits", "requests"] {
-        if holder["resources"][which].as_object().is_some_and(|m| m.is_empty()) {
-            crate::api::tree::remove(&mut holder["resources"], which);
-        }
-    }
 }
 
 /// What is wrong with binding a Pod to what `binding` names.

@@ -60,8 +60,30 @@ pub(super) fn init(scope: &Scope<'_>, path: &Path) -> Errors {
                 errors.push(field::forbidden(&at.child(name), detail));
             }
         }
+        if !scope.options.init_restarts_on_resize {
+            errors.extend(restarts_on_resize(container, &at.child("resizePolicy")));
+        }
     }
     errors
+}
+
+/// A plain init container that ran is not started again because its resources change.
+fn restarts_on_resize(container: &Json, path: &Path) -> Errors {
+    const RESTART: &str = "RestartContainer";
+    let policies = container.list("resizePolicy").iter().enumerate();
+    policies
+        .filter(|(_, policy)| policy.text("restartPolicy") == RESTART)
+        .map(|(index, _)| {
+            let detail = "must not be set to 'RestartContainer' for non-sidecar initContainers";
+            field::invalid(&path.index(index).child("restartPolicy"), RESTART, detail)
+        })
+        .collect()
+}
+
+/// Whether a PodSpec has a plain init container that is to restart when its resources change.
+pub(super) fn has_init_restart_on_resize(spec: &Json) -> bool {
+    let plain = spec.list("initContainers").iter().filter(|c| !is_sidecar(c));
+    plain.into_iter().any(|container| !restarts_on_resize(container, &Path::root()).is_empty())
 }
 
 /// `spec.ephemeralContainers`.
@@ -239,11 +261,12 @@ fn restart(container: &Json, path: &Path) -> Errors {
 }
 
 fn restart_rule(rule: &Json, path: &Path) -> Errors {
+    const ACTIONS: [&str; 2] = ["Restart", "RestartAllContainers"];
+    const OPERATORS: [&str; 2] = ["In", "NotIn"];
     let mut errors = Errors::new();
-    match rule.text("action") {
-        "Restart" => {}
-        "" => errors.push(field::required(&path.child("action"), "")),
-        other => errors.push(field::not_supported(&path.child("action"), other, &["Restart"])),
+    let action = rule.text("action");
+    if !ACTIONS.contains(&action) {
+        errors.push(field::not_supported(&path.child("action"), action, &ACTIONS));
     }
     let codes = rule.field("exitCodes");
     let path = path.child("exitCodes");
@@ -251,15 +274,12 @@ fn restart_rule(rule: &Json, path: &Path) -> Errors {
         errors.push(field::required(&path, "must be specified"));
         return errors;
     }
-    match codes.text("operator") {
-        "In" | "NotIn" => {}
-        "" => errors.push(field::required(&path.child("operator"), "")),
-        other => errors.push(field::not_supported(&path.child("operator"), other, &["In", "NotIn"])),
+    let operator = codes.text("operator");
+    if !OPERATORS.contains(&operator) {
+        errors.push(field::not_supported(&path.child("operator"), operator, &OPERATORS));
     }
     let values = codes.list("values");
-    if values.is_empty() {
-        errors.push(field::required(&path.child("values"), "must specify at least one value"));
-    } else if values.len() > EXIT_CODES_MAX {
+    if values.len() > EXIT_CODES_MAX {
         errors.push(field::too_many(&path.child("values"), values.len(), EXIT_CODES_MAX));
     }
     errors

@@ -9,6 +9,7 @@ mod handlers;
 mod mounts;
 mod overlaps;
 mod projected;
+mod resize;
 mod resources;
 mod retired_volumes;
 mod scheduling;
@@ -20,7 +21,8 @@ mod volumes;
 pub mod warnings;
 mod windows;
 
-pub use change::{bind, resize, update, update_ephemeral_containers};
+pub use change::{bind, same, update, update_ephemeral_containers};
+pub use resize::resize;
 pub use spec::Options;
 pub use status::update_status;
 
@@ -54,7 +56,7 @@ fn metadata_and_spec(pod: &Object, options: &Options) -> Errors {
     let path = Path::new("spec");
     let annotations = pod.json().field("metadata").field("annotations");
     errors.extend(annotations::validate(annotations, spec, &Path::new("metadata").child("annotations"), options));
-    errors.extend(spec::validate(spec, Some(pod.name()), &path, options));
+    errors.extend(spec::validate(spec, pod.json().field("metadata"), &path, options));
     if spec.text("serviceAccountName").is_empty() {
         errors.extend(projected::tokens_without_account(spec, &path));
     }
@@ -76,7 +78,7 @@ pub fn template(template: &Json, path: &Path, old: Option<&Json>) -> Errors {
     let at = path.child("annotations");
     errors.extend(meta::annotations(metadata.get("annotations"), &at));
     errors.extend(annotations::validate(annotations, spec, &at, &options));
-    errors.extend(spec::validate(spec, None, &spec_path, &options));
+    errors.extend(spec::validate(spec, metadata, &spec_path, &options));
     errors.extend(annotations::seccomp_matches(annotations, spec, &spec_path));
     errors.extend(annotations::apparmor_matches(annotations, spec, &spec_path));
     if !spec.list("ephemeralContainers").is_empty() {

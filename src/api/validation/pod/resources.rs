@@ -40,16 +40,22 @@ pub(super) fn of_pod(scope: &Scope<'_>, path: &Path) -> Errors {
     if resources.is_null() {
         return Errors::new();
     }
+    if scope.spec.field("os").text("name") == "windows" {
+        return vec![field::forbidden(path, "may not be set for a windows pod")];
+    }
     let mut errors = Errors::new();
-    if !resources.list("claims").is_empty() {
-        errors.push(field::forbidden(&path.child("claims"), "claims cannot be set for Resources at pod-level"));
+    if resources.has("claims") {
+        errors.push(field::forbidden(&path.child("claims"), "claims may not be set for Resources at pod-level"));
     }
     errors.extend(requirements(scope, resources, pod_resource_name, path));
-    for (name, amount) in aggregate(scope.spec, "requests").0 {
-        let own = quantity(resources.field("requests").field(&name));
-        if amount > own {
-            let detail = format!("must be greater than or equal to aggregate container requests of {amount}");
-            errors.push(field::invalid(&path.child("requests").key(&name), own.to_string(), &detail));
+    for which in ["requests", "limits"] {
+        let stated = |name: &str| resources.field(which).has(name) && (which == "requests" || is_hugepages(name));
+        for (name, amount) in aggregate(scope.spec, which).0.into_iter().filter(|(name, _)| stated(name)) {
+            let own = quantity(resources.field(which).field(&name));
+            if amount > own {
+                let detail = format!("must be greater than or equal to aggregate container {which} of {amount}");
+                errors.push(field::invalid(&path.child(which).key(&name), own.to_string(), &detail));
+            }
         }
     }
     for (index, container) in scope.spec.list("containers").iter().enumerate() {
@@ -177,11 +183,15 @@ fn claim_names(scope: &Scope<'_>, claims: &[Json], path: &Path) -> Errors {
     errors
 }
 
-/// `resourceClaims` of a Pod.
-pub(super) fn claims_of_pod(claims: &[Json], path: &Path) -> Errors {
+/// `resourceClaims` of a Pod, which a static one, seen by its mirror, does not have.
+pub(super) fn claims_of_pod(claims: &[Json], path: &Path, mirrors: bool) -> Errors {
     let mut errors = Errors::new();
     let mut seen = BTreeSet::new();
     for (index, claim) in claims.iter().enumerate() {
+        if mirrors {
+            errors.push(field::forbidden(&Path::nameless(), "static pods do not support resource claims"));
+            continue;
+        }
         let path = path.index(index);
         let name = claim.text("name");
         if name.is_empty() {

@@ -9,6 +9,7 @@ use crate::api::Json;
 use crate::api::tree::Tree;
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+const IN_BOTH: &str = "exists in both matchLabelKeys and labelSelector";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 pub(super) fn affinity(affinity: &Json, path: &Path, options: &Options) -> Errors {
@@ -89,7 +90,7 @@ fn label_keys(term: &Json, path: &Path) -> Errors {
         if let Some(index) = keys.iter().rposition(|k| *k == key)
             && seen.contains(key)
         {
-            errors.push(field::invalid(&path.index(index), key, "exists in both matchLabelKeys and labelSelector"));
+            errors.push(field::invalid(&path.index(index), key, IN_BOTH));
         }
         seen.insert(key);
     }
@@ -188,7 +189,11 @@ pub(super) fn spread(spec: &Json, path: &Path, options: &Options) -> Errors {
                 errors.push(field::not_supported(&path.child(name), policy, &["Honor", "Ignore"]));
             }
         }
-        errors.extend(spread_keys(constraint, &path.child("matchLabelKeys")));
+        errors.extend(if options.legacy_spread_keys {
+            legacy_spread_keys(constraint, &path.child("matchLabelKeys"))
+        } else {
+            label_keys(constraint, &path)
+        });
         if !options.any_spread_selector {
             errors.extend(selector::label_selector(constraint.get("labelSelector"), &path.child("labelSelector")));
         }
@@ -196,7 +201,8 @@ pub(super) fn spread(spec: &Json, path: &Path, options: &Options) -> Errors {
     errors
 }
 
-fn spread_keys(constraint: &Json, path: &Path) -> Errors {
+/// The older rule, for what it was accepted by.
+fn legacy_spread_keys(constraint: &Json, path: &Path) -> Errors {
     let keys = constraint.texts("matchLabelKeys");
     if keys.is_empty() {
         return Errors::new();
@@ -206,21 +212,20 @@ fn spread_keys(constraint: &Json, path: &Path) -> Errors {
     if chosen.is_null() {
         errors.push(field::forbidden(path, "must not be specified when labelSelector is not set"));
     }
-    // What the key itself was turned into on creation (`key in (the Pod's value)`) is no conflict.
-    let mut seen: BTreeSet<&str> = chosen.entries("matchLabels").into_iter().map(|(key, _)| key).collect();
-    let mut twice = BTreeSet::new();
-    for expression in chosen.list("matchExpressions") {
-        if !seen.insert(expression.text("key")) {
-            twice.insert(expression.text("key"));
-        }
-    }
+    let expressed = chosen.list("matchExpressions").iter().map(|expression| expression.text("key"));
+    let seen: BTreeSet<&str> = chosen.entries("matchLabels").into_iter().map(|(key, _)| key).chain(expressed).collect();
     for (index, key) in keys.iter().enumerate() {
         errors.extend(meta::label_name(key, &path.index(index)));
-        if twice.contains(key) || chosen.field("matchLabels").has(key) {
-            errors.push(field::invalid(&path.index(index), *key, "exists in both matchLabelKeys and labelSelector"));
+        if seen.contains(key) {
+            errors.push(field::invalid(&path.index(index), *key, IN_BOTH));
         }
     }
     errors
+}
+
+/// What is wrong with `matchLabelKeys` of spread constraints.
+pub(super) fn spread_keys(spec: &Json, path: &Path) -> Errors {
+    spec.list("topologySpreadConstraints").iter().flat_map(|constraint| label_keys(constraint, path)).collect()
 }
 
 /// What is wrong with selectors of spread constraints.

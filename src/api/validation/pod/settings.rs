@@ -14,6 +14,7 @@ const SEARCHES_MAX: usize = 32;
 const SEARCH_CHARACTERS_MAX: usize = 2048;
 /// What the kernel takes as a host name.
 const HOSTNAME_MAX: usize = 64;
+const WITHOUT_HOST_USERS: &str = "when `hostUsers` is false";
 
 /// On the host's network a container's port is the host's. A template may leave the latter out.
 pub(super) fn host_network_ports(spec: &Json, path: &Path, options: &Options) -> Errors {
@@ -117,14 +118,27 @@ pub(super) fn scheduling_gates(spec: &Json, path: &Path) -> Errors {
 }
 
 /// A Pod with users of its own shares no namespace with the host.
-pub(super) fn host_users(spec: &Json, path: &Path) -> Errors {
-    const DETAIL: &str = "when `hostUsers` is false";
+pub(super) fn host_users(spec: &Json, path: &Path, options: &Options) -> Errors {
     if spec.field("hostUsers").as_bool().unwrap_or(true) {
         return Errors::new();
     }
     let flags = [("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")];
     let set = flags.iter().filter(|(name, _)| spec.flag(name));
-    set.map(|(_, shown)| field::forbidden(&path.child(shown), DETAIL)).collect()
+    let mut errors: Errors = set.map(|(_, shown)| field::forbidden(&path.child(shown), WITHOUT_HOST_USERS)).collect();
+    if !options.devices_without_host_users {
+        errors.extend(user_devices(spec, path));
+    }
+    errors
+}
+
+/// Block devices of a Pod with users of its own: they cannot be mapped.
+pub(super) fn user_devices(spec: &Json, path: &Path) -> Errors {
+    if spec.field("hostUsers").as_bool().unwrap_or(true) {
+        return Errors::new();
+    }
+    let containers = super::all_containers(spec, path).into_iter();
+    let with = containers.filter(|(container, _)| !container.list("volumeDevices").is_empty());
+    with.map(|(_, path)| field::forbidden(&path.child("volumeDevices"), WITHOUT_HOST_USERS)).collect()
 }
 
 pub(super) fn host_aliases(spec: &Json, path: &Path) -> Errors {
@@ -143,15 +157,15 @@ pub(super) fn host_aliases(spec: &Json, path: &Path) -> Errors {
 pub(super) fn hostname_override(spec: &Json, path: &Path) -> Errors {
     let Some(name) = spec.opt_text("hostnameOverride") else { return Errors::new() };
     let at = path.child("hostnameOverride");
-    let mut errors = rules::each(&at, name, names::dns1123_subdomain(name));
+    let mut errors = Errors::new();
+    for other in ["setHostnameAsFQDN", "hostNetwork"] {
+        if spec.flag(other) {
+            errors.push(field::forbidden(&at, &format!("may not be specified when {other} is true")));
+        }
+    }
     if name.len() > HOSTNAME_MAX {
         errors.push(field::too_long(&at, HOSTNAME_MAX as i64));
     }
-    if spec.flag("hostNetwork") {
-        errors.push(field::forbidden(&at, "may not be set when `hostNetwork` is true"));
-    }
-    if spec.flag("setHostnameAsFQDN") {
-        errors.push(field::forbidden(&at, "may not be set when `setHostnameAsFQDN` is true"));
-    }
+    errors.extend(rules::each(&at, name, names::dns1123_subdomain(name)));
     errors
 }

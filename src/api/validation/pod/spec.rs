@@ -16,9 +16,12 @@ pub struct Options {
     pub any_deletion_cost: bool,
     pub any_selector_value: bool,
     pub any_spread_selector: bool,
+    pub legacy_spread_keys: bool,
     pub indivisible_hugepages: bool,
     pub any_token_path: bool,
     pub host_sysctls: bool,
+    pub devices_without_host_users: bool,
+    pub init_restarts_on_resize: bool,
 }
 
 impl Options {
@@ -37,9 +40,12 @@ impl Options {
             any_deletion_cost: !super::annotations::deletion_cost(annotations, &path).is_empty(),
             any_selector_value: scheduling::has_odd_selector_value(spec),
             any_spread_selector: !scheduling::spread_selectors(spec, &path).is_empty(),
+            legacy_spread_keys: !scheduling::spread_keys(spec, &path).is_empty(),
             indivisible_hugepages: resources::has_indivisible_hugepages(spec),
             any_token_path: super::projected::has_odd_token_path(spec),
             host_sysctls: !security::host_sysctls(spec, &path).is_empty(),
+            devices_without_host_users: !settings::user_devices(spec, &path).is_empty(),
+            init_restarts_on_resize: container::has_init_restart_on_resize(spec),
         }
     }
 }
@@ -55,10 +61,12 @@ pub(super) struct Scope<'a> {
     pub host_users: bool,
 }
 
-/// The rules of a PodSpec; `name` is the Pod's, where it is one's.
-pub(super) fn validate(spec: &Json, name: Option<&str>, path: &Path, options: &Options) -> Errors {
+/// The rules of a PodSpec with the metadata of its Pod or template.
+pub(super) fn validate(spec: &Json, metadata: &Json, path: &Path, options: &Options) -> Errors {
     let mut errors = Errors::new();
     let grace = spec.opt_int("terminationGracePeriodSeconds");
+    let name = metadata.opt_text("name").filter(|_| options.is_pod);
+    let mirrors = options.is_pod && metadata.field("annotations").has(super::annotations::MIRROR);
     if grace.is_none() {
         errors.push(field::required(&path.child("terminationGracePeriodSeconds"), ""));
     }
@@ -73,11 +81,10 @@ pub(super) fn validate(spec: &Json, name: Option<&str>, path: &Path, options: &O
         grace,
         host_users: spec.field("hostUsers").as_bool().unwrap_or(true),
     };
-    errors.extend(resources::claims_of_pod(claims, &path.child("resourceClaims")));
+    errors.extend(resources::claims_of_pod(claims, &path.child("resourceClaims"), mirrors));
     errors.extend(container::regular(&scope, &path.child("containers")));
     errors.extend(container::init(&scope, &path.child("initContainers")));
     errors.extend(container::ephemeral(&scope, &path.child("ephemeralContainers")));
-    errors.extend(super::env::file_key_volumes(spec, path));
     errors.extend(resources::of_pod(&scope, &path.child("resources")));
     errors.extend(settings::host_network_ports(spec, path, options));
     errors.extend(settings::restart_policy(spec.text("restartPolicy"), &path.child("restartPolicy")));
@@ -90,7 +97,8 @@ pub(super) fn validate(spec: &Json, name: Option<&str>, path: &Path, options: &O
     errors.extend(settings::scheduling_gates(spec, &path.child("schedulingGates")));
     errors.extend(scheduling::spread(spec, &path.child("topologySpreadConstraints"), options));
     errors.extend(windows::host_process(spec, path));
-    errors.extend(settings::host_users(spec, path));
+    errors.extend(settings::host_users(spec, path, options));
+    errors.extend(settings::hostname_override(spec, path));
     errors.extend(names_and_numbers(spec, path));
     errors.extend(runtime(&scope, path));
     errors
@@ -132,7 +140,7 @@ fn runtime(scope: &Scope<'_>, path: &Path) -> Errors {
     }
     errors.extend(resources::overhead(scope, &path.child("overhead")));
     errors.extend(windows::os(spec, path));
-    errors.extend(settings::hostname_override(spec, path));
     errors.extend(handlers::stop_signals(spec, path));
+    errors.extend(super::env::file_key_volumes(spec, path));
     errors
 }

@@ -8,7 +8,7 @@ use super::annotations;
 use super::spec::Options;
 use crate::api::pod::is_sidecar;
 use crate::api::tree::Tree;
-use crate::api::{Json, Object};
+use crate::api::{Cause, Json, Object};
 
 const STATUSES: [(&str, &str); 3] = [
     ("containerStatuses", "containers"),
@@ -37,6 +37,7 @@ pub fn update_status(new: &Object, old: &Object) -> Errors {
             errors.push(field::forbidden(&at, "may not be set on pods that are already bound to a node"));
         }
     }
+    errors.extend(observed(status, &path));
     let class = status.text("qosClass");
     if class != before.text("qosClass") {
         errors.push(field::invalid(&path.child("qosClass"), class, IMMUTABLE));
@@ -60,6 +61,7 @@ fn conditions(status: &Json) -> Errors {
     let path = Path::new("status").child("conditions");
     let mut errors = Errors::new();
     for (index, condition) in status.list("conditions").iter().enumerate() {
+        errors.extend(observed(condition, &path.index(index)));
         let kind = condition.text("type");
         if !["PodScheduled", "Ready", "Initialized"].contains(&kind) {
             errors.extend(rules::each(&path.index(index).child("Type"), kind, names::qualified_name(kind)));
@@ -68,28 +70,46 @@ fn conditions(status: &Json) -> Errors {
     errors
 }
 
+fn observed(holder: &Json, path: &Path) -> Option<Cause> {
+    let generation = holder.int("observedGeneration");
+    let at = path.child("observedGeneration");
+    (generation < 0).then(|| field::invalid(&at, generation, "must be a non-negative integer"))
+}
+
 /// A container that has ended and is not to run again does not run again.
 fn transitions(status: &Json, before: &Json, spec: &Json, (list, kind): (&str, &str), path: &Path) -> Errors {
     let mut errors = Errors::new();
     // Ephemeral containers never run again.
-    let policy = if kind == "ephemeralContainers" { "Never" } else { spec.text("restartPolicy") };
+    let ephemeral = kind == "ephemeralContainers";
+    let policy = if ephemeral { "Never" } else { spec.text("restartPolicy") };
+    if !ephemeral && all_may_restart(spec) {
+        return errors;
+    }
     for (index, old) in before.list(list).iter().enumerate() {
         let ended = old.field("state").field("terminated");
         if ended.is_null() {
             continue;
         }
         let name = old.text("name");
-        let container = spec.list(kind).iter().find(|c| c.text("name") == name).unwrap_or(&Json::Null);
-        if may_restart(container, policy, ended.int("exitCode")) {
+        let container = spec.list(kind).iter().find(|c| c.text("name") == name);
+        if container.is_some_and(|container| may_restart(container, policy, ended.int("exitCode"))) {
             continue;
         }
         let runs = |new: &&Json| new.text("name") == name && !new.field("state").has("terminated");
-        for _ in status.list(list).iter().filter(runs) {
+        let ends_with_the_first = if ephemeral { usize::MAX } else { 1 };
+        for _ in status.list(list).iter().filter(runs).take(ends_with_the_first) {
             let at = path.index(index).child("state");
             errors.push(field::forbidden(&at, "may not be transitioned to non-terminated state"));
         }
     }
     errors
+}
+
+/// Whether one container's end can start all of them again (AllContainersCouldRestart).
+fn all_may_restart(spec: &Json) -> bool {
+    let containers = spec.list("initContainers").iter().chain(spec.list("containers"));
+    let mut rules = containers.flat_map(|container| container.list("restartPolicyRules"));
+    rules.any(|rule| rule.text("action") == "RestartAllContainers")
 }
 
 fn may_restart(container: &Json, of_pod: &str, code: i64) -> bool {

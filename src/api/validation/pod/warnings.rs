@@ -78,7 +78,7 @@ fn of_spec_and_metadata(path: &Path, holder: &Json, is_template: bool) -> Vec<St
     if !spec.field("securityContext").has("seccompProfile") && annotations.has(SECCOMP_POD) {
         warnings.push(format!("{}: {SECCOMP_GONE}", notes_path.key(SECCOMP_POD)));
     }
-    let pod_has_profile = spec.field("securityContext").has("appArmorProfile");
+    let of_pod = spec.field("securityContext").field("appArmorProfile");
     for (container, at) in super::all_containers(spec, &spec_path) {
         let context = container.field("securityContext");
         let key = format!("{SECCOMP_CONTAINER}{}", container.text("name"));
@@ -86,12 +86,14 @@ fn of_spec_and_metadata(path: &Path, holder: &Json, is_template: bool) -> Vec<St
             warnings.push(format!("{}: {SECCOMP_GONE}", notes_path.key(&key)));
         }
         let key = format!("{APPARMOR}{}", container.text("name"));
-        if is_template && !pod_has_profile && !context.has("appArmorProfile") && annotations.has(&key) {
+        let noted = annotations.opt_text(&key).filter(|_| is_template && !context.has("appArmorProfile"));
+        if noted.is_some_and(|noted| of_pod.is_null() || !is_profile(of_pod, noted)) {
             warnings.push(format!("{}: {APPARMOR_OLD}", notes_path.key(&key)));
         }
         warnings.extend(of_container(container, &at));
     }
     warnings.extend(ports(spec, &spec_path));
+    warnings.extend(port_names(spec, &spec_path));
     if spec.opt_int("terminationGracePeriodSeconds").is_some_and(|s| s < 0) {
         let at = spec_path.child("terminationGracePeriodSeconds");
         warnings.push(format!("{at}: must be >= 0; negative values are invalid and will be treated as 1"));
@@ -99,6 +101,19 @@ fn of_spec_and_metadata(path: &Path, holder: &Json, is_template: bool) -> Vec<St
     warnings.extend(affinity_selectors(spec, &spec_path.child("affinity")));
     warnings.extend(addresses(spec, &spec_path));
     warnings
+}
+
+/// Whether an AppArmor profile is what the old annotation means (ApparmorFieldForAnnotation).
+fn is_profile(profile: &Json, annotation: &str) -> bool {
+    let (kind, file) = match annotation {
+        "unconfined" => ("Unconfined", None),
+        "runtime/default" => ("RuntimeDefault", None),
+        other => match other.strip_prefix("localhost/").filter(|file| !file.is_empty()) {
+            Some(file) => ("Localhost", Some(file)),
+            None => return false,
+        },
+    };
+    profile.text("type") == kind && profile.opt_text("localhostProfile") == file
 }
 
 fn old_node_label(label: &str) -> Option<String> {
@@ -255,11 +270,35 @@ fn ports(spec: &Json, path: &Path) -> Vec<String> {
                 let one_open = ip.is_empty() != other_ip.is_empty();
                 if ip == other_ip && host == other_host {
                     warnings.push(format!("{at}: duplicate port definition with {other_at}"));
-                } else if host == 0 || other_host == 0 || (host == other_host && one_open) {
+                } else if host == 0 || other_host == 0 {
                     warnings.push(format!("{at}: overlapping port definition with {other_at}"));
+                } else if host == other_host && one_open {
+                    warnings.push(format!("{at}: dangerously ambiguous port definition with {other_at}"));
                 }
             }
             others.push((at, port));
+        }
+    }
+    warnings
+}
+
+/// Names of ports that two containers have, or one has twice.
+fn port_names(spec: &Json, path: &Path) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut first: BTreeMap<&str, Path> = BTreeMap::new();
+    for (container, path) in super::all_containers(spec, path) {
+        for (index, port) in container.list("ports").iter().enumerate() {
+            let (name, at) = (port.text("name"), path.child("ports").index(index));
+            if name.is_empty() {
+                continue;
+            }
+            let Some(other) = first.get(name) else {
+                first.insert(name, at);
+                continue;
+            };
+            let quoted = quote(name);
+            let what = "services and probes that select ports by name will use";
+            warnings.push(format!("{at}: duplicate port name {quoted} with {other}, {what} {other}"));
         }
     }
     warnings

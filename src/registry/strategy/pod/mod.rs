@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::{Part, Rules, Strategy, plain, rules};
 use crate::api::validation::field::Errors;
+use crate::api::tree::Tree;
 use crate::api::{Json, Object};
 use crate::registry::delete::DeleteOptions;
 use crate::registry::metadata;
@@ -95,16 +96,22 @@ fn set(parent: &mut Json, field: &str, value: Option<Json>) {
     };
 }
 
-/// Resources and resize policies of containers, found by place as Kubernetes finds them.
+/// Resources and resize policies of containers, found by place as Kubernetes finds them (dropNonResizeUpdates). Lists
+/// with other containers are taken as they are: validation refuses them.
 fn take_resources(kept: &mut Object, sent: &Object) {
+    let names = |object: &Object, list: &str| -> Vec<Json> {
+        let containers = object.at("/spec").map_or(&[][..], |spec| spec.list(list));
+        containers.iter().map(|c| c.field("name").clone()).collect()
+    };
     for list in ["containers", "initContainers"] {
+        if names(kept, list) != names(sent, list) {
+            set(&mut kept.json_mut()["spec"], list, sent.at(&format!("/spec/{list}")).cloned());
+            continue;
+        }
         let pointer = format!("/spec/{list}");
         let sent = sent.at(&pointer).and_then(Json::as_array).cloned().unwrap_or_default();
         let kept = kept.json_mut().pointer_mut(&pointer).and_then(Json::as_array_mut);
         for (container, sent) in kept.into_iter().flatten().zip(&sent) {
-            if container.get("name") != sent.get("name") {
-                continue;
-            }
             for field in ["resources", "resizePolicy"] {
                 set(container, field, sent.get(field).cloned());
             }
