@@ -6,6 +6,7 @@ use serde_json::json;
 use super::Answer;
 use super::run::Run;
 use super::{admit, body, metadata};
+use crate::api::tree::Tree;
 use crate::api::{GroupResource, Gvk, Json, Key, Object, Resource, Status, validation};
 
 /// Whether this is the old collection of bindings, which binds the pod that the body names.
@@ -36,6 +37,13 @@ pub(crate) fn create(mut run: Run<'_, '_>) -> Result<Answer, Status> {
     if !binding.uid().is_empty() && binding.uid() != pod.uid() {
         return refuse(format!("Precondition failed: UID in precondition: {}, UID in object meta: {}", binding.uid(), pod.uid()));
     }
+    let wanted = binding.resource_version();
+    if !wanted.is_empty() && wanted != pod.resource_version() {
+        let is = pod.resource_version();
+        return refuse(format!(
+            "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {is}"
+        ));
+    }
     if pod.is_deleting() {
         return refuse(format!("pod {name} is being deleted, cannot be assigned to a host"));
     }
@@ -64,11 +72,15 @@ fn check(binding: &Object) -> Result<(), Status> {
 
 fn bind(run: &Run<'_, '_>, pod: &Object, binding: &Object) -> Object {
     let mut bound = pod.clone();
-    let extra: Vec<(String, String)> = binding.annotations().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-    if !extra.is_empty() {
-        let annotations = bound.metadata_mut().entry("annotations").or_insert_with(|| json!({}));
+    // Labels too, since PodTopologyLabelsAdmission.
+    for name in ["annotations", "labels"] {
+        let extra = binding.json().field("metadata").entries(name);
+        if extra.is_empty() {
+            continue;
+        }
+        let own = bound.metadata_mut().entry(name).or_insert_with(|| json!({}));
         for (key, value) in extra {
-            annotations[key.as_str()] = json!(value);
+            own[key] = value.clone();
         }
     }
     let tree = bound.json_mut();

@@ -100,10 +100,11 @@ fn check(run: &mut Run<'_, '_>, new: &Object, old: &Object, part: Part) -> Resul
     let (new, old) = (shown_new.as_ref().unwrap_or(new), shown_old.as_ref().unwrap_or(old));
     let errors = strategy::of(&run.request.resource).validate_update(run, new, old, part);
     run.refuse(new.name(), errors)?;
-    if part == Part::Main {
-        let warnings = validation::warnings(&gvk, new, Some(old));
-        run.warn(warnings);
-    }
+    run.warn(match part {
+        Part::Main => validation::warnings(&gvk, new, Some(old)),
+        Part::Status => validation::status_warnings(&gvk, new),
+        Part::Other => Vec::new(),
+    });
     Ok(())
 }
 

@@ -230,7 +230,7 @@ pub fn update_status(new: &Object, old: &Object) -> Errors {
     }
     let (status, path) = (new.json().field("status"), Path::new("status"));
     errors.extend(rules::basic_quantities(status, &path, "capacity"));
-    let states_path = path.child("allocatedResourceStatus");
+    let states_path = path.child("allocatedResourceStatuses");
     for (resource, state) in status.entries("allocatedResourceStatuses") {
         errors.extend(resource_key(resource, &states_path));
         if !RESIZE_STATES.contains(&state.as_str().unwrap_or("")) {
@@ -313,6 +313,16 @@ mod tests {
         assert_eq!(to(json!("")), [format!("{path} empty string {end}")]);
         let unbound = claim(Json::Null, json!("gold"), "Bound", Json::Null);
         assert_eq!(shown(&update(&claim(Json::Null, Json::Null, "Bound", Json::Null), &unbound)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn states_of_a_resize_are_known_ones() {
+        let old = claim(Json::Null, Json::Null, "Bound", Json::Null);
+        let mut new = old.clone();
+        new.json_mut()["status"]["allocatedResourceStatuses"] = json!({"storage": "Growing"});
+        let errors = shown(&update_status(&new, &old));
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        assert!(errors[0].starts_with("status.allocatedResourceStatuses: Unsupported value: \"storage\""), "{errors:?}");
     }
 
     #[test]

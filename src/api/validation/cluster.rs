@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use super::field::{self, Errors, Path};
 use super::rules::{self, not_negative_at};
 use super::{ips, meta, names, pod, selector};
+use crate::api::status::quote;
 use crate::api::tree::Tree;
 use crate::api::{Json, Object};
 
@@ -60,6 +61,8 @@ pub fn node(object: &Object) -> Errors {
     let mut errors = meta::create(object, false, names::name_is_subdomain);
     errors.extend(taints(spec.list("taints"), &meta_path.child("taints")));
     errors.extend(node_resources(object));
+    errors.extend(swap(object.json().field("status").field("nodeInfo").field("swap"), &meta_path.child("nodeSwapStatus")));
+    errors.extend(declared_features(object));
     errors.extend(pod_cidrs(&spec.texts("podCIDRs")));
     errors
 }
@@ -75,12 +78,6 @@ fn pod_cidrs(cidrs: &[&str]) -> Errors {
     if !ips::is_dual_stack(&addresses) || cidrs.len() > 2 {
         let detail = "may specify no more than one CIDR for each IP family";
         errors.push(field::invalid(&path, cidrs.to_vec(), detail));
-    }
-    let mut seen = BTreeSet::new();
-    for (i, cidr) in cidrs.iter().enumerate() {
-        if !seen.insert(*cidr) {
-            errors.push(field::duplicate(&path.index(i), *cidr));
-        }
     }
     errors
 }
@@ -111,6 +108,45 @@ fn taints(taints: &[Json], path: &Path) -> Errors {
     errors
 }
 
+fn swap(swap: &Json, path: &Path) -> Errors {
+    let capacity = swap.opt_int("capacity");
+    capacity.map(|amount| rules::positive(&path.child("capacity"), amount)).unwrap_or_default()
+}
+
+/// What the node says it can do: `MyFeature`, `MyFeature/mySubFeature`, in order.
+fn declared_features(object: &Object) -> Errors {
+    const LONGEST: usize = 253;
+    let path = Path::new("status").child("declaredFeatures");
+    let features = object.json().field("status").texts("declaredFeatures");
+    let is_segment = |segment: &str| {
+        segment.starts_with(|c: char| c.is_ascii_alphabetic()) && segment.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    let mut errors = Errors::new();
+    for (index, feature) in features.iter().enumerate() {
+        let problem = if feature.len() > LONGEST {
+            format!("must be no more than {LONGEST} characters")
+        } else if !feature.starts_with(|c: char| c.is_ascii_uppercase()) || !feature.split('/').all(is_segment) {
+            "must start with an UpperCamelCase segment, with subsequent segments separated by '/' (e.g., MyFeature or \
+             MyFeature/mySubFeature), and contain only alphanumeric characters and slashes"
+                .into()
+        } else {
+            String::new()
+        };
+        if !problem.is_empty() {
+            let detail = format!("invalid feature name {}: {problem}", quote(feature));
+            errors.push(field::invalid(&path.index(index), *feature, &detail));
+        }
+        let Some(next) = features.get(index + 1) else { continue };
+        let at = path.index(index + 1);
+        if feature == next {
+            errors.push(field::duplicate(&at, *next));
+        } else if feature > next {
+            errors.push(field::invalid(&at, *next, "list must be sorted alphabetically"));
+        }
+    }
+    errors
+}
+
 fn node_resources(object: &Object) -> Errors {
     let status = object.json().field("status");
     let mut errors = Errors::new();
@@ -123,11 +159,21 @@ fn node_resources(object: &Object) -> Errors {
     errors
 }
 
+/// A change is judged as a new Node and as a change.
+/// Source: `nodeStrategy.ValidateUpdate` in pkg/registry/core/node/strategy.go.
 pub fn node_update(new: &Object, old: &Object) -> Errors {
+    let mut errors = node(new);
+    errors.extend(node_status_update(new, old));
+    errors
+}
+
+/// What the subresource `status` is asked, which takes a spec for as it was.
+pub fn node_status_update(new: &Object, old: &Object) -> Errors {
     let (spec, old_spec) = (new.json().field("spec"), old.json().field("spec"));
     let path = Path::new("spec");
     let mut errors = meta::update(new, old);
     errors.extend(node_resources(new));
+    errors.extend(declared_features(new));
     let addresses = new.json().field("status").list("addresses");
     for (i, address) in addresses.iter().enumerate().filter(|(i, a)| addresses[..*i].contains(a)) {
         let path = Path::new("status").child("addresses").index(i);
@@ -148,41 +194,9 @@ pub fn node_update(new: &Object, old: &Object) -> Errors {
         let detail = "node updates may not change providerID except from \"\" to valid";
         errors.push(field::forbidden(&path.child(provider), detail));
     }
-    if spec.has("configSource") {
-        errors.extend(config_source(spec.field("configSource"), &path.child("configSource")));
-    }
     errors.extend(taints(spec.list("taints"), &Path::new("metadata").child("taints")));
     if spec.text("externalID") != old_spec.text("externalID") {
         errors.push(field::forbidden(&path.child("externalID"), "may not be updated"));
-    }
-    errors
-}
-
-fn config_source(source: &Json, path: &Path) -> Errors {
-    if !source.has("configMap") {
-        let detail = "exactly one reference subfield must be non-nil";
-        return vec![rules::invalid_struct(path, "NodeConfigSource", source, detail)];
-    }
-    let (map, path) = (source.field("configMap"), path.child("configMap"));
-    let mut errors = Errors::new();
-    for name in ["uid", "resourceVersion"] {
-        if !map.text(name).is_empty() {
-            errors.push(field::forbidden(&path.child(name), &format!("{name} must not be set in spec")));
-        }
-    }
-    type Rule = fn(&str) -> Vec<String>;
-    let parts: [(&str, Rule); 3] = [
-        ("namespace", names::dns1123_label),
-        ("name", names::dns1123_subdomain),
-        ("kubeletConfigKey", names::config_key),
-    ];
-    for (name, rule) in parts {
-        let value = map.text(name);
-        if value.is_empty() {
-            errors.push(field::required(&path.child(name), &format!("{name} must be set")));
-        } else {
-            errors.extend(rules::each(&path.child(name), value, rule(value)));
-        }
     }
     errors
 }
@@ -191,9 +205,6 @@ fn config_source(source: &Json, path: &Path) -> Errors {
 pub fn node_warnings(new: &Object) -> Vec<String> {
     let spec = new.json().field("spec");
     let mut warnings = Vec::new();
-    if spec.has("configSource") {
-        warnings.push("spec.configSource: the feature is removed".into());
-    }
     if !spec.text("externalID").is_empty() {
         warnings.push("spec.externalID: this field is deprecated, and is unused by Kubernetes".into());
     }
@@ -278,17 +289,6 @@ fn lease_spec(spec: &Json) -> Errors {
         errors.extend(rules::positive(&path.child("leaseDurationSeconds"), seconds));
     }
     errors.extend(not_negative_at(spec, &path, "leaseTransitions"));
-    let strategy_path = path.child("strategy");
-    if let Some(strategy) = spec.opt_text("strategy") {
-        errors.extend(meta::label_name(strategy, &strategy_path));
-        if strategy.is_empty() {
-            return errors;
-        }
-    }
-    if spec.has("preferredHolder") && spec.text("strategy").is_empty() {
-        let detail = "may only be specified if `strategy` is defined";
-        errors.push(field::forbidden(&path.child("preferredHolder"), detail));
-    }
     errors
 }
 
@@ -431,4 +431,30 @@ pub fn priority_class_update(new: &Object, old: &Object) -> Errors {
     let policy = "preemptionPolicy";
     errors.extend(rules::immutable(&Path::new(policy), "", new.field(policy), old.field(policy)));
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn features_of_a_node_are_named_and_in_order() {
+        let declared = |features: Json| {
+            let node = Object::new(json!({"metadata": {"name": "n"}, "status": {"declaredFeatures": features}}));
+            declared_features(&node).iter().map(|c| format!("{}: {}", c.field, c.message)).collect::<Vec<_>>()
+        };
+        assert_eq!(declared(json!(["A", "B/sub"])), Vec::<String>::new());
+        assert_eq!(
+            declared(json!(["B", "A", "A"])),
+            [
+                "status.declaredFeatures[1]: Invalid value: \"A\": list must be sorted alphabetically",
+                "status.declaredFeatures[2]: Duplicate value: \"A\"",
+            ]
+        );
+        let odd = declared(json!(["lower", "X//y"]));
+        assert_eq!(odd.len(), 3, "{odd:?}");
+        assert!(odd[0].contains("invalid feature name \"lower\": must start with an UpperCamelCase segment"), "{odd:?}");
+    }
 }

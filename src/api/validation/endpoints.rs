@@ -13,7 +13,6 @@ const ADDRESS_TYPES: &[&str] = &["FQDN", "IPv4", "IPv6"];
 const MAX_ENDPOINTS: usize = 1000;
 const MAX_ADDRESSES: usize = 100;
 const MAX_PORTS: usize = 20_000;
-const MAX_TOPOLOGY_LABELS: usize = 16;
 const MAX_HINTS: usize = 8;
 
 pub fn endpoints(object: &Object) -> Errors {
@@ -151,12 +150,6 @@ fn slice_endpoint(endpoint: &Json, kind: &str, path: &Path, kept: &[&str]) -> Er
     if let Some(node) = endpoint.opt_text("nodeName") {
         errors.extend(rules::each(&path.child("nodeName"), node, names::dns1123_subdomain(node)));
     }
-    let topology = endpoint.entries("deprecatedTopology");
-    let topology_path = path.child("deprecatedTopology");
-    if topology.len() > MAX_TOPOLOGY_LABELS {
-        errors.push(field::too_many(&topology_path, topology.len(), MAX_TOPOLOGY_LABELS));
-    }
-    errors.extend(meta::labels(endpoint.get("deprecatedTopology"), &topology_path));
     if let Some(host) = endpoint.opt_text("hostname") {
         errors.extend(rules::each(&path.child("hostname"), host, names::dns1123_label(host)));
     }
@@ -258,11 +251,15 @@ fn slice_ports(ports: &[Json]) -> Errors {
 }
 
 /// Slices of domain names are going away; odd addresses. Source: pkg/registry/discovery/endpointslice/strategy.go.
-pub fn slice_warnings(object: &Object) -> Vec<String> {
+pub fn slice_warnings(object: &Object, old: Option<&Object>) -> Vec<String> {
     let tree = object.json();
     let mut warnings = Vec::new();
-    if tree.text("addressType") == "FQDN" {
+    let manager = tree.field("metadata").field("labels").text("endpointslice.kubernetes.io/managed-by");
+    if old.is_none() && tree.text("addressType") == "FQDN" {
         warnings.push("spec.addressType: FQDN endpoints are deprecated".into());
+    }
+    // What Kubernetes' own controllers write is fine.
+    if ["endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"].contains(&manager) {
         return warnings;
     }
     for (i, endpoint) in tree.list("endpoints").iter().enumerate() {
@@ -277,6 +274,10 @@ pub fn slice_warnings(object: &Object) -> Vec<String> {
 /// Odd addresses. Source: pkg/registry/core/endpoint/strategy.go.
 pub fn endpoints_warnings(object: &Object) -> Vec<String> {
     let mut warnings = Vec::new();
+    let manager = object.json().field("metadata").field("labels").text("endpoints.kubernetes.io/managed-by");
+    if manager == "endpoint-controller" {
+        return warnings;
+    }
     for (i, subset) in object.json().list("subsets").iter().enumerate() {
         for list in ["addresses", "notReadyAddresses"] {
             for (j, address) in subset.list(list).iter().enumerate() {

@@ -92,6 +92,15 @@ pub fn warnings(gvk: &Gvk, new: &Object, old: Option<&Object>) -> Vec<String> {
     }
 }
 
+/// The same about a status.
+pub fn status_warnings(gvk: &Gvk, new: &Object) -> Vec<String> {
+    match (gvk.group.as_str(), gvk.kind.as_str()) {
+        ("", "Pod") => pod::warnings::of_status(new),
+        ("", "Service") => service::status_warnings(new),
+        _ => Vec::new(),
+    }
+}
+
 fn is_namespaced(gvk: &Gvk) -> bool {
     Schema::get().resource_of(gvk).is_none_or(|r| r.namespaced)
 }

@@ -408,6 +408,13 @@ fn ingress(entry: &Json, path: &Path) -> Errors {
     errors
 }
 
+/// Odd addresses in the status. Source: pkg/registry/core/service/strategy.go.
+pub fn status_warnings(new: &Object) -> Vec<String> {
+    let path = Path::new("status").child("loadBalancer").child("ingress");
+    let entries = new.json().field("status").field("loadBalancer").list("ingress").iter().enumerate();
+    entries.flat_map(|(i, entry)| ips::ip_warnings(&path.index(i), entry.text("ip"))).collect()
+}
+
 /// Odd addresses, and fields that do nothing. Source: pkg/api/service/warnings.go.
 pub fn warnings(new: &Object) -> Vec<String> {
     let (spec, path) = (new.json().field("spec"), Path::new("spec"));

@@ -110,10 +110,20 @@ fn slice(view: &View<'_>) -> Vec<Json> {
     vec![json!(view.text("/addressType")), json!(show(&ports)), json!(show(&addresses)), view.own_age()]
 }
 
+/// The first hosts, and how many rules are left, even those without a host. Source: printers.go (`formatHosts`).
+fn hosts(rules: &[Json]) -> String {
+    let mut named = rules.iter().enumerate().map(|(i, rule)| (i, text(rule, "/host"))).filter(|(_, host)| !host.is_empty());
+    let shown: Vec<(usize, &str)> = named.by_ref().take(MOST).collect();
+    let Some((last, _)) = shown.last() else { return "*".into() };
+    let listed = shown.iter().map(|(_, host)| *host).collect::<Vec<_>>().join(",");
+    if shown.len() < MOST || last + 1 == rules.len() {
+        return listed;
+    }
+    format!("{listed} + {} more...", rules.len() - MOST)
+}
+
 fn ingress(view: &View<'_>) -> Vec<Json> {
-    let hosts: Vec<String> =
-        view.list("/spec/rules").iter().map(|r| text(r, "/host").to_owned()).filter(|h| !h.is_empty()).collect();
-    let shown = if hosts.is_empty() { "*".to_owned() } else { first(&hosts, MOST) };
+    let shown = hosts(view.list("/spec/rules"));
     let ports = if view.list("/spec/tls").is_empty() { "80" } else { "80, 443" };
     vec![
         json!(view.text_or("/spec/ingressClassName", "<none>")),
@@ -122,4 +132,19 @@ fn ingress(view: &View<'_>) -> Vec<Json> {
         json!(ports),
         view.own_age(),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ingress_shows_three_hosts_and_counts_the_rules_left() {
+        let rules = |hosts: &[&str]| hosts.iter().map(|host| json!({"host": host})).collect::<Vec<_>>();
+        assert_eq!(hosts(&[]), "*");
+        assert_eq!(hosts(&rules(&["", ""])), "*");
+        assert_eq!(hosts(&rules(&["a", "", "b", "c"])), "a,b,c");
+        assert_eq!(hosts(&rules(&["a", "b", "c", ""])), "a,b,c + 1 more...");
+        assert_eq!(hosts(&rules(&["a", "b", "c", "d", "e"])), "a,b,c + 2 more...");
+    }
 }

@@ -5,6 +5,7 @@ mod custom;
 mod evictions;
 mod hostile;
 mod openapi;
+mod pods;
 mod services;
 
 use bytes::Bytes;

@@ -16,7 +16,14 @@ impl Strategy for Nodes {
     }
 
     /// A kubelet registers its node with its status.
-    fn prepare_create(&self, _run: &mut Run<'_, '_>, _node: &mut Object) {}
+    fn prepare_create(&self, _run: &mut Run<'_, '_>, node: &mut Object) {
+        drop_configuration(node);
+    }
+
+    fn prepare_update(&self, _run: &mut Run<'_, '_>, new: &mut Object, old: &Object, part: Part) {
+        plain::prepare_update(self.rules(), new, old, part);
+        drop_configuration(new);
+    }
 }
 
 impl Strategy for ServiceAccounts {
@@ -34,6 +41,15 @@ impl Strategy for ServiceAccounts {
     }
 }
 
+/// Kubelets are not configured by the API any more (dropDisabledFields).
+fn drop_configuration(node: &mut Object) {
+    for (holder, name) in [("spec", "configSource"), ("status", "config")] {
+        if let Some(holder) = node.json_mut().get_mut(holder) {
+            crate::api::tree::remove(holder, name);
+        }
+    }
+}
+
 /// Secrets are named and nothing else (cleanSecretReferences).
 fn only_names(account: &mut Object) {
     let has = account.at("/secrets").is_some();
@@ -43,5 +59,17 @@ fn only_names(account: &mut Object) {
             Some(name) => json!({"name": name}),
             None => json!({}),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_takes_no_configuration() {
+        let mut node = Object::new(json!({"spec": {"configSource": {}, "podCIDR": "c"}, "status": {"config": {}}}));
+        drop_configuration(&mut node);
+        assert_eq!(node.json(), &json!({"spec": {"podCIDR": "c"}, "status": {}}));
     }
 }

@@ -4,6 +4,7 @@
 mod batch;
 mod cluster;
 mod custom;
+mod dropped;
 mod namespace;
 mod plain;
 mod pod;

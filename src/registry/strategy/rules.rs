@@ -191,6 +191,8 @@ pub(super) fn of(group: &str, resource: &str) -> &'static dyn Strategy {
         ("", "serviceaccounts") => &super::cluster::ServiceAccounts,
         ("", "persistentvolumes") => &super::volumes::Volumes,
         ("", "persistentvolumeclaims") => &super::volumes::Claims,
+        ("discovery.k8s.io", "endpointslices") => &super::dropped::Slices,
+        ("coordination.k8s.io", "leases") => &super::dropped::Leases,
         ("apps", "daemonsets") => &super::workloads::DaemonSets,
         ("batch", "jobs") => &super::batch::Jobs,
         ("rbac.authorization.k8s.io", "roles") => &super::rbac::Guarded("roles"),

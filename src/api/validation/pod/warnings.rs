@@ -39,15 +39,30 @@ const OLD_VOLUMES: [(&str, &str, &str); 9] = [
     ("rbd", "rbd", "deprecated in v1.28, non-functional in v1.31+"),
 ];
 
-/// Warnings about a Pod.
+/// Warnings about a new Pod; changes of Pods are mostly not made by people, who would read them.
 pub fn of_pod(new: &Object, old: Option<&Object>) -> Vec<String> {
     let mut warnings = Vec::new();
+    if old.is_some() {
+        return warnings;
+    }
     let wrong = names::dns1123_label(new.name());
-    if old.is_none() && !wrong.is_empty() {
+    if !wrong.is_empty() {
         let what = "this is used in the Pod's hostname, which can result in surprising behavior";
         warnings.push(format!("metadata.name: {what}; a DNS label is recommended: [{}]", wrong.join(" ")));
     }
     warnings.extend(of_spec_and_metadata(&Path::root(), new.json(), false));
+    warnings
+}
+
+/// Warnings about the addresses in a Pod's status.
+pub fn of_status(pod: &Object) -> Vec<String> {
+    let (status, path) = (pod.json().field("status"), Path::new("status"));
+    let mut warnings = Vec::new();
+    for name in ["podIPs", "hostIPs"] {
+        for (index, entry) in status.list(name).iter().enumerate() {
+            warnings.extend(ips::ip_warnings(&path.child(name).index(index).child("ip"), entry.text("ip")));
+        }
+    }
     warnings
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Part, Rules, Strategy, plain, rules};
 use crate::api::validation::field::Errors;
-use crate::api::tree::Tree;
+use crate::api::tree::{Tree, items};
 use crate::api::{Json, Object};
 use crate::registry::delete::DeleteOptions;
 use crate::registry::metadata;
@@ -130,7 +130,41 @@ fn keep_in_status(new: &mut Object, old: &Object) {
     if status.get("qosClass").and_then(Json::as_str).unwrap_or("").is_empty() {
         metadata::take_from(status, old.at("/status").unwrap_or(&Json::Null), "qosClass");
     }
-    if status.get("observedGeneration").is_none() && old.at("/status/observedGeneration").is_some() {
-        metadata::take_from(status, old.at("/status").unwrap_or(&Json::Null), "observedGeneration");
+    let before = old.at("/status").unwrap_or(&Json::Null);
+    keep_generation(status, before);
+    // Several conditions may have the same type: the first new one goes with the first old one.
+    let mut conditions = before.list("conditions").to_vec();
+    for condition in items(status, "conditions") {
+        if let Some(index) = conditions.iter().position(|c| c.text("type") == condition.text("type")) {
+            keep_generation(condition, &conditions.remove(index));
+        }
+    }
+}
+
+/// A generation that was observed once is not forgotten (preserveOldObservedGeneration).
+fn keep_generation(new: &mut Json, old: &Json) {
+    if new.int("observedGeneration") == 0 {
+        metadata::take_from(new, old, "observedGeneration");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_keeps_the_generations_that_were_observed() {
+        let conditions = |generations: [i64; 3]| {
+            let kinds = ["A", "A", "B"].into_iter().zip(generations);
+            kinds.map(|(kind, generation)| json!({"type": kind, "observedGeneration": generation})).collect::<Vec<_>>()
+        };
+        let old = Object::new(json!({"status": {"observedGeneration": 3, "conditions": conditions([1, 2, 3])}}));
+        let mut new = Object::new(json!({"status": {"conditions": [{"type": "B"}, {"type": "A"}, {"type": "A",
+            "observedGeneration": 7}, {"type": "A"}]}}));
+        keep_in_status(&mut new, &old);
+        let status = &new.json()["status"];
+        assert_eq!(status["observedGeneration"], 3);
+        let kept: Vec<i64> = status.list("conditions").iter().map(|c| c.int("observedGeneration")).collect();
+        assert_eq!(kept, [3, 1, 7, 0]);
     }
 }
