@@ -47,8 +47,8 @@ pub fn namespace_status(new: &Object, old: &Object) -> Errors {
 
 /// What is wrong with the finalizers that the subresource `finalize` gives a Namespace.
 /// Source: `ValidateNamespaceFinalizeUpdate` in pkg/apis/core/validation/validation.go.
-pub fn namespace_finalize(new: &Object) -> Errors {
-    let mut errors = Errors::new();
+pub fn namespace_finalize(new: &Object, old: &Object) -> Errors {
+    let mut errors = meta::update(new, old);
     let path = Path::new("spec").child("finalizers");
     for (i, finalizer) in new.json().field("spec").texts("finalizers").into_iter().enumerate() {
         errors.extend(finalizer_name(finalizer, &path.index(i)));

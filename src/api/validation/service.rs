@@ -59,7 +59,7 @@ fn service(object: &Object, old: Option<&Object>) -> Errors {
     errors.extend(external_ips(spec, &path.child("externalIPs"), &kept("externalIPs")));
     errors.extend(kind(spec, &path));
     errors.extend(ports_twice(spec, &path.child("ports")));
-    errors.extend(source_ranges(object, &path, &kept("loadBalancerSourceRanges")));
+    errors.extend(source_ranges(object, &path, old));
     let allocate = "allocateLoadBalancerNodePorts";
     if spec.has(allocate) && !is_balancer(spec) {
         errors.push(field::forbidden(&path.child(allocate), ONLY_BALANCERS));
@@ -274,28 +274,30 @@ fn ports_twice(spec: &Json, path: &Path) -> Errors {
     errors
 }
 
-fn source_ranges(object: &Object, path: &Path, kept: &[String]) -> Errors {
+/// Ranges that were there before need not be mended.
+fn source_ranges(object: &Object, path: &Path, old: Option<&Object>) -> Errors {
     let spec = object.json().field("spec");
     let ranges = spec.texts("loadBalancerSourceRanges");
+    let kept = old.map(|old| old.json().field("spec").texts("loadBalancerSourceRanges")).unwrap_or_default();
     let mut errors = Errors::new();
-    let check = |path: &Path, range: &str| {
-        if kept.iter().any(|old| old.trim() == range) { Errors::new() } else { ips::legacy_cidr(path, range) }
-    };
     if !ranges.is_empty() {
         let path = path.child("LoadBalancerSourceRanges");
         if !is_balancer(spec) {
             errors.push(field::forbidden(&path, ONLY_BALANCERS));
         }
         for (i, range) in ranges.into_iter().enumerate() {
-            errors.extend(check(&path.index(i), range.trim()));
+            if !kept.iter().any(|old| old.trim() == range.trim()) {
+                errors.extend(ips::legacy_cidr(&path.index(i), range.trim()));
+            }
         }
     } else if let Some(text) = object.annotation(RANGES_ANNOTATION) {
         let path = Path::new("metadata").child("annotations").key(RANGES_ANNOTATION);
         if !is_balancer(spec) {
             errors.push(field::forbidden(&path, ONLY_BALANCERS));
         }
-        if !text.trim().is_empty() {
-            errors.extend(text.trim().split(',').flat_map(|range| check(&path, range.trim())));
+        let same = old.is_some_and(|old| old.annotation(RANGES_ANNOTATION) == Some(text));
+        if !same && !text.trim().is_empty() {
+            errors.extend(text.trim().split(',').flat_map(|range| ips::legacy_cidr(&path, range.trim())));
         }
     }
     errors
@@ -473,4 +475,24 @@ fn address_warnings(spec: &Json, path: &Path) -> Vec<String> {
         warnings.extend(ips::cidr_warnings(&path.child("loadBalancerSourceRanges").index(i), range));
     }
     warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_unchanged_annotation_of_ranges_is_not_read_again() {
+        let service = |ranges: &str| {
+            let annotations = json!({(RANGES_ANNOTATION): ranges});
+            Object::new(json!({"metadata": {"annotations": annotations}, "spec": {"type": "LoadBalancer"}}))
+        };
+        let (odd, other) = (service("10.0.0.0/8,odd"), service("odd, odd"));
+        let path = Path::new("spec");
+        assert_eq!(source_ranges(&odd, &path, None).len(), 1);
+        assert!(source_ranges(&odd, &path, Some(&odd)).is_empty());
+        assert_eq!(source_ranges(&other, &path, Some(&odd)).len(), 2);
+    }
 }

@@ -57,8 +57,8 @@ impl Strategy for Namespaces {
         label(new);
     }
 
-    fn validate_other(&self, _run: &Run<'_, '_>, new: &Object, _old: &Object) -> Errors {
-        validation::cluster::namespace_finalize(new)
+    fn validate_other(&self, _run: &Run<'_, '_>, new: &Object, old: &Object) -> Errors {
+        validation::cluster::namespace_finalize(new, old)
     }
 
     fn delete_instead(
