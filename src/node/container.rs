@@ -1,7 +1,8 @@
 //! What one attempt of a container is made from.
 //! Source: pkg/kubelet/kubelet_pods.go, kuberuntime_container.go.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec, Volume, VolumeMount};
 
@@ -152,16 +153,18 @@ fn sub_path(mount: &VolumeMount, env: &Env) -> Result<String, String> {
     let path = match mount.sub_path_expr.as_deref().filter(|e| !e.is_empty()) {
         None => plain,
         Some(expression) => {
-            let missing = std::cell::Cell::new(None);
+            // Source: pkg/kubelet/container/helpers.go: ExpandContainerVolumeMounts.
+            let missing = RefCell::new(BTreeSet::new());
             let path = expansion::expand(expression, |name| {
                 let value = env.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.clone());
-                if value.is_none() {
-                    missing.set(Some(name.to_owned()));
+                if value.as_ref().is_none_or(String::is_empty) {
+                    missing.borrow_mut().insert(name.to_owned());
                 }
                 value
             });
-            if let Some(name) = missing.take() {
-                return Err(format!("missing value for \"{name}\""));
+            let missing: Vec<String> = missing.into_inner().into_iter().collect();
+            if !missing.is_empty() {
+                return Err(format!("missing value for {}", missing.join(", ")));
             }
             path
         }

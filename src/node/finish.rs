@@ -175,7 +175,7 @@ impl Look<'_> {
             // Its file is gone; in the API nobody has deleted anything.
             let phase = self.phase(&shown, false);
             let outline = Outline { phase, held: false, reason: None, message: None, last_only: true };
-            return status::compose(self.pod, None, shown, outline, self.context);
+            return status::compose(self.pod, None, shown, outline, self.phase_before(), self.context);
         }
         let up = self.observed.is_some_and(|s| s.state == SandboxState::Ready);
         let held = !matches!(state.cause, Cause::Deleted | Cause::Gone)
@@ -210,7 +210,7 @@ impl Look<'_> {
         let no_sandbox = if held && !state.killed { self.observed } else { None };
         let (why, text) = (reason.clone(), message.clone());
         let outline = Outline { phase: of_conditions, held, reason: why, message: text, last_only: true };
-        let mut status = status::compose(self.pod, no_sandbox, shown, outline, self.context);
+        let mut status = status::compose(self.pod, no_sandbox, shown, outline, self.phase_before(), self.context);
         if let Some(disruption) = eviction.and_then(|e| e.disruption).filter(|_| !held) {
             conditions::disrupt(&mut status, disruption, self.context.now);
         }

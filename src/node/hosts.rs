@@ -10,6 +10,8 @@ use crate::runtime::DnsConfig;
 const MAX_NAMESERVERS: usize = 3;
 const MAX_SEARCHES: usize = 32;
 const MAX_SEARCH_CHARS: usize = 2048;
+/// Of one of them (pkg/kubelet/network/dns/dns.go: DNS1123SubdomainMaxLength).
+const MAX_SEARCH: usize = 253;
 /// Longest host name of Linux less its end (kubelet_pods.go: truncatePodHostnameIfNeeded).
 const MAX_HOSTNAME: usize = 63;
 
@@ -99,8 +101,8 @@ pub fn hosts_file(pod: &Pod, ips: &[String], context: &Context<'_>) -> String {
     out
 }
 
-/// The resolver's configuration, with a warning where something had to be left out.
-pub fn dns(pod: &Pod, context: &Context<'_>) -> (DnsConfig, Option<PodEvent>) {
+/// The resolver's configuration, with warnings where something had to be left out.
+pub fn dns(pod: &Pod, context: &Context<'_>) -> (DnsConfig, Vec<PodEvent>) {
     let policy = spec(pod).and_then(|s| s.dns_policy.as_deref()).unwrap_or("ClusterFirst");
     let node = &context.config.resolver;
     let cluster = !context.config.cluster_dns.is_empty()
@@ -126,8 +128,8 @@ pub fn dns(pod: &Pod, context: &Context<'_>) -> (DnsConfig, Option<PodEvent>) {
             });
         }
     }
-    let event = limit(&mut dns);
-    (dns, event)
+    let events = limit(&mut dns);
+    (dns, events)
 }
 
 fn cluster_first(pod: &Pod, context: &Context<'_>) -> DnsConfig {
@@ -147,32 +149,32 @@ fn append_new(list: &mut Vec<String>, more: &[String]) {
     }
 }
 
-fn limit(dns: &mut DnsConfig) -> Option<PodEvent> {
+/// Source: pkg/kubelet/network/dns/dns.go: formDNSConfigFitsLimits.
+fn limit(dns: &mut DnsConfig) -> Vec<PodEvent> {
+    let mut events = Vec::new();
+    let mut warn = |message: String| events.push(PodEvent::warning("DNSConfigForming", message, ""));
     if dns.servers.len() > MAX_NAMESERVERS {
         dns.servers.truncate(MAX_NAMESERVERS);
-        let message = format!(
+        warn(format!(
             "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: {}",
             dns.servers.join(" ")
-        );
-        return Some(PodEvent::warning("DNSConfigForming", message, ""));
+        ));
     }
+    let all = dns.searches.len();
+    dns.searches.truncate(MAX_SEARCHES);
+    // Resolvers give up at longer ones.
+    dns.searches.retain(|search| search.len() <= MAX_SEARCH);
     let mut chars = 0;
-    let fit = dns
-        .searches
-        .iter()
-        .take(MAX_SEARCHES)
-        .take_while(|s| {
-            chars += s.len() + 1;
-            chars <= MAX_SEARCH_CHARS + 1
-        })
-        .count();
-    if fit < dns.searches.len() {
-        dns.searches.truncate(fit);
-        let message = format!(
+    let fit = dns.searches.iter().take_while(|search| {
+        chars += search.len() + 1;
+        chars <= MAX_SEARCH_CHARS + 1
+    });
+    dns.searches.truncate(fit.count());
+    if dns.searches.len() < all {
+        warn(format!(
             "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: {}",
             dns.searches.join(" ")
-        );
-        return Some(PodEvent::warning("DNSConfigForming", message, ""));
+        ));
     }
-    None
+    events
 }

@@ -16,8 +16,8 @@ impl Look<'_> {
             return;
         }
         match sandbox::config(self.pod, attempt, self.context) {
-            Ok((config, event)) => {
-                self.events.extend(event);
+            Ok((config, events)) => {
+                self.events.extend(events);
                 let why = if attempt == 0 { "the pod is to run" } else { "the pod's sandbox was lost" };
                 self.steps.push(Step::new(Action::RunSandbox(Box::new(config)), why));
             }

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::ContainerStatus;
 use super::Backoff;
 use super::eviction::{Eviction, StorageMemory};
 use super::hooks::{PostStart, PreStop};
+use super::phase::Phase;
 use super::probe::Probes;
 use super::resize::ResizeMemory;
 use crate::runtime::{Exit, ImageInfo};
@@ -33,6 +34,9 @@ pub struct PodMemory {
     /// The runtime has it, and the API had it no more when this process began: it is ended without being asked.
     /// Source: pkg/kubelet/pod_workers.go: SyncTerminatingRuntimePod.
     pub orphan: bool,
+    /// The phase that the last look came to: what others write over it does not count.
+    /// Source: pkg/kubelet/status/status_manager.go: needsReconcile.
+    pub phase: Option<Phase>,
     /// When the pod was first looked at; probes count from here.
     pub admitted_at: Option<Timestamp>,
     pub resize: ResizeMemory,

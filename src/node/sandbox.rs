@@ -9,10 +9,10 @@ use super::{Context, PodEvent, hosts, identity, resources};
 use crate::runtime::{POD_ANNOTATION, PodNetwork, PortMapping, SandboxConfig};
 
 /// The configuration and warnings about it; `Err`: FailedCreatePodSandBox.
-pub fn config(pod: &Pod, attempt: u32, context: &Context<'_>) -> Result<(SandboxConfig, Option<PodEvent>), String> {
+pub fn config(pod: &Pod, attempt: u32, context: &Context<'_>) -> Result<(SandboxConfig, Vec<PodEvent>), String> {
     let spec = pod.spec.as_ref().ok_or("the pod has no spec")?;
     let hostname = hosts::kernel_hostname(pod, context)?;
-    let (dns, event) = hosts::dns(pod, context);
+    let (dns, events) = hosts::dns(pod, context);
     let host_network = hosts::host_network(pod);
     let ips: Vec<String> = context.addresses.iter().map(ToString::to_string).collect();
     let config = SandboxConfig {
@@ -33,7 +33,7 @@ pub fn config(pod: &Pod, attempt: u32, context: &Context<'_>) -> Result<(Sandbox
         labels: BTreeMap::new(),
         annotations: annotations(pod),
     };
-    Ok((config, event))
+    Ok((config, events))
 }
 
 /// The Pod itself, without its status.

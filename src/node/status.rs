@@ -313,8 +313,15 @@ pub struct Outline {
     pub last_only: bool,
 }
 
-/// The whole status.
-pub fn compose(pod: &Pod, observed: Option<&Sandbox>, shown: Shown, outline: Outline, context: &Context<'_>) -> PodStatus {
+/// The whole status; `before`: the phase that is shown while the new one is held back.
+pub fn compose(
+    pod: &Pod,
+    observed: Option<&Sandbox>,
+    shown: Shown,
+    outline: Outline,
+    before: Phase,
+    context: &Context<'_>,
+) -> PodStatus {
     let old = pod.status.clone().unwrap_or_default();
     let now = context.now;
     let ready_sandbox = observed.is_some_and(|s| s.state == SandboxState::Ready);
@@ -329,7 +336,7 @@ pub fn compose(pod: &Pod, observed: Option<&Sandbox>, shown: Shown, outline: Out
     }
     let conditions = conditions::of(pod, &shown.containers, &shown.init_containers, outline.phase, ready_sandbox, now);
     let held = outline.held && outline.phase.is_final();
-    let phase = if held { Phase::parse(old.phase.as_deref()) } else { outline.phase };
+    let phase = if held { before } else { outline.phase };
     let (reason, message) = if held { (old.reason.clone(), old.message.clone()) } else { (outline.reason, outline.message) };
     let mut status = PodStatus {
         phase: Some(phase.name().into()),

@@ -39,6 +39,9 @@ pub fn sync_pod(
     let retry_at = resize::retry_at(memory, context);
     let mut look = Look { pod: &promised, observed, memory, context, events, steps: Vec::new(), hooks: Vec::new(), wake_at: retry_at };
     let decision = look.decide(gone);
+    if let Some(phase) = &decision.status.phase {
+        look.memory.phase = Some(Phase::parse(Some(phase)));
+    }
     // What is under way is not over because somebody looks meanwhile.
     let goes_on = look.memory.busy && look.memory.in_round;
     look.memory.in_round =
@@ -170,7 +173,7 @@ impl Look<'_> {
     }
 
     pub(super) fn phase(&self, shown: &Shown, ends: bool) -> Phase {
-        let before = Phase::parse(self.pod.status.as_ref().and_then(|s| s.phase.as_deref()));
+        let before = self.phase_before();
         if before.is_final() {
             return before;
         }
@@ -178,13 +181,18 @@ impl Look<'_> {
     }
 
     pub(super) fn compose(&self, shown: Shown, outline: Outline) -> PodStatus {
-        let mut status = status::compose(self.pod, self.observed, shown, outline, self.context);
+        let mut status = status::compose(self.pod, self.observed, shown, outline, self.phase_before(), self.context);
         resize::show_conditions(self.pod, &mut status, self.memory, self.context.now);
         status
     }
 
     pub(super) fn was_final(&self) -> bool {
-        Phase::parse(self.pod.status.as_ref().and_then(|s| s.phase.as_deref())).is_final()
+        self.phase_before().is_final()
+    }
+
+    /// That of the last look, or of the API where this is the first.
+    pub(super) fn phase_before(&self) -> Phase {
+        self.memory.phase.unwrap_or_else(|| Phase::parse(self.pod.status.as_ref().and_then(|s| s.phase.as_deref())))
     }
 
     fn wants_to_end(&self, gone: bool, computed: Phase, plan: &Plan) -> Option<Cause> {
@@ -226,6 +234,7 @@ impl Look<'_> {
             Plan::ReplaceSandbox => self.replace_sandbox(),
             Plan::Containers { kill, start } => {
                 self.tell_missing_pull_secrets();
+                self.tell_cut_dns();
                 self.volumes();
                 for order in kill {
                     self.kill(&order);
@@ -275,6 +284,16 @@ impl Look<'_> {
                 missing.join(", ")
             );
             self.events.push(PodEvent::warning("FailedToRetrieveImagePullSecret", message, ""));
+        }
+    }
+
+    /// What the resolver's configuration leaves out is told at each sync, as that makes the whole configuration again.
+    /// Source: pkg/kubelet/kuberuntime/kuberuntime_manager.go: SyncPod (generatePodSandboxConfig).
+    fn tell_cut_dns(&mut self) {
+        let (_, events) = super::hosts::dns(self.pod, self.context);
+        let runs = observed::running(self.observed).next().is_some();
+        if !events.is_empty() && self.memory.tell(if runs { "resolver of what runs" } else { "resolver" }, self.context.now) {
+            self.events.extend(events);
         }
     }
 

@@ -206,27 +206,43 @@ fn projected(
 ) -> Result<VolumeKind, String> {
     let namespace = super::identity::namespace(pod);
     let mut files = Files::new(source.default_mode);
+    let mut errors = Vec::new();
     for source in source.sources.iter().flatten() {
-        if let Some(ConfigMapProjection { name, items, optional }) = &source.config_map {
+        let added = if let Some(ConfigMapProjection { name, items, optional }) = &source.config_map {
             let object = env::config_map(context.state, namespace, name);
-            files.config_map(object, namespace, name, items.as_deref(), *optional == Some(true))?;
+            files.config_map(object, namespace, name, items.as_deref(), *optional == Some(true))
         } else if let Some(SecretProjection { name, items, optional }) = &source.secret {
             let object = env::secret(context.state, namespace, name);
-            files.secret(object, namespace, name, items.as_deref(), *optional == Some(true))?;
+            files.secret(object, namespace, name, items.as_deref(), *optional == Some(true))
         } else if let Some(downward) = &source.downward_api {
-            files.downward(pod, spec, downward.items.as_deref().unwrap_or_default(), addresses, context)?;
+            files.downward(pod, spec, downward.items.as_deref().unwrap_or_default(), addresses, context)
         } else if let Some(wanted) = &source.service_account_token {
             let need = tokens::need(wanted.audience.as_deref(), wanted.expiration_seconds);
-            let token = context.tokens.get(&need).ok_or("failed to fetch token: the server has not answered yet")?;
             let (mode, owner) = token_owner(spec, files.mode);
-            let file = VolumeFile { content: token.clone().into_bytes(), mode, owner };
-            files.put(&wanted.path, file)?;
+            match context.tokens.get(&need) {
+                Some(token) => files.put(&wanted.path, VolumeFile { content: token.clone().into_bytes(), mode, owner }),
+                None => Err("failed to fetch token: the server has not answered yet".to_owned()),
+            }
         } else {
-            return Err("this kind of projection is not supported on this node".into());
-        }
+            Err("this kind of projection is not supported on this node".to_owned())
+        };
+        errors.extend(added.err());
     }
+    together(errors)?;
     // In memory, whatever it is made of (pkg/volume/projected/projected.go: wrappedVolumeSpec).
     Ok(files.kind(true))
+}
+
+/// Several errors as one, each told once.
+/// Source: apimachinery/pkg/util/errors: NewAggregate.
+fn together(mut errors: Vec<String>) -> Result<(), String> {
+    let mut told = BTreeSet::new();
+    errors.retain(|error| told.insert(error.clone()));
+    match errors.as_slice() {
+        [] => Ok(()),
+        [one] => Err(one.clone()),
+        several => Err(format!("[{}]", several.join(", "))),
+    }
 }
 
 /// 0600 and the user's own where all containers run as one user; with an fsGroup the group reads it.
@@ -337,16 +353,18 @@ impl Files {
         addresses: &Addresses,
         context: &Context<'_>,
     ) -> Result<(), String> {
+        let mut errors = Vec::new();
         for item in items {
             let text = match (&item.field_ref, &item.resource_field_ref) {
-                (Some(reference), _) => fields::field(pod, &reference.field_path, addresses)?,
-                (None, Some(selector)) => fields::resource(spec, None, selector, context)?,
-                (None, None) => String::new(),
+                (Some(reference), _) => fields::field(pod, &reference.field_path, addresses),
+                (None, Some(selector)) => fields::resource(spec, None, selector, context),
+                (None, None) => Ok(String::new()),
             };
             let mode = item.mode.map_or(self.mode, mode);
-            self.put(&item.path, VolumeFile { content: text.into_bytes(), mode, owner: None })?;
+            let put = |text: String| self.put(&item.path, VolumeFile { content: text.into_bytes(), mode, owner: None });
+            errors.extend(text.and_then(put).err());
         }
-        Ok(())
+        together(errors)
     }
 }
 

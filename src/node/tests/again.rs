@@ -113,3 +113,62 @@ fn a_missing_claim_fails_the_whole_sync() {
     play.run(4);
     assert_eq!(play.count("FailedMount"), 2, "once a sync");
 }
+
+#[test]
+fn what_the_resolver_leaves_out_is_told_with_each_sync() {
+    let mut spec = one("Always");
+    let searches: Vec<String> = (0..40).map(|n| format!("d{n}.test")).collect();
+    let servers = ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"];
+    spec["dnsPolicy"] = json!("None");
+    spec["dnsConfig"] = json!({"nameservers": servers, "searches": searches});
+    let mut play = Play::new(spec);
+    play.run(5);
+    let servers = "the applied nameserver line is: 192.0.2.1 192.0.2.2 192.0.2.3";
+    assert_eq!(play.count(&format!("DNSConfigForming Nameserver limits were exceeded, some nameservers have been omitted, {servers}")), 3);
+    let searches = format!("the applied search line is: {}", searches[..32].join(" "));
+    let message = format!("DNSConfigForming Search Line limits were exceeded, some search paths have been omitted, {searches}");
+    assert_eq!(play.count(&message), 3);
+}
+
+#[test]
+fn a_phase_that_somebody_else_has_written_is_put_right() {
+    let mut play = Play::new(one("Always"));
+    play.run(5);
+    let status = play.pod.status.as_mut().unwrap();
+    status.phase = Some("Failed".into());
+    status.reason = Some("Guessed".into());
+    play.node.take_log();
+    play.run(5);
+    let status = play.pod.status.clone().unwrap();
+    assert_eq!((status.phase.as_deref(), status.reason), (Some("Running"), None));
+    assert_eq!(play.node.take_log(), Vec::<String>::new(), "nothing is ended");
+}
+
+#[test]
+fn all_that_a_projected_volume_lacks_is_told_at_once() {
+    let mut spec = one("Always");
+    let sources = json!([
+        {"configMap": {"name": "no"}},
+        {"secret": {"name": "neither"}},
+        {"configMap": {"name": "no"}},
+        {"configMap": {"name": "perhaps", "optional": true}},
+    ]);
+    spec["volumes"] = json!([{"name": "v", "projected": {"sources": sources}}]);
+    spec["containers"][0]["volumeMounts"] = json!([{"name": "v", "mountPath": "/v"}]);
+    let mut play = Play::new(spec);
+    play.run(0);
+    let told = "FailedMount MountVolume.SetUp failed for volume \"v\" : [configmap \"no\" not found, secret \"neither\" not found]";
+    assert_eq!(play.count(told), 1, "{:?}", play.events);
+}
+
+#[test]
+fn a_path_in_a_volume_needs_a_value_for_each_of_its_variables() {
+    let mut spec = one("Always");
+    spec["volumes"] = json!([{"name": "v", "emptyDir": {}}]);
+    let container = &mut spec["containers"][0];
+    container["env"] = json!([{"name": "EMPTY", "value": ""}, {"name": "A", "value": "a"}]);
+    container["volumeMounts"] = json!([{"name": "v", "mountPath": "/v", "subPathExpr": "$(NOPE)/$(A)/$(EMPTY)"}]);
+    let mut play = Play::new(spec);
+    play.run(0);
+    assert_eq!(play.count("Failed Error: missing value for EMPTY, NOPE"), 1, "{:?}", play.events);
+}
