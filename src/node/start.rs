@@ -8,6 +8,7 @@ use super::images::{self, Policy};
 use super::memory::{Checked, PodMemory};
 use super::observed::{self, Seen};
 use super::{Backoff, Context, PodEvent, Step, backoff, container, identity, statics, volumes};
+use crate::api::requests::is_sidecar;
 use crate::runtime::{Action, Sandbox};
 
 /// Where no more than this lies between two changes of a pod, no list of the kubelet's is without one.
@@ -120,11 +121,13 @@ impl Start<'_> {
 
     /// Whether the kubelet is one sync behind what happens: a change that comes while it works on the pod makes it look again with
     /// its next list of containers, a second later, which then has the next change; so it goes on until a list has nothing new.
-    /// It begins where the first sync takes long (several containers, volumes) or a static pod's mirror comes meanwhile.
+    /// It begins where the first sync takes long (several containers, volumes) or a static pod's mirror comes meanwhile; init
+    /// containers were seen to be either way, and count as behind.
     /// Source: pkg/kubelet/pod_workers.go: podWorkerLoop (GetNewerThan); pkg/kubelet/pleg/generic.go: Relist.
     fn is_a_sync_behind(&self) -> bool {
         let Some(spec) = &self.pod.spec else { return false };
-        let from = if statics::is_static_pod(self.pod) || volumes::are_mounted(spec) {
+        let is_init = spec.init_containers.iter().flatten().any(|c| c.name == self.container.name && !is_sidecar(c));
+        let from = if is_init || statics::is_static_pod(self.pod) || volumes::are_mounted(spec) {
             Some(self.observed.created_at)
         } else {
             let main = self.observed.containers.iter().filter(|c| spec.containers.iter().any(|m| m.name == c.name));
