@@ -79,9 +79,17 @@ fn pid_of(spec: &PodSpec, container: &Container, sandbox: &Sandbox) -> Result<Op
     let target = ephemeral.and_then(|c| c.target_container_name.as_deref()).filter(|name| !name.is_empty());
     let Some(name) = target.filter(|_| spec.share_process_namespace != Some(true)) else { return Ok(None) };
     match observed::latest(Some(sandbox), name) {
-        Some(found) if matches!(found.state, ContainerState::Running { .. }) => Ok(Some(found.id.clone())),
-        Some(_) | None => Err(format!("unable to find target container {name}")),
+        Some(found) => Ok(Some(found.id.clone())),
+        None => Err(format!("unable to find target container {name}")),
     }
+}
+
+/// Why the runtime would not make an ephemeral container whose target was there and does not run any more.
+/// Source: github.com/containerd/containerd: pkg/cri/sbserver/container_create.go (validateTargetContainer).
+pub fn ended_target(config: &ContainerConfig, sandbox: &Sandbox) -> Option<String> {
+    let target = sandbox.containers.iter().find(|c| Some(&c.id) == config.pid_of.as_ref())?;
+    let runs = matches!(target.state, ContainerState::Running { .. });
+    (!runs).then(|| format!("invalid target container: container {:?} is not running", target.name))
 }
 
 fn stop_signal(container: &Container, image: &ImageInfo) -> String {

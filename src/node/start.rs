@@ -215,6 +215,10 @@ impl Start<'_> {
         let delay = memory.container(name).backoff.delay().as_secs();
         match container::config(self.pod, self.container, attempt, delay, info, self.observed, context) {
             Ok(config) => {
+                if let Some(message) = container::ended_target(&config, self.observed) {
+                    let retry_at = Some(context.now + memory.pause(&self.container.name));
+                    return self.fail("CreateContainerError", message, retry_at, memory, events);
+                }
                 let reason = if attempt == 0 { "is to run".to_owned() } else { format!("is to run again (attempt {attempt})") };
                 Next::Step(Step::new(Action::CreateContainer(Box::new(config)), format!("container {name} {reason}")))
             }
@@ -233,7 +237,7 @@ impl Start<'_> {
         memory: &mut PodMemory,
         events: &mut Vec<PodEvent>,
     ) -> Next {
-        let shown = if reason == "CreateContainerConfigError" { &message } else { reason };
+        let shown = if matches!(reason, "CreateContainerConfigError" | "CreateContainerError") { &message } else { reason };
         events.push(PodEvent::warning("Failed", format!("Error: {shown}"), &self.field_path));
         memory.container(&self.container.name).give_up(reason, message, retry_at);
         Next::Wait(retry_at)

@@ -172,3 +172,20 @@ fn a_path_in_a_volume_needs_a_value_for_each_of_its_variables() {
     play.run(0);
     assert_eq!(play.count("Failed Error: missing value for EMPTY, NOPE"), 1, "{:?}", play.events);
 }
+
+#[test]
+fn an_ephemeral_container_cannot_be_made_for_a_target_that_has_ended() {
+    let mut play = Play::new(two("OnFailure"));
+    play.node.has_image("a");
+    play.node.has_image("b");
+    play.node.behave("b", vec![Behaviour::ends(0, 0)]);
+    play.run(3);
+    let late = json!([{"name": "d", "image": "a", "imagePullPolicy": "IfNotPresent", "targetContainerName": "b"}]);
+    play.pod.spec.as_mut().unwrap().ephemeral_containers = serde_json::from_value(late).unwrap();
+    play.run(1);
+    let told = "Failed Error: invalid target container: container \"b\" is not running";
+    assert!(play.count(told) >= 1, "{:?}", play.events);
+    let status = play.pod.status.as_ref().unwrap().ephemeral_container_statuses.as_ref().unwrap();
+    let waiting = status[0].state.as_ref().and_then(|s| s.waiting.as_ref()).unwrap();
+    assert_eq!(waiting.reason.as_deref(), Some("CreateContainerError"));
+}
