@@ -29,6 +29,9 @@ const STAYS_AGAIN: Duration = Duration::from_secs(3);
 const NODE_COMES: Duration = Duration::from_secs(3);
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(500);
+/// News are collected for so long for each object that is still waited for, so that looking at ten thousand costs no more of
+/// a processor than looking at ten.
+const LOOK: Duration = Duration::from_micros(50);
 
 /// How one object ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +117,9 @@ pub async fn until_settled(
         }
         first = false;
         following.next(soon).await?;
+        let pause = LOOK * u32::try_from(waiting.len()).unwrap_or(u32::MAX);
+        tokio::time::sleep(pause.min(TICK)).await;
+        following.take_in()?;
     }
 }
 
@@ -123,9 +129,46 @@ type Place = (String, String, String);
 const EVENTS: &str = "warnings";
 
 /// The objects as last seen.
+#[derive(Default)]
+struct Seen {
+    objects: HashMap<Place, Object>,
+    /// Where the objects are that belong to one, by its uid: those that it controls, the warnings about it.
+    of: HashMap<String, BTreeSet<Place>>,
+}
+
+impl Seen {
+    fn put(&mut self, place: Place, object: Option<Object>) {
+        if let Some(old) = self.objects.remove(&place)
+            && let Some(holder) = holder(&place, &old)
+            && let Some(places) = self.of.get_mut(holder)
+        {
+            places.remove(&place);
+            if places.is_empty() {
+                self.of.remove(holder);
+            }
+        }
+        let Some(object) = object else { return };
+        if let Some(holder) = holder(&place, &object) {
+            self.of.entry(holder.to_owned()).or_default().insert(place.clone());
+        }
+        self.objects.insert(place, object);
+    }
+
+    /// What belongs to the object with this uid, in order of names.
+    fn of<'s>(&'s self, uid: &str, kind: &'static str) -> impl Iterator<Item = &'s Object> {
+        let places = self.of.get(uid).into_iter().flatten();
+        places.filter(move |place| place.0 == kind).filter_map(|place| self.objects.get(place))
+    }
+}
+
+fn holder<'o>(place: &Place, object: &'o Object) -> Option<&'o str> {
+    if place.0 == EVENTS { object.str_at("/involvedObject/uid") } else { object.controller_uid() }
+}
+
+/// What is followed, and its news.
 struct Following {
     updates: mpsc::Receiver<Result<(Place, Option<Object>), CliError>>,
-    seen: BTreeMap<Place, Object>,
+    seen: Seen,
     /// Since when a pod's container has had a trouble that does not heal.
     since: HashMap<(String, String), Instant>,
     _tasks: JoinSet<()>,
@@ -159,7 +202,7 @@ impl Following {
                 }
             });
         }
-        let mut following = Following { updates, seen: BTreeMap::new(), since: HashMap::new(), _tasks: tasks };
+        let mut following = Following { updates, seen: Seen::default(), since: HashMap::new(), _tasks: tasks };
         // The first lists: without them everything would look as if it were missing.
         following.next(Duration::from_secs(5)).await?;
         Ok(following)
@@ -167,21 +210,23 @@ impl Following {
 
     /// Takes in what has changed; returns after the first news, or when `at_most` has passed.
     async fn next(&mut self, at_most: Duration) -> Result<(), CliError> {
-        let Ok(first) = tokio::time::timeout(at_most, self.updates.recv()).await else { return Ok(()) };
-        let mut update = first;
-        while let Some(news) = update {
+        let Ok(Some(first)) = tokio::time::timeout(at_most, self.updates.recv()).await else { return Ok(()) };
+        let (place, object) = first?;
+        self.seen.put(place, object);
+        self.take_in()
+    }
+
+    /// Takes in what has come already.
+    fn take_in(&mut self) -> Result<(), CliError> {
+        while let Ok(news) = self.updates.try_recv() {
             let (place, object) = news?;
-            match object {
-                Some(object) => self.seen.insert(place, object),
-                None => self.seen.remove(&place),
-            };
-            update = self.updates.try_recv().ok();
+            self.seen.put(place, object);
         }
         Ok(())
     }
 
     fn object(&self, target: &Target) -> Option<&Object> {
-        self.seen.get(&(target.found.qualified(), target.namespace.clone(), target.name.clone()))
+        self.seen.objects.get(&(target.found.qualified(), target.namespace.clone(), target.name.clone()))
     }
 
     fn judge(&self, target: &Target) -> Progress {
@@ -193,19 +238,14 @@ impl Following {
 
     /// The newest pods of a target: those whose troubles are its own.
     fn pods(&self, target: &Target) -> Vec<&Object> {
-        let in_namespace = |kind: &'static str| {
-            self.seen.iter().filter(move |((k, ns, _), _)| k == kind && *ns == target.namespace).map(|(_, o)| o)
-        };
-        if target.found.kind == "Pod" && target.found.group.is_empty() {
-            return in_namespace("pods").filter(|p| p.name() == target.name).collect();
-        }
         let Some(object) = self.object(target) else { return Vec::new() };
+        if target.found.kind == "Pod" && target.found.group.is_empty() {
+            return vec![object];
+        }
         let owner = if target.found.kind == "Deployment" {
             let revision = object.annotation("deployment.kubernetes.io/revision");
-            let newest = in_namespace("replicasets.apps").find(|rs| {
-                rs.controller_uid() == Some(object.uid())
-                    && rs.annotation("deployment.kubernetes.io/revision") == revision
-            });
+            let mut owned = self.seen.of(object.uid(), "replicasets.apps");
+            let newest = owned.find(|rs| rs.annotation("deployment.kubernetes.io/revision") == revision);
             match newest {
                 Some(replica_set) => replica_set.uid(),
                 None => return Vec::new(),
@@ -215,8 +255,9 @@ impl Following {
         };
         let update = object.str_at("/status/updateRevision");
         let hash = |pod: &Object| pod.label("controller-revision-hash").map(str::to_owned);
-        in_namespace("pods")
-            .filter(|pod| pod.controller_uid() == Some(owner) && !pod.is_deleting())
+        self.seen
+            .of(owner, "pods")
+            .filter(|pod| !pod.is_deleting())
             .filter(|pod| target.found.kind != "StatefulSet" || hash(pod).as_deref() == update)
             .collect()
     }
@@ -247,9 +288,8 @@ impl Following {
 
     /// What keeps the pods of a target, by pod.
     fn troubles(&self, target: &Target) -> Vec<(String, Trouble)> {
-        let events = self.seen.iter().filter(|((kind, namespace, _), _)| kind == EVENTS && *namespace == target.namespace);
-        let events: Vec<&Json> = events.map(|(_, event)| event.json()).collect();
         let of_pod = |pod: &Object| {
+            let events: Vec<&Json> = self.seen.of(pod.uid(), EVENTS).map(Object::json).collect();
             let mut found = troubles(pod.json());
             found.extend(before_begin(pod.json(), &events));
             found.into_iter().map(|trouble| (pod.name().to_owned(), trouble)).collect::<Vec<_>>()
