@@ -6,6 +6,7 @@ use std::time::Duration;
 use wl::apiserver::{Server, listen};
 use wl::engine::watch::WatchFlags;
 use wl::engine::{Engine, EngineOptions, clock};
+use wl::network::PodSubnet;
 use wl::runtime::simulated::Simulated;
 use wl::store::Store;
 
@@ -29,6 +30,8 @@ impl Pretended {
             allocatable: [("cpu", "100000"), ("memory", "100000Gi"), ("pods", "100000")]
                 .map(|(name, amount)| (name.to_owned(), amount.to_owned()))
                 .into(),
+            // Room for ten thousand.
+            pod_subnet: Some(PodSubnet::new("10.96.0.0/16".parse().expect("a range")).expect("a subnet")),
             ..EngineOptions::default()
         };
         let socket = world.state().join("api.sock");

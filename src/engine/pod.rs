@@ -138,6 +138,7 @@ impl<R: Runtime> PodTask<R> {
             };
             let Ok(pod) = self.object.typed::<Pod>() else {
                 // No Pod that this version can read: another version of the object may be one.
+                drop(state);
                 self.bell.rung.notified().await;
                 continue;
             };
@@ -146,6 +147,7 @@ impl<R: Runtime> PodTask<R> {
             self.judge_resize(&pod, &state);
             if !self.is_admitted(&pod, gone, &state) {
                 self.bell.waits.store(true, Ordering::SeqCst);
+                drop(state);
                 self.bell.rung.notified().await;
                 continue;
             }
@@ -153,6 +155,8 @@ impl<R: Runtime> PodTask<R> {
                 node::preempt(&mut self.memory);
             }
             let decision = self.decide(&pod, gone, &state);
+            // A task that waits would keep everything in memory as it was when it last looked.
+            drop(state);
             self.bell.waits.store(node::resize::is_deferred(&self.memory), Ordering::SeqCst);
             let wrote = self.publish(&pod, gone, &decision).await;
             if self.fixed.is_some() {

@@ -162,6 +162,8 @@ async fn dispatch(
     loop {
         let (state, mut changes) = store.snapshot_and_changes();
         inbox.everything(&controllers, &state);
+        // What is kept of it would stay in memory, however old it becomes.
+        drop(state);
         scheduler.notify_one();
         // Without an agent nobody listens, which is as it should be.
         let _ = news.send(News::Everything);

@@ -56,27 +56,39 @@ pub async fn run(
 ) {
     let mut told: HashMap<String, String> = HashMap::new();
     loop {
-        let state = store.snapshot();
-        let mut waiting: Vec<Arc<Object>> = state
-            .all(&GroupResource::new("", "pods"))
-            .filter(|p| p.str_at("/spec/nodeName").unwrap_or_default().is_empty() && !p.is_deleting() && !is_final(p))
-            .cloned()
-            .collect();
-        waiting.sort_by_key(|p| {
-            let priority = std::cmp::Reverse(p.i64_at("/spec/priority").unwrap_or(0));
-            (
-                priority,
-                p.str_at("/metadata/creationTimestamp").map(str::to_owned),
-                p.namespace().to_owned(),
-                p.name().to_owned(),
-            )
-        });
-        told.retain(|uid, _| waiting.iter().any(|p| p.uid() == uid));
-        let node = Key::new(GroupResource::new("", "nodes"), "", &node_name);
-        if !waiting.is_empty() && (!has_agent || state.get(&node).is_some()) {
-            look(&store, &state, &recorder, &clock, &node_name, &waiting, &mut told).await;
-        }
+        round(&store, &recorder, &clock, &node_name, has_agent, &mut told).await;
         woken.notified().await;
+    }
+}
+
+/// Looks for pods without a node, once.
+async fn round(
+    store: &Store,
+    recorder: &Arc<Recorder>,
+    clock: &Clock,
+    node_name: &str,
+    has_agent: bool,
+    told: &mut HashMap<String, String>,
+) {
+    let state = store.snapshot();
+    let mut waiting: Vec<Arc<Object>> = state
+        .all(&GroupResource::new("", "pods"))
+        .filter(|p| p.str_at("/spec/nodeName").unwrap_or_default().is_empty() && !p.is_deleting() && !is_final(p))
+        .cloned()
+        .collect();
+    waiting.sort_by_key(|p| {
+        let priority = std::cmp::Reverse(p.i64_at("/spec/priority").unwrap_or(0));
+        (
+            priority,
+            p.str_at("/metadata/creationTimestamp").map(str::to_owned),
+            p.namespace().to_owned(),
+            p.name().to_owned(),
+        )
+    });
+    told.retain(|uid, _| waiting.iter().any(|p| p.uid() == uid));
+    let node = Key::new(GroupResource::new("", "nodes"), "", node_name);
+    if !waiting.is_empty() && (!has_agent || state.get(&node).is_some()) {
+        look(store, &state, recorder, clock, node_name, &waiting, told).await;
     }
 }
 

@@ -453,6 +453,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_belongs_to_an_object_is_found_by_its_uid() {
+        let pod = |owner: &str| {
+            Object::new(json!({"metadata": {"name": "p", "ownerReferences": [{"uid": owner, "controller": true}]}}))
+        };
+        let at = |kind: &str, name: &str| -> Place { (kind.into(), "default".into(), name.into()) };
+        let mut seen = Seen::default();
+        let names = |seen: &Seen, uid: &str, kind| seen.of(uid, kind).map(|o| o.name().to_owned()).collect::<Vec<_>>();
+        seen.put(at("pods", "p"), Some(pod("a")));
+        seen.put(at(EVENTS, "e"), Some(Object::new(json!({"metadata": {"name": "e"}, "involvedObject": {"uid": "a"}}))));
+        assert_eq!((names(&seen, "a", "pods"), names(&seen, "a", EVENTS)), (vec!["p".to_owned()], vec!["e".to_owned()]));
+        seen.put(at("pods", "p"), Some(pod("b")));
+        assert_eq!((names(&seen, "a", "pods"), names(&seen, "b", "pods")), (vec![], vec!["p".to_owned()]));
+        seen.put(at("pods", "p"), None);
+        seen.put(at(EVENTS, "e"), None);
+        assert!(seen.of.is_empty() && seen.objects.is_empty());
+    }
+
+    #[test]
     fn containers_without_a_probe_must_be_up_for_a_while_longer_where_they_have_ended_before() {
         let pod = |restarts: i64, probe: bool, state: Json| {
             let probe = if probe { json!({"tcpSocket": {"port": 80}}) } else { Json::Null };
