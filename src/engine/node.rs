@@ -28,6 +28,9 @@ use crate::store::Store;
 /// its lists are cheap.
 const RELIST: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
 
+/// How many signals are on their way to containers.
+const SIGNALS_AT_ONCE: usize = 2;
+
 /// What all pods' tasks use.
 pub struct Shared<R: Runtime> {
     pub store: Store,
@@ -35,6 +38,9 @@ pub struct Shared<R: Runtime> {
     pub recorder: Arc<Recorder>,
     pub clock: Clock,
     pub permits: Semaphore,
+    /// For signals to containers: few at a time, so that the pods whose containers have ended are removed before the runtime
+    /// has its hands full with what comes behind the ends of all the others.
+    pub signals: Semaphore,
     pub rotation: Rotation,
     pub room: Room,
     /// Pods that have to go so that critical ones can run, by uid.
@@ -65,6 +71,7 @@ impl<R: Runtime> Shared<R> {
             recorder,
             clock,
             permits: Semaphore::new(at_once),
+            signals: Semaphore::new(SIGNALS_AT_ONCE),
             rotation,
             room: Room::default(),
             preempted: watch::Sender::default(),

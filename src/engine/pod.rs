@@ -93,6 +93,14 @@ enum Finished {
     Hook(HookCall, Result<(), String>),
 }
 
+/// What taking it in came to.
+struct Taken {
+    /// So many places it frees in the lanes.
+    lanes: (usize, usize),
+    /// The pod is to be looked at.
+    is_news: bool,
+}
+
 impl<R: Runtime> PodTask<R> {
     pub fn new(shared: Arc<Shared<R>>, key: Key, object: Arc<Object>, bell: Arc<Bell>) -> Self {
         bell.look.store(true, Ordering::SeqCst);
@@ -179,23 +187,32 @@ impl<R: Runtime> PodTask<R> {
                     under_way.push(work);
                 }
             }
-            let probe_at = self.launch_probes(&pod, &mut under_way);
-            let wake_at = [decision.wake_at, probe_at].into_iter().flatten().min();
             if !wrote {
                 // Another wrote the status meanwhile; its change wakes this task.
                 tokio::task::yield_now().await;
             }
-            tokio::select! {
-                Some(finished) = under_way.next(), if !under_way.is_empty() => {
-                    let lanes = self.take_in(&pod, finished).await;
-                    main_lane -= lanes.0;
-                    quiet_lane -= lanes.1;
-                }
-                () = self.bell.rung.notified() => {}
-                Ok(()) = self.preempted.changed() => {}
-                () = sleep_until(&self.shared.clock, wake_at) => {
-                    if self.shared.clock_is_behind(wake_at) {
-                        tokio::time::sleep(Duration::from_millis(1)).await;
+            // Probes that go on answering the same need no new decision.
+            loop {
+                let probe_at = self.launch_probes(&pod, &mut under_way);
+                let wake_at = [decision.wake_at, probe_at].into_iter().flatten().min();
+                tokio::select! {
+                    Some(finished) = under_way.next(), if !under_way.is_empty() => {
+                        let taken = self.take_in(&pod, finished).await;
+                        main_lane -= taken.lanes.0;
+                        quiet_lane -= taken.lanes.1;
+                        if taken.is_news {
+                            break;
+                        }
+                    }
+                    () = self.bell.rung.notified() => break,
+                    Ok(()) = self.preempted.changed() => break,
+                    () = sleep_until(&self.shared.clock, wake_at) => {
+                        if self.shared.clock_is_behind(wake_at) {
+                            tokio::time::sleep(Duration::from_millis(1)).await;
+                        }
+                        if decision.wake_at.is_some_and(|at| at <= (self.shared.clock)()) {
+                            break;
+                        }
                     }
                 }
             }
@@ -312,7 +329,11 @@ impl<R: Runtime> PodTask<R> {
             if matches!(action, Action::SignalContainer { .. }) {
                 shared.rotation.leave(&addresses).await;
             }
-            let permit = if is_quiet(&action) { None } else { shared.permits.acquire().await.ok() };
+            let permits = match action {
+                Action::SignalContainer { .. } => &shared.signals,
+                _ => &shared.permits,
+            };
+            let permit = if is_quiet(&action) { None } else { permits.acquire().await.ok() };
             let (before, after) = points(&action);
             failpoint::reach(before);
             let result = shared.runtime.execute(&action).await;
@@ -325,19 +346,18 @@ impl<R: Runtime> PodTask<R> {
         })
     }
 
-    /// Takes in what has finished; gives how many places in the lanes it frees.
-    async fn take_in(&mut self, pod: &Pod, finished: Finished) -> (usize, usize) {
+    async fn take_in(&mut self, pod: &Pod, finished: Finished) -> Taken {
         let now = (self.shared.clock)();
         match finished {
             Finished::Probe(due, answer) => {
-                let events = probe::record(pod, &mut self.memory, &due, &answer);
-                self.tell(&events);
-                (0, 0)
+                let recorded = probe::record(pod, &mut self.memory, &due, &answer);
+                self.tell(&recorded.events);
+                Taken { lanes: (0, 0), is_news: recorded.turned }
             }
             Finished::Hook(call, result) => {
                 let events = self.memory.hook_ended(pod, &call, result);
                 self.tell(&events);
-                (usize::from(call.blocks()), usize::from(call.blocks()))
+                Taken { lanes: (usize::from(call.blocks()), usize::from(call.blocks())), is_news: true }
             }
             Finished::Step(action, result) => {
                 let events = self.memory.record(pod, &action, &result, now);
@@ -362,7 +382,7 @@ impl<R: Runtime> PodTask<R> {
                 }
                 self.tell(&events);
                 let step = Step { action: *action, reason: String::new() };
-                (usize::from(!step.quick()), usize::from(is_quiet(&step.action)))
+                Taken { lanes: (usize::from(!step.quick()), usize::from(is_quiet(&step.action))), is_news: true }
             }
         }
     }

@@ -249,33 +249,43 @@ fn tick(count: &mut Count, probe: &Probe, kind: Kind, admitted_at: Timestamp, st
     Tick::At(next)
 }
 
-/// Takes in what a probe answered; gives the events about it.
-pub fn record(pod: &Pod, memory: &mut PodMemory, due: &Due, answer: &Answer) -> Vec<PodEvent> {
-    let Some((container, place)) = identity::find(pod, &due.container) else { return Vec::new() };
-    let Some(probe) = due.kind.of(&container) else { return Vec::new() };
+/// What an answer brought.
+#[derive(Debug, Default, PartialEq)]
+pub struct Recorded {
+    pub events: Vec<PodEvent>,
+    /// The verdict is another one now, so that the pod is to be looked at.
+    pub turned: bool,
+}
+
+/// Takes in what a probe answered.
+pub fn record(pod: &Pod, memory: &mut PodMemory, due: &Due, answer: &Answer) -> Recorded {
+    let Some((container, place)) = identity::find(pod, &due.container) else { return Recorded::default() };
+    let Some(probe) = due.kind.of(&container) else { return Recorded::default() };
     let path = identity::field_path(place, &due.container);
     let kind = due.kind.name();
     let probes = &mut memory.container(&due.container).probes;
     if probes.of != due.id {
-        return Vec::new();
+        return Recorded::default();
     }
     probes.counts[due.kind as usize].under_way = false;
-    match answer {
-        Answer::Success => {
-            probes.record(due.kind, probe, true);
-            Vec::new()
-        }
-        Answer::Warning(text) => {
-            probes.record(due.kind, probe, true);
-            vec![PodEvent::warning("ProbeWarning", format!("{kind} probe warning: {text}"), path)]
-        }
-        Answer::Failure(text) => {
-            probes.record(due.kind, probe, false);
-            vec![PodEvent::warning("Unhealthy", format!("{kind} probe failed: {text}"), path)]
-        }
-        Answer::Gone => Vec::new(),
-        Answer::Error(text) => vec![PodEvent::warning("Unhealthy", format!("{kind} probe errored: {text}"), path)],
+    let before = probes.verdict(due.kind, &due.id);
+    let told = match answer {
+        Answer::Success | Answer::Warning(_) => Some(true),
+        Answer::Failure(_) => Some(false),
+        Answer::Gone | Answer::Error(_) => None,
+    };
+    if let Some(success) = told {
+        probes.record(due.kind, probe, success);
     }
+    let turned = probes.verdict(due.kind, &due.id) != before;
+    let event = match answer {
+        Answer::Success | Answer::Gone => None,
+        Answer::Warning(text) => Some(("ProbeWarning", format!("{kind} probe warning: {text}"))),
+        Answer::Failure(text) => Some(("Unhealthy", format!("{kind} probe failed: {text}"))),
+        Answer::Error(text) => Some(("Unhealthy", format!("{kind} probe errored: {text}"))),
+    };
+    let events = event.map(|(reason, message)| PodEvent::warning(reason, message, path));
+    Recorded { events: events.into_iter().collect(), turned }
 }
 
 /// What the kubelet says when it ends a container because of a probe.
@@ -317,6 +327,29 @@ mod tests {
             assert_eq!(probes.verdict(Kind::Readiness, "a"), verdict);
         }
         assert_eq!(probes.verdict(Kind::Readiness, "b"), None);
+    }
+
+    #[test]
+    fn an_answer_that_leaves_the_verdict_is_no_reason_to_look() {
+        let pod: Pod = serde_json::from_value(serde_json::json!({"spec": {"containers": [
+            {"name": "c", "readinessProbe": {"tcpSocket": {"port": 80}, "failureThreshold": 2}}]}}))
+        .expect("a pod");
+        let mut memory = PodMemory::default();
+        memory.container("c").probes.renew("a");
+        let due = Due { container: "c".into(), id: "a".into(), kind: Kind::Readiness };
+        let failure = || Answer::Failure("refused".into());
+        for (answer, turned, events) in [
+            (Answer::Success, true, 0),
+            (Answer::Success, false, 0),
+            (failure(), false, 1),
+            (failure(), true, 1),
+            (failure(), false, 1),
+            (Answer::Error("no such port".into()), false, 1),
+            (Answer::Success, true, 0),
+        ] {
+            let recorded = record(&pod, &mut memory, &due, &answer);
+            assert_eq!((recorded.turned, recorded.events.len()), (turned, events), "{answer:?}");
+        }
     }
 
     #[test]

@@ -139,9 +139,13 @@ impl Entrance {
     /// A process like the container's own (user, groups, capabilities, environment, folder) with another command, as the
     /// OCI runtime specification has it. Left to itself, crun would run it as root.
     pub fn process(&self, command: &[String], terminal: bool) -> std::io::Result<Vec<u8>> {
+        // The rest of it, a list of system calls above all, is not kept.
+        #[derive(Deserialize)]
+        struct Config {
+            process: serde_json::Map<String, serde_json::Value>,
+        }
         let config = std::fs::read(self.bundle.join("config.json"))?;
-        let mut config: serde_json::Value = serde_json::from_slice(&config)?;
-        let process = config.get_mut("process").and_then(|p| p.as_object_mut()).ok_or(std::io::ErrorKind::InvalidData)?;
+        let Config { mut process } = serde_json::from_slice(&config)?;
         process.insert("args".to_owned(), command.into());
         process.insert("terminal".to_owned(), terminal.into());
         process.remove("consoleSize");
@@ -152,7 +156,7 @@ impl Entrance {
             // As containerd does: an editor needs to know something.
             env.push("TERM=xterm".into());
         }
-        Ok(serde_json::to_vec(process)?)
+        Ok(serde_json::to_vec(&process)?)
     }
 
     /// Whether the runtime hands a terminal over and waits for the command's end; runc does one or the other.
