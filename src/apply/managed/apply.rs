@@ -109,8 +109,9 @@ fn run(
     let set = typed::field_set(patch, fm.kind).recursive_difference(&fm.reset);
     managed.0.insert(id.clone(), Owned { set, api_version: fm.api_version(), time });
     let new = match &last {
-        Some(last) => prune(fm, merged, &managed, last),
-        None => merged,
+        // What is sent again goes on being owned: nothing can be taken away.
+        Some(last) if gives_up(fm, last, &managed, &id) => prune(fm, merged, &managed, last),
+        _ => merged,
     };
     let comparison = typed::compare(&live, &new, fm.kind).without(&fm.reset);
     let conflicts = take_over(fm, &live, &new, &mut managed, Some(&id), &comparison);
@@ -132,6 +133,12 @@ fn finish(managed: &mut Managed, id: &ManagerId, changed_at: Option<Timestamp>) 
     if owned.set.is_empty() {
         managed.0.remove(id);
     }
+}
+
+/// Whether the manager has applied something last time that it does not apply now. (Another version's fields may have other names.)
+fn gives_up(fm: &FieldManager<'_>, last: &Owned, managed: &Managed, id: &ManagerId) -> bool {
+    let is_sent = |now: &Owned| last.set.difference(&now.set).is_empty();
+    last.api_version != fm.api_version() || !managed.0.get(id).is_some_and(is_sent)
 }
 
 /// Removes what the manager applied last time, does not apply now, and nobody else owns.
@@ -201,5 +208,31 @@ impl FieldManager<'_> {
         let kind = TypeRef::of_kind(&Gvk::of(at, &self.gvk.kind));
         let back = add_back(&convert(merged, at)?, &convert(pruned, at)?, owned, kind);
         convert(&back, from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tests::any_pod;
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn nothing_is_pruned_of_what_is_sent_again(a in any_pod(), b in any_pod()) {
+            let fm = FieldManager::new(&Gvk::of("v1", "Pod"), "");
+            let now = Timestamp::UNIX_EPOCH;
+            let Ok(first) = fm.apply(None, &a, "m", true, now) else { return Ok(()) };
+            let Ok(live) = fm.apply(Some(&first), &b, "other", true, now) else { return Ok(()) };
+            let id = fm.id("m", Operation::Apply);
+            let mut managed = Managed::of(&live).expect("managers");
+            let Some(last) = managed.0.remove(&id) else { return Ok(()) };
+            let set = typed::field_set(&a, fm.kind).recursive_difference(&fm.reset);
+            managed.0.insert(id.clone(), Owned { set, api_version: fm.api_version(), time: None });
+            let merged = typed::merge(&fm.structured(&without_managed_fields(&live)), &a, fm.kind);
+            prop_assert!(!gives_up(&fm, &last, &managed, &id));
+            prop_assert!(typed::same(&prune(&fm, merged.clone(), &managed, &last), &merged));
+        }
     }
 }
