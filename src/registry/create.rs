@@ -7,7 +7,7 @@ use super::run::Run;
 use super::strategy;
 use super::update::{self, Change};
 use super::{Answer, admit, body, conversion, metadata, ownership};
-use crate::api::{Object, Status, defaults, validation};
+use crate::api::{Object, Status, defaults};
 
 /// How often a generated name that is taken is drawn anew.
 const DRAWS: usize = 8;
@@ -39,7 +39,7 @@ pub(crate) fn new_object_by(run: &mut Run<'_, '_>, mut object: Object, change: C
     strategy.begin_create(run, &mut object)?;
     strategy.prepare_create(run, &mut object);
     run.refuse(object.name(), strategy.validate_create(run, &object))?;
-    let warnings = validation::warnings(&gvk, &object, None);
+    let warnings = strategy.warnings(&gvk, &object, None);
     run.warn(warnings);
     admit::validate(run, admit::Operation::Create, &object, None)?;
     place_new(run, object, draws)

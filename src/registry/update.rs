@@ -98,10 +98,11 @@ fn check(run: &mut Run<'_, '_>, new: &Object, old: &Object, part: Part) -> Resul
     };
     let (shown_new, shown_old) = (shown(new), shown(old));
     let (new, old) = (shown_new.as_ref().unwrap_or(new), shown_old.as_ref().unwrap_or(old));
-    let errors = strategy::of(&run.request.resource).validate_update(run, new, old, part);
+    let strategy = strategy::of(&run.request.resource);
+    let errors = strategy.validate_update(run, new, old, part);
     run.refuse(new.name(), errors)?;
     run.warn(match part {
-        Part::Main => validation::warnings(&gvk, new, Some(old)),
+        Part::Main => strategy.warnings(&gvk, new, Some(old)),
         Part::Status => validation::status_warnings(&gvk, new),
         Part::Other => Vec::new(),
     });

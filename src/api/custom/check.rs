@@ -2,8 +2,6 @@
 //! Source: k8s.io/kube-openapi/pkg/validation/validate, …/apiextensions-apiserver/pkg/apiserver/validation/validation.go,
 //! …/apiserver/schema/listtype.
 
-use serde_json::json;
-
 use super::{formats, numbers, of_field};
 use crate::api::status::quote;
 use crate::api::tree::Tree;
@@ -161,21 +159,6 @@ fn of_list(schema: &Json, items: &[Json], value: &Json, found: &mut Found<'_>) {
     if let Some(least) = few {
         found.invalid(value, &format!("should have at least {least} items"));
     }
-    let keys = schema.texts("x-kubernetes-list-map-keys");
-    let kind = schema.text("x-kubernetes-list-type");
-    let mut seen: Vec<Json> = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        let key = match kind {
-            "set" => item.clone(),
-            "map" => key_of(&keys, schema, item),
-            _ => return,
-        };
-        if seen.contains(&key) {
-            let at = found.path.index(index);
-            found.errors.push(field::duplicate(&at, key.clone()));
-        }
-        seen.push(key);
-    }
 }
 
 /// What names an item of a list that is a map.
@@ -230,9 +213,6 @@ fn of_object(schema: &Json, value: &Json, old: Option<&Json>, path: &Path, error
             errors.push(field::required(&path.child(name), ""));
         }
     }
-    if schema.flag("x-kubernetes-embedded-resource") {
-        errors.extend(embedded(value, path));
-    }
     for (name, value) in map {
         let Some(of_value) = of_field(schema, name) else { continue };
         let known = schema.field("properties").has(name);
@@ -241,17 +221,3 @@ fn of_object(schema: &Json, value: &Json, old: Option<&Json>, path: &Path, error
     }
 }
 
-/// A whole object inside of another one says what it is (…/apiserver/schema/objectmeta/validation.go).
-fn embedded(value: &Json, path: &Path) -> Errors {
-    let mut errors = Errors::new();
-    for (name, what) in [("apiVersion", "must not be empty"), ("kind", "must not be empty")] {
-        if value.text(name).is_empty() {
-            errors.push(field::required(&path.child(name), what));
-        }
-    }
-    if value.field("metadata").get("labels").is_some_and(|labels| !labels.is_object()) {
-        let at = path.child("metadata").child("labels");
-        errors.push(field::invalid(&at, json!(value.field("metadata").field("labels")), "must be a map of strings"));
-    }
-    errors
-}

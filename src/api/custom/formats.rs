@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use base64::Engine;
 
+use crate::api::Json;
+use crate::api::tree::Tree;
 use crate::api::validation::names;
 
 /// Whether a text has the format. Formats that are not known say nothing.
@@ -30,6 +32,30 @@ pub(super) fn fits(format: &str, text: &str) -> bool {
         "k8s-long-name" => names::dns1123_subdomain(text).is_empty(),
         _ => true,
     }
+}
+
+/// The formats in a schema that say nothing where they stand. Source: …/apiserver/validation/formats.go.
+pub(crate) fn unrecognized(schema: &Json) -> Vec<String> {
+    const TEXTS: &[&str] = &[
+        "bsonobjectid", "uri", "email", "hostname", "ipv4", "ipv6", "cidr", "mac", "uuid", "uuid3", "uuid4", "uuid5", "isbn",
+        "isbn10", "isbn13", "creditcard", "ssn", "hexcolor", "rgbcolor", "byte", "password", "date", "duration", "datetime",
+        "k8sshortname", "k8slongname",
+    ];
+    let format = schema.text("format");
+    let known = match schema.text("type") {
+        _ if format.is_empty() => true,
+        "" | "string" => TEXTS.contains(&format.replace('-', "").as_str()),
+        "integer" => matches!(format, "int32" | "int64"),
+        "number" => matches!(format, "float" | "double"),
+        _ => false,
+    };
+    let mut found = if known { Vec::new() } else { vec![format.to_owned()] };
+    for format in super::openapi::inner(schema).into_iter().flat_map(unrecognized) {
+        if !found.contains(&format) {
+            found.push(format);
+        }
+    }
+    found
 }
 
 fn is_hex(text: &str) -> bool {

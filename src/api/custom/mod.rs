@@ -4,14 +4,18 @@
 mod check;
 pub mod columns;
 mod defaults;
-mod formats;
+pub(crate) mod field_path;
+pub(crate) mod formats;
 mod numbers;
+pub mod openapi;
 mod prune;
-pub mod structural;
+mod structural;
+mod whole;
 
 pub use check::check;
 pub use defaults::fill;
 pub use prune::prune;
+pub use whole::{embedded, lists};
 
 use super::Json;
 use super::tree::Tree;

@@ -1,238 +1,170 @@
-//! Whether the schema of a CustomResourceDefinition may be: structural, and of known extensions.
-//! Source: …/apiserver/schema/validation.go, …/pkg/apis/apiextensions/validation/validation.go.
+//! Whether the schema of a CustomResourceDefinition is structural: every field has one type, outside of all alternatives.
+//! Source: …/apiserver/schema/{validation,complete}.go, …/apiserver/schema/defaulting/validation.go.
+
+use serde_json::json;
 
 use crate::api::Json;
 use crate::api::tree::Tree;
 use crate::api::validation::field::{self, Errors, Path};
 
-/// Deeper schemas are refused here.
-const DEPTH: usize = 100;
+/// Where in a schema one is.
+#[derive(Clone, Copy, PartialEq)]
+enum Level {
+    Root,
+    Item,
+    Field,
+}
 
-/// What is wrong with the schema of a version.
-pub fn check(schema: &Json, path: &Path) -> Errors {
+/// What is wrong with the structure of a schema, sorted.
+pub(super) fn check(schema: &Json, path: &Path) -> Errors {
     let mut errors = Errors::new();
-    match schema.text("type") {
-        "" => errors.push(field::required(&path.child("type"), "must not be empty at the root")),
-        "object" => {}
-        other => errors.push(field::invalid(&path.child("type"), other, "must be object at the root")),
-    }
-    if schema.flag("nullable") {
-        errors.push(field::forbidden(&path.child("nullable"), "nullable cannot be true at the root"));
-    }
-    metadata(schema.field("properties").field("metadata"), &path.child("properties").key("metadata"), &mut errors);
-    walk(schema, path, Level { depth: 0, logical: false, either: false, root: true }, &mut errors);
+    invariants(schema, path, Level::Root, &mut errors);
+    alternatives(schema, &mut |at, each| complete(each, Some(schema), path, &path_of(path, at), &mut errors));
+    errors.sort_by_key(|error| format!("{}: {}", error.field, error.message));
     errors
 }
 
-/// Where in a schema one is.
-#[derive(Clone, Copy)]
-struct Level {
-    depth: usize,
-    /// Inside of allOf, anyOf, oneOf or not, where nothing is specified but values.
-    logical: bool,
-    /// Inside of the alternatives of an int-or-string, which name the two types.
-    either: bool,
-    root: bool,
+/// Where an alternative stands: its word, and its place in the list.
+type Place<'a> = (&'a str, Option<usize>);
+
+fn path_of(path: &Path, (word, index): Place<'_>) -> Path {
+    let path = path.child(word);
+    index.map_or_else(|| path.clone(), |index| path.index(index))
 }
 
-impl Level {
-    fn below(self) -> Self {
-        Level { depth: self.depth + 1, root: false, ..self }
+fn alternatives<'a>(schema: &'a Json, found: &mut dyn FnMut(Place<'_>, &'a Json)) {
+    if schema.has("not") {
+        found(("not", None), schema.field("not"));
     }
-}
-
-/// Metadata is implied; only names may be said to be anything special.
-fn metadata(schema: &Json, path: &Path, errors: &mut Errors) {
-    if schema.is_null() {
-        return;
-    }
-    if schema.text("type") != "object" {
-        errors.push(field::invalid(&path.child("type"), schema.text("type"), "must be object"));
-    }
-    let only = ["description", "type", "properties"];
-    let named = schema.entries("properties").iter().all(|(name, _)| matches!(*name, "name" | "generateName"));
-    if !named || schema.as_object().is_some_and(|map| map.keys().any(|key| !only.contains(&key.as_str()))) {
-        let detail = "must not specify anything other than name and generateName, but metadata is implicitly specified";
-        errors.push(field::forbidden(path, detail));
+    for word in ["allOf", "anyOf", "oneOf"] {
+        for (index, each) in schema.list(word).iter().enumerate() {
+            found((word, Some(index)), each);
+        }
     }
 }
 
-const UNSUPPORTED: &[&str] = &["$ref", "id", "definitions", "dependencies", "patternProperties", "additionalItems"];
-
-fn walk(schema: &Json, path: &Path, level: Level, errors: &mut Errors) {
-    if level.depth > DEPTH {
-        errors.push(field::forbidden(path, "schema is too deeply nested"));
-        return;
-    }
-    for word in UNSUPPORTED.iter().filter(|word| schema.has(word)) {
-        let detail = format!("{word} is not supported");
-        errors.push(field::forbidden(&path.child(word), &detail));
-    }
-    if schema.flag("uniqueItems") {
-        let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
-        errors.push(field::forbidden(&path.child("uniqueItems"), detail));
-    }
-    let values = schema.field("additionalProperties");
-    if *values == Json::Bool(false) {
-        let detail = "additionalProperties cannot be set to false";
-        errors.push(field::forbidden(&path.child("additionalProperties"), detail));
-    }
-    if values.is_object() && !schema.entries("properties").is_empty() {
-        let detail = "additionalProperties and properties are mutual exclusive";
-        errors.push(field::forbidden(&path.child("additionalProperties"), detail));
-    }
-    if level.logical {
-        only_values(schema, path, level, errors);
-    } else {
-        types(schema, path, level, errors);
-        extensions(schema, path, errors);
-    }
-    default(schema, path, errors);
-    pattern(schema, path, errors);
-    parts(schema, path, level, errors);
-}
-
-/// A field says its type outside of all alternatives.
-fn types(schema: &Json, path: &Path, level: Level, errors: &mut Errors) {
+fn invariants(schema: &Json, path: &Path, level: Level, errors: &mut Errors) {
     let kind = schema.text("type");
-    let free = schema.flag("x-kubernetes-preserve-unknown-fields") || schema.flag("x-kubernetes-int-or-string");
-    if kind.is_empty() && !free && !level.root {
-        let parent = path.as_str();
-        let detail = if parent.ends_with(".items") {
-            "must not be empty for specified array items"
-        } else {
-            "must not be empty for specified object fields"
-        };
-        errors.push(field::required(&path.child("type"), detail));
-    }
-    const TYPES: &[&str] = &["array", "boolean", "integer", "number", "object", "string"];
-    if !kind.is_empty() && !TYPES.contains(&kind) {
-        errors.push(field::not_supported(&path.child("type"), kind, TYPES));
-    }
+    let embedded = schema.flag("x-kubernetes-embedded-resource");
+    let unknown = schema.flag("x-kubernetes-preserve-unknown-fields");
     if kind == "array" && !schema.has("items") {
         errors.push(field::required(&path.child("items"), "must be specified"));
     }
-    if schema.field("items").is_array() {
-        let detail = "items must be a schema object and not an array";
-        errors.push(field::forbidden(&path.child("items"), detail));
+    if schema.has("items") {
+        invariants(schema.field("items"), &path.child("items"), Level::Item, errors);
+    }
+    for (name, property) in schema.entries("properties") {
+        invariants(property, &path.child("properties").key(name), Level::Field, errors);
+    }
+    let (values, at) = (schema.field("additionalProperties"), path.child("additionalProperties"));
+    if level == Level::Root && !values.is_null() {
+        errors.push(field::forbidden(&at, "must not be used at the root"));
+    }
+    if values.is_object() {
+        invariants(values, &at, Level::Field, errors);
+    }
+    if embedded && !values.is_null() {
+        errors.push(field::forbidden(&at, "must not be used if x-kubernetes-embedded-resource is set"));
+    }
+    extensions(schema, path, errors);
+    values_only(schema, path, Either::of(schema), errors);
+    if embedded && kind != "object" {
+        let detail = "must be object if x-kubernetes-embedded-resource is true";
+        errors.push(match kind {
+            "" => field::required(&path.child("type"), detail),
+            kind => field::invalid(&path.child("type"), kind, detail),
+        });
+    } else if kind.is_empty() && !schema.flag("x-kubernetes-int-or-string") && !unknown {
+        let detail = match level {
+            Level::Root => "must not be empty at the root",
+            Level::Item => "must not be empty for specified array items",
+            Level::Field => "must not be empty for specified object fields",
+        };
+        errors.push(field::required(&path.child("type"), detail));
+    }
+    if level == Level::Root && !matches!(kind, "" | "object") {
+        errors.push(field::invalid(&path.child("type"), kind, "must be object at the root"));
+    }
+    own_fields(schema, path, level, errors);
+    if embedded && !unknown && schema.entries("properties").is_empty() {
+        let detail =
+            "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields";
+        errors.push(field::required(&path.child("properties"), detail));
     }
 }
 
-/// What alternatives may not say.
-fn only_values(schema: &Json, path: &Path, level: Level, errors: &mut Errors) {
-    for word in ["additionalProperties", "description", "default", "nullable", "type"] {
-        let of_either = level.either && word == "type" && matches!(schema.text(word), "integer" | "string");
-        if schema.has(word) && !of_either {
-            errors.push(field::forbidden(&path.child(word), "must be empty to be structural"));
+/// Fields that every object has.
+fn own_fields(schema: &Json, path: &Path, level: Level, errors: &mut Errors) {
+    let properties = schema.field("properties");
+    let of_object = level == Level::Root || schema.flag("x-kubernetes-embedded-resource");
+    for name in ["kind", "apiVersion"] {
+        let kind = properties.field(name).text("type");
+        if of_object && properties.has(name) && kind != "string" {
+            let at = path.child("properties").key(name).child("type");
+            errors.push(field::invalid(&at, kind, "must be string"));
         }
     }
-}
-
-/// What alternatives speak of is specified outside of them.
-fn complete(structure: &Json, nested: &Json, (path, at): (&Path, &Path), errors: &mut Errors) {
-    for (name, inner) in nested.entries("properties") {
-        let outer = structure.field("properties").field(name);
-        let (path, at) = (path.child("properties").key(name), at.child("properties").key(name));
-        if outer.is_null() {
-            errors.push(field::required(&path, &format!("because it is defined in {at}")));
-        } else {
-            complete(outer, inner, (&path, &at), errors);
-        }
+    let (metadata, path) = (properties.field("metadata"), path.child("properties").key("metadata"));
+    if metadata.is_null() {
+        return;
     }
-    if nested.has("items") {
-        let (path, at) = (path.child("items"), at.child("items"));
-        if structure.has("items") {
-            complete(structure.field("items"), nested.field("items"), (&path, &at), errors);
-        } else {
-            errors.push(field::required(&path, &format!("because it is defined in {at}")));
-        }
+    if of_object && metadata.text("type") != "object" {
+        errors.push(field::invalid(&path.child("type"), metadata.text("type"), "must be object"));
+    }
+    let names = metadata.entries("properties");
+    let only_names = names.iter().all(|(name, _)| matches!(*name, "name" | "generateName"));
+    let mut rest = metadata.as_object().into_iter().flatten();
+    let nothing = |value: &Json| match value {
+        Json::Null | Json::Bool(false) => true,
+        Json::String(text) => text.is_empty(),
+        Json::Array(items) => items.is_empty(),
+        _ => false,
+    };
+    let says_more = rest.any(|(word, value)| !matches!(word.as_str(), "type" | "default" | "properties") && !nothing(value));
+    if level == Level::Root && (!only_names || says_more) {
+        let detail = "must not specify anything other than name and generateName, but metadata is implicitly specified";
+        errors.push(field::forbidden(&path, detail));
     }
 }
 
 fn extensions(schema: &Json, path: &Path, errors: &mut Errors) {
-    let kind = schema.text("type");
-    let list = schema.text("x-kubernetes-list-type");
-    if schema.flag("x-kubernetes-preserve-unknown-fields") && !matches!(kind, "" | "object" | "array") {
-        errors.push(field::invalid(&path.child("type"), kind, "must be object if x-kubernetes-preserve-unknown-fields is true"));
-    }
-    if schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Json::Bool(false)) {
-        let at = path.child("x-kubernetes-preserve-unknown-fields");
-        errors.push(field::invalid(&at, false, "must be true or undefined"));
-    }
-    if schema.flag("x-kubernetes-int-or-string") && !kind.is_empty() {
-        errors.push(field::forbidden(&path.child("type"), "must be empty if x-kubernetes-int-or-string is true"));
-    }
-    if schema.flag("x-kubernetes-embedded-resource") {
-        if kind != "object" {
-            errors.push(field::invalid(&path.child("type"), kind, "must be object if x-kubernetes-embedded-resource is true"));
-        }
-        if schema.entries("properties").is_empty() && !schema.flag("x-kubernetes-preserve-unknown-fields") {
-            let detail = "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields";
-            errors.push(field::required(&path.child("properties"), detail));
-        }
-    }
-    if !matches!(list, "" | "atomic" | "set" | "map") {
-        errors.push(field::not_supported(&path.child("x-kubernetes-list-type"), list, &["atomic", "map", "set"]));
-    }
-    if !list.is_empty() && kind != "array" {
-        let detail = "must be array if x-kubernetes-list-type is specified";
-        errors.push(field::invalid(&path.child("type"), kind, detail));
-    }
-    let map = schema.text("x-kubernetes-map-type");
-    if !matches!(map, "" | "atomic" | "granular") {
-        errors.push(field::not_supported(&path.child("x-kubernetes-map-type"), map, &["atomic", "granular"]));
-    }
-    list_keys(schema, list, path, errors);
-}
-
-fn list_keys(schema: &Json, list: &str, path: &Path, errors: &mut Errors) {
-    let keys = schema.texts("x-kubernetes-list-map-keys");
-    let at = path.child("x-kubernetes-list-map-keys");
-    if list != "map" {
-        if !keys.is_empty() {
-            errors.push(field::forbidden(&at, "must not be specified if x-kubernetes-list-type is not map"));
-        }
-        return;
-    }
-    if keys.is_empty() {
-        errors.push(field::required(&at, "must not be empty if x-kubernetes-list-type is map"));
-    }
-    let items = schema.field("items");
-    if items.text("type") != "object" {
-        let at = path.child("items").child("type");
-        errors.push(field::invalid(&at, items.text("type"), "must be object if parent array's x-kubernetes-list-type is map"));
-    }
-    for (index, key) in keys.iter().enumerate() {
-        let property = items.field("properties").field(key);
-        let at = at.index(index);
-        if property.is_null() {
-            errors.push(field::invalid(&at, *key, "must be the name of a property of the items"));
-        } else if matches!(property.text("type"), "array" | "object") {
-            errors.push(field::invalid(&at, *key, "must be a scalar type if parent array's x-kubernetes-list-type is map"));
-        } else if !items.texts("required").contains(key) && !property.has("default") {
-            let detail = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
-            let at = path.child("items").child("properties").key(key).child("default");
-            errors.push(field::required(&at, detail));
+    for word in ["x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource"] {
+        if schema.flag("x-kubernetes-int-or-string") && schema.flag(word) {
+            let detail = "must be false if x-kubernetes-int-or-string is true";
+            errors.push(field::invalid(&path.child(word), true, detail));
         }
     }
 }
 
-/// A default fits its own schema.
-fn default(schema: &Json, path: &Path, errors: &mut Errors) {
-    let default = schema.field("default");
-    if default.is_null() {
-        return;
-    }
-    let at = path.child("default");
-    errors.extend(super::check(schema, default, None, &at));
-    let holder = serde_json::json!({"properties": {"default": schema}});
-    let mut tree = serde_json::json!({"default": default});
-    if !super::prune(&holder, &mut tree).is_empty() {
-        errors.push(field::invalid(&at, default.clone(), "must not have unknown fields"));
+/// Where a schema names the two types of an int-or-string, which is allowed.
+#[derive(Clone, Copy, PartialEq)]
+enum Either {
+    No,
+    AnyOf,
+    /// In the first of allOf.
+    AllOf,
+}
+
+impl Either {
+    fn of(schema: &Json) -> Self {
+        let both = json!([{"type": "integer"}, {"type": "string"}]);
+        match schema {
+            _ if *schema.field("anyOf") == both => Self::AnyOf,
+            _ if schema.list("allOf").first().is_some_and(|first| *first.field("anyOf") == both) => Self::AllOf,
+            _ => Self::No,
+        }
     }
 }
 
-fn pattern(schema: &Json, path: &Path, errors: &mut Errors) {
+fn values_only(schema: &Json, path: &Path, either: Either, errors: &mut Errors) {
+    alternatives(schema, &mut |at, each| {
+        let inner = match (either, at) {
+            (Either::AnyOf, ("anyOf", _)) => return,
+            (Either::AllOf, ("allOf", Some(0))) => Either::AnyOf,
+            _ => Either::No,
+        };
+        nested(each, &path_of(path, at), inner, errors);
+    });
     let pattern = schema.text("pattern");
     if let Err(why) = regex_lite::Regex::new(pattern) {
         let detail = format!("must be a valid regular expression, but isn't: {why}");
@@ -240,36 +172,90 @@ fn pattern(schema: &Json, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn parts(schema: &Json, path: &Path, level: Level, errors: &mut Errors) {
+/// An alternative speaks of values, never of structure.
+fn nested(schema: &Json, path: &Path, either: Either, errors: &mut Errors) {
+    values_only(schema, path, either, errors);
+    if schema.field("items").is_object() {
+        nested(schema.field("items"), &path.child("items"), Either::No, errors);
+    }
     for (name, property) in schema.entries("properties") {
-        // Metadata has rules of its own.
-        if level.root && name == "metadata" {
-            continue;
+        nested(property, &path.child("properties").key(name), Either::No, errors);
+    }
+    const EMPTY: &str = "must be empty to be structural";
+    const UNDEFINED: &str = "must be undefined to be structural";
+    const FALSE: &str = "must be false to be structural";
+    const REFUSED: &[(&str, &str)] = &[
+        ("type", EMPTY),
+        ("additionalProperties", UNDEFINED),
+        ("default", UNDEFINED),
+        ("title", EMPTY),
+        ("description", EMPTY),
+        ("nullable", FALSE),
+        ("x-kubernetes-preserve-unknown-fields", FALSE),
+        ("x-kubernetes-embedded-resource", FALSE),
+        ("x-kubernetes-int-or-string", FALSE),
+        ("x-kubernetes-list-map-keys", EMPTY),
+        ("x-kubernetes-list-type", UNDEFINED),
+        ("x-kubernetes-map-type", UNDEFINED),
+        ("x-kubernetes-validations", EMPTY),
+    ];
+    for (word, detail) in REFUSED {
+        let value = schema.field(word);
+        let set = match *detail {
+            UNDEFINED => !value.is_null() && *value != Json::Bool(false),
+            FALSE => *value == Json::Bool(true),
+            _ => value.as_str().is_some_and(|text| !text.is_empty()) || value.as_array().is_some_and(|list| !list.is_empty()),
+        };
+        if set {
+            errors.push(field::forbidden(&path.child(word), detail));
         }
-        walk(property, &path.child("properties").key(name), level.below(), errors);
     }
-    let values = schema.field("additionalProperties");
-    if values.is_object() {
-        walk(values, &path.child("additionalProperties"), level.below(), errors);
+    if schema.field("properties").has("metadata") {
+        let at = path.child("properties").key("metadata");
+        errors.push(field::forbidden(&at, "must not be specified in a nested context"));
     }
-    let items = schema.field("items");
-    if items.is_object() {
-        walk(items, &path.child("items"), level.below(), errors);
+}
+
+/// What an alternative speaks of is specified outside of all of them.
+fn complete(nested: &Json, structure: Option<&Json>, path: &Path, at: &Path, errors: &mut Errors) {
+    let Some(structure) = structure else {
+        errors.push(field::required(path, &format!("because it is defined in {at}")));
+        return;
+    };
+    alternatives(nested, &mut |place, each| complete(each, Some(structure), path, &path_of(at, place), errors));
+    if nested.has("items") {
+        let items = Some(structure.field("items")).filter(|items| !items.is_null());
+        complete(nested.field("items"), items, &path.child("items"), &at.child("items"), errors);
     }
-    let either = level.either || schema.flag("x-kubernetes-int-or-string");
-    let logical = Level { logical: true, either, ..level.below() };
-    let mut alternatives: Vec<(Path, &Json)> = Vec::new();
-    for word in ["allOf", "anyOf", "oneOf"] {
-        let all = schema.list(word).iter().enumerate();
-        alternatives.extend(all.map(|(index, each)| (path.child(word).index(index), each)));
+    for (name, inner) in nested.entries("properties") {
+        let (path, at) = (path.child("properties").key(name), at.child("properties").key(name));
+        let outer = structure.field("properties").field(name);
+        complete(inner, Some(outer).filter(|outer| !outer.is_null()), &path, &at, errors);
     }
-    if schema.has("not") {
-        alternatives.push((path.child("not"), schema.field("not")));
-    }
-    for (at, each) in alternatives {
-        walk(each, &at, logical, errors);
-        if !level.logical {
-            complete(schema, each, (path, &at), errors);
+}
+
+/// Defaults fit their own schemas, and have no fields that these do not know.
+pub(super) fn defaults(schema: &Json, path: &Path) -> Errors {
+    let mut errors = Errors::new();
+    default(schema, path, &mut errors);
+    errors
+}
+
+fn default(schema: &Json, path: &Path, errors: &mut Errors) {
+    let value = schema.field("default");
+    if !value.is_null() {
+        let at = path.child("default");
+        let holder = json!({"properties": {"default": schema}});
+        let mut tree = json!({"default": value});
+        if !super::prune(&holder, &mut tree).is_empty() {
+            errors.push(field::invalid(&at, value.clone(), "must not have unknown fields"));
         }
+        errors.extend(super::check(schema, value, None, &at));
+    }
+    if schema.field("items").is_object() {
+        default(schema.field("items"), &path.child("items"), errors);
+    }
+    for (name, property) in schema.entries("properties") {
+        default(property, &path.child("properties").key(name), errors);
     }
 }

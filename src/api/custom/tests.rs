@@ -54,12 +54,46 @@ fn each_misfit_is_named() {
     );
     assert_eq!(errors(json!({"size": 1, "name": "abcde"})), ["spec.name: Too long: may not be more than 4 bytes"]);
     assert_eq!(
-        errors(json!({"size": 1, "hosts": [{"name": "a"}, {"name": "a"}]})),
-        ["spec.hosts[1]: Duplicate value: {\"name\":\"a\"}"]
-    );
-    assert_eq!(
         errors(json!({"size": 1, "tags": {"x": 1}})),
         ["spec.tags[x]: Invalid value: \"integer\": spec.tags[x] in body must be of type string: \"integer\""]
+    );
+}
+
+#[test]
+fn items_that_come_again_are_told_once() {
+    let tree = |hosts: Json| json!({"spec": {"hosts": hosts}});
+    let told = |hosts: Json| -> Vec<String> {
+        lists(&schema(), &tree(hosts), &Path::root()).iter().map(|e| format!("{}: {}", e.field, e.message)).collect()
+    };
+    assert_eq!(told(json!([{"name": "a"}, {"name": "b"}])), Vec::<String>::new());
+    assert_eq!(
+        told(json!([{"name": "a"}, {"name": "a", "n": 1}, {"name": "a"}])),
+        ["spec.hosts[1]: Duplicate value: {\"name\":\"a\"}"]
+    );
+    assert_eq!(told(json!([{}, {}])), ["spec.hosts[1]: Duplicate value: {}"]);
+    assert_eq!(
+        told(json!([1])),
+        ["spec.hosts[0]: Invalid value: 1: must be an object for an array of list-type map"]
+    );
+}
+
+#[test]
+fn objects_inside_say_what_they_are() {
+    let inner = json!({"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true});
+    let schema = json!({"type": "object", "properties": {"a": inner}});
+    let told = |value: Json| -> Vec<String> {
+        let all = embedded(&schema, &json!({"a": value}), &Path::root());
+        all.iter().map(|e| format!("{}: {}", e.field, e.message)).collect()
+    };
+    assert_eq!(told(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {}})), Vec::<String>::new());
+    assert_eq!(told(json!({"kind": ""})), ["a.apiVersion: Required value", "a.kind: Invalid value: \"\": must not be empty"]);
+    let named = json!({"apiVersion": "a/b/c", "kind": "Pod", "metadata": {"name": "a/b"}});
+    assert_eq!(
+        told(named),
+        [
+            "a.apiVersion: Invalid value: \"a/b/c\": unexpected GroupVersion string: a/b/c",
+            "a.metadata.name: Invalid value: \"a/b\": may not contain '/'",
+        ]
     );
 }
 
@@ -85,28 +119,164 @@ fn unknown_fields_go_and_defaults_come() {
     );
 }
 
+fn problems(schema: Json) -> Vec<String> {
+    let path = Path::new("schema");
+    openapi::check(&schema, &path).iter().map(|e| format!("{}: {}", e.field, e.message)).collect()
+}
+
+fn of_a(property: Json) -> Json {
+    json!({"type": "object", "properties": {"a": property}})
+}
+
 #[test]
 fn schemas_are_structural() {
-    let problems = |schema: Json| -> Vec<String> {
-        let path = Path::new("schema");
-        structural::check(&schema, &path).iter().map(|e| format!("{}: {}", e.field, e.message)).collect()
-    };
     assert_eq!(problems(schema()), Vec::<String>::new());
     assert_eq!(problems(json!({})), ["schema.type: Required value: must not be empty at the root"]);
     assert_eq!(
-        problems(json!({"type": "object", "properties": {"a": {"description": "x"}}})),
+        problems(of_a(json!({"description": "x"}))),
         ["schema.properties[a].type: Required value: must not be empty for specified object fields"]
     );
     assert_eq!(
-        problems(json!({"type": "object", "properties": {"a": {"type": "array"}}})),
+        problems(of_a(json!({"type": "array"}))),
         ["schema.properties[a].items: Required value: must be specified"]
     );
     assert_eq!(
         problems(json!({"type": "object", "anyOf": [{"required": ["a"]}, {"properties": {"b": {"minimum": 1}}}]})),
         ["schema.properties[b]: Required value: because it is defined in schema.anyOf[1].properties[b]"]
     );
-    let default = json!({"type": "object", "properties": {"a": {"type": "integer", "default": "x"}}});
-    assert_eq!(problems(default).len(), 1);
+    assert_eq!(
+        problems(json!({"type": "object", "additionalProperties": {"type": "string"}})),
+        ["schema.additionalProperties: Forbidden: must not be used at the root"]
+    );
+    assert_eq!(
+        problems(of_a(json!({"type": "string", "oneOf": [{"type": "string", "description": "x"}, {"pattern": "y"}]}))),
+        [
+            "schema.properties[a].oneOf[0].description: Forbidden: must be empty to be structural",
+            "schema.properties[a].oneOf[0].type: Forbidden: must be empty to be structural",
+        ]
+    );
+    let either = json!([{"type": "integer"}, {"type": "string"}]);
+    assert!(problems(of_a(json!({"x-kubernetes-int-or-string": true, "anyOf": either}))).is_empty());
+    let first = json!({"x-kubernetes-int-or-string": true, "allOf": [{"anyOf": either}, {"pattern": "x"}]});
+    assert!(problems(of_a(first)).is_empty());
+    assert_eq!(
+        problems(of_a(json!({"x-kubernetes-int-or-string": true, "x-kubernetes-preserve-unknown-fields": true}))),
+        ["schema.properties[a].x-kubernetes-preserve-unknown-fields: Invalid value: true: must be false if \
+          x-kubernetes-int-or-string is true"]
+    );
+}
+
+#[test]
+fn metadata_is_as_everywhere() {
+    let problems = |metadata: Json| problems(json!({"type": "object", "properties": {"metadata": metadata}}));
+    assert!(problems(json!({"type": "object", "properties": {"name": {"type": "string", "maxLength": 9}}})).is_empty());
+    assert_eq!(
+        problems(json!({"type": "object", "properties": {"labels": {"type": "object"}}})),
+        ["schema.properties[metadata]: Forbidden: must not specify anything other than name and generateName, but metadata is \
+          implicitly specified"]
+    );
+    assert_eq!(
+        problems(json!({"type": "object", "properties": {"name": {"type": "string", "default": "x"}}})),
+        ["schema.properties[metadata].properties[name].default: Forbidden: must not be set in top-level metadata"]
+    );
+}
+
+#[test]
+fn defaults_fit_and_are_pruned() {
+    assert_eq!(
+        problems(of_a(json!({"type": "integer", "default": "x"}))),
+        ["schema.properties[a].default: Invalid value: \"string\": schema.properties[a].default in body must be of type \
+          integer: \"string\""]
+    );
+    assert_eq!(
+        problems(of_a(json!({"type": "object", "default": {"b": 1}}))),
+        ["schema.properties[a].default: Invalid value: {\"b\":1}: must not have unknown fields"]
+    );
+}
+
+#[test]
+fn words_that_are_not_taken_are_named_alone() {
+    assert_eq!(
+        problems(of_a(json!({"$ref": "#/x", "uniqueItems": true}))),
+        [
+            "schema.properties[a].$ref: Forbidden: $ref is not supported",
+            "schema.properties[a].uniqueItems: Forbidden: uniqueItems cannot be set to true since the runtime complexity \
+             becomes quadratic",
+        ]
+    );
+    assert_eq!(
+        problems(json!({"type": "object", "$schema": "x"})),
+        ["schema: Invalid value: \"\": OpenAPIV3Schema 'schema' is not supported"]
+    );
+    assert_eq!(
+        problems(of_a(json!({"type": "object", "properties": {"b": {"type": "string"}}, "additionalProperties": false}))),
+        ["schema.properties[a].additionalProperties: Forbidden: additionalProperties and properties are mutual exclusive"]
+    );
+}
+
+#[test]
+fn lists_have_the_types_and_keys_that_they_name() {
+    let list = |more: Json, items: Json| {
+        let mut list = json!({"type": "array", "items": items});
+        list.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+        problems(of_a(list))
+    };
+    let object = |more: Json| {
+        let mut object = json!({"type": "object", "properties": {"k": {"type": "string"}, "o": {"type": "object"}}});
+        object.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap());
+        object
+    };
+    let at = "schema.properties[a]";
+    let map = |keys: Json| json!({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": keys});
+    assert!(list(map(json!(["k"])), object(json!({"required": ["k"]}))).is_empty());
+    let must = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
+    assert_eq!(list(map(json!(["k"])), object(json!({}))), [format!("{at}.items.properties[k].default: Required value: {must}")]);
+    assert_eq!(
+        list(map(json!(["x"])), object(json!({}))),
+        [format!("{at}.x-kubernetes-list-map-keys: Invalid value: [\"x\"]: entries must all be names of item properties")]
+    );
+    let scalar = "must be a scalar type if parent array's x-kubernetes-list-type is map";
+    assert_eq!(
+        list(map(json!(["o"])), object(json!({"required": ["o"]}))),
+        [format!("{at}.items.properties[o].type: Invalid value: \"object\": {scalar}")]
+    );
+    let nonempty = "must be map if x-kubernetes-list-map-keys is non-empty";
+    assert_eq!(
+        list(json!({"x-kubernetes-list-map-keys": ["k"]}), object(json!({}))),
+        [format!("{at}.x-kubernetes-list-type: Required value: {nonempty}")]
+    );
+    assert_eq!(
+        list(json!({"x-kubernetes-list-type": "bag"}), object(json!({}))),
+        [format!("{at}.x-kubernetes-list-type: Unsupported value: \"bag\": supported values: \"atomic\", \"set\", \"map\"")]
+    );
+    let atomic = "must be atomic as item of a list with x-kubernetes-list-type=set";
+    assert_eq!(
+        list(json!({"x-kubernetes-list-type": "set"}), object(json!({}))),
+        [format!("{at}.items.x-kubernetes-map-type: Invalid value: null: {atomic}")]
+    );
+    assert!(list(json!({"x-kubernetes-list-type": "set"}), object(json!({"x-kubernetes-map-type": "atomic"}))).is_empty());
+}
+
+#[test]
+fn formats_that_say_nothing_are_known() {
+    let schema = json!({"type": "object", "properties": {
+        "a": {"type": "string", "format": "date-time"}, "b": {"type": "integer", "format": "int16"},
+        "c": {"type": "string", "format": "k8s-short-name"}, "d": {"type": "array", "items": {"type": "string", "format": "odd"}},
+    }});
+    assert_eq!(formats::unrecognized(&schema), ["int16", "odd"]);
+}
+
+#[test]
+fn fields_are_found_by_their_paths() {
+    let (schema, find) = (schema(), field_path::resolve);
+    let path = |text: &str| find(&schema, text, true).map(|(path, schema)| (path, schema["type"].clone()));
+    assert_eq!(path(".spec.mode"), Ok(("spec.mode".into(), json!("string"))));
+    assert_eq!(path(".spec['mode']"), Ok(("spec.mode".into(), json!("string"))));
+    assert_eq!(path(".spec.tags.x"), Ok(("spec.tags[x]".into(), json!("string"))));
+    assert_eq!(path("spec"), Err("expected [ or . but got: spec".into()));
+    assert_eq!(path(".spec.nothing"), Err("does not refer to a valid field".into()));
+    assert_eq!(path(".spec["), Err("unexpected end of JSON path".into()));
+    assert_eq!(find(&schema, ".spec['mode']", false), Err("array notation is not allowed".into()));
 }
 
 #[test]

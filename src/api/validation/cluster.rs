@@ -270,14 +270,15 @@ pub fn controller_revision_update(new: &Object, old: &Object) -> Errors {
     errors
 }
 
+/// A Lease's finalizers need no domain.
 pub fn lease(object: &Object) -> Errors {
-    let mut errors = meta::create(object, true, names::name_is_subdomain);
+    let mut errors = meta::create_common(object, true, names::name_is_subdomain);
     errors.extend(lease_spec(object.json().field("spec")));
     errors
 }
 
 pub fn lease_update(new: &Object, old: &Object) -> Errors {
-    let mut errors = meta::update(new, old);
+    let mut errors = meta::update_common(new, old);
     errors.extend(lease_spec(new.json().field("spec")));
     errors
 }

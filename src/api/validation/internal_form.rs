@@ -31,6 +31,7 @@ enum Kind {
     Struct(&'static str),
     Pointer(&'static str),
     List(&'static str),
+    Map(&'static str),
     Embedded(&'static str),
 }
 
@@ -67,6 +68,17 @@ fn with_host_fields(spec: &Json) -> Json {
     spec
 }
 
+/// A schema that may be a list of schemas, or a flag, is a struct of both.
+fn either(kind: &str, value: &Json) -> Option<Json> {
+    Some(match (kind, value) {
+        ("JSONSchemaPropsOrArray", Json::Array(_)) => serde_json::json!({"jsonSchemas": value}),
+        ("JSONSchemaPropsOrArray", _) => serde_json::json!({"schema": value}),
+        ("JSONSchemaPropsOrBool", Json::Bool(_)) => serde_json::json!({"allows": value}),
+        ("JSONSchemaPropsOrBool", _) => serde_json::json!({"allows": true, "schema": value}),
+        _ => return None,
+    })
+}
+
 struct Writer {
     text: String,
     pretty: bool,
@@ -77,6 +89,9 @@ impl Writer {
     fn value(&mut self, kind: &str, value: &Json) {
         if kind == "PodSpec" {
             return self.object(kind, &with_host_fields(value));
+        }
+        if let Some(either) = either(kind, value) {
+            return self.object(kind, &either);
         }
         self.object(kind, value);
     }
@@ -114,7 +129,7 @@ impl Writer {
             (Kind::Flag, Json::Null) => self.text.push_str("false"),
             (Kind::Quantity, Json::Null) => self.text.push_str("\"0\""),
             (Kind::Struct(kind), _) => self.value(kind, value),
-            (Kind::Pointer(_) | Kind::List(_), Json::Null) => self.text.push_str("null"),
+            (Kind::Pointer(_) | Kind::List(_) | Kind::Map(_), Json::Null) => self.text.push_str("null"),
             (Kind::Pointer(kind), _) => self.value(kind, value),
             (Kind::List(kind), Json::Array(items)) => {
                 self.open('[');
@@ -124,6 +139,15 @@ impl Writer {
                     self.value(kind, item);
                 }
                 self.close(']', first);
+            }
+            (Kind::Map(kind), Json::Object(map)) => {
+                self.open('{');
+                let mut first = true;
+                for (key, item) in map {
+                    self.key(key, &mut first);
+                    self.value(kind, item);
+                }
+                self.close('}', first);
             }
             _ => self.raw(value),
         }
@@ -262,6 +286,7 @@ fn field(text: &'static str) -> Field {
         "b" => Kind::Flag,
         "q" => Kind::Quantity,
         "?" | "[]" | "{}" => Kind::Any,
+        other if other.starts_with('{') => Kind::Map(other[1..].trim_end_matches('}')),
         other => match (other.strip_prefix('*'), other.strip_prefix('[')) {
             (Some(inner), _) => Kind::Pointer(inner),
             (None, Some(inner)) => Kind::List(inner.trim_end_matches(']')),

@@ -3,7 +3,7 @@
 use super::field::Errors;
 use super::{
     autoscaling, claim, cluster, config, cron_job, custom_resource as crd, endpoints, event, job, job_status, limits,
-    meta, networking, rbac, service, statuses, storage, volume, workloads,
+    networking, rbac, service, statuses, storage, volume, workloads,
 };
 use crate::api::{Gvk, Object};
 
@@ -118,7 +118,7 @@ pub fn update_status(gvk: &Gvk, new: &Object, old: &Object) -> Errors {
         ("networking.k8s.io", "Ingress") => networking::ingress_status(new, old),
         ("autoscaling", "HorizontalPodAutoscaler") => autoscaling::update_status(new, old),
         ("batch", "CronJob") => Errors::new(),
-        ("apiextensions.k8s.io", "CustomResourceDefinition") => meta::update(new, old),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::update_status(new, old),
         _ => Errors::new(),
     }
 }
@@ -143,6 +143,7 @@ pub fn warnings(gvk: &Gvk, new: &Object, old: Option<&Object>) -> Vec<String> {
         ("networking.k8s.io", "Ingress") => networking::ingress_warnings(new, old),
         ("networking.k8s.io", "NetworkPolicy") => networking::network_policy_warnings(new),
         ("storage.k8s.io", "StorageClass") => storage::class_warnings(new),
+        ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::warnings(new, old),
         _ => Vec::new(),
     }
 }

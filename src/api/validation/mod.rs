@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod config;
 pub mod cron_job;
 pub mod custom_resource;
+pub mod definition_parts;
 pub mod endpoints;
 pub mod event;
 pub mod field;

@@ -13,6 +13,9 @@ fn definition() -> Json {
         }},
         "status": {"type": "object", "properties": {"replicas": {"type": "integer"}, "lit": {"type": "boolean"}}},
     }});
+    // Fields to select by are a version's own where its schema is.
+    let mut second = schema.clone();
+    second["description"] = "A lamp.".into();
     json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "lamps.example.com"},
         "spec": {"group": "example.com", "scope": "Namespaced", "names": {"plural": "lamps", "kind": "Lamp", "shortNames": ["lp"]},
             "versions": [
@@ -21,7 +24,7 @@ fn definition() -> Json {
                     "selectableFields": [{"jsonPath": ".spec.color"}],
                     "additionalPrinterColumns": [{"name": "Color", "type": "string", "jsonPath": ".spec.color"},
                         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}]},
-                {"name": "v2", "served": true, "storage": false, "schema": {"openAPIV3Schema": schema}},
+                {"name": "v2", "served": true, "storage": false, "schema": {"openAPIV3Schema": second}},
             ]}})
 }
 
@@ -139,7 +142,8 @@ async fn names_that_are_taken_are_not_served() {
     other["spec"]["names"]["plural"] = "lights".into();
     assert_eq!(api.post(DEFINITIONS, other).await.code, 201);
     let conditions = api.get(&format!("{DEFINITIONS}/lights.example.com")).await.body["status"]["conditions"].clone();
-    assert_eq!(conditions[0]["message"], "\"lamp\" is already in use");
+    // Of all the names that are taken the last is told.
+    assert_eq!(conditions[0]["message"], "\"LampList\" is already in use");
     assert_eq!(conditions[1]["reason"], "NotAccepted");
     assert_eq!(api.get("/apis/example.com/v1/namespaces/default/lights").await.code, 404);
     // They are free once the first is gone.
@@ -157,4 +161,30 @@ async fn a_schema_that_is_not_structural_is_refused() {
     let at = "spec.versions[0].schema.openAPIV3Schema.properties[spec].properties[color].type: Required value: must not be empty \
         for specified object fields";
     assert!(refused.message().contains(at), "{}", refused.message());
+}
+
+#[tokio::test]
+async fn scale_and_finalizers_of_objects_are_looked_at() {
+    let api = Api::new().await;
+    let mut free = definition();
+    for version in free["spec"]["versions"].as_array_mut().unwrap() {
+        let schema = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        version["schema"]["openAPIV3Schema"] = schema;
+        version.as_object_mut().unwrap().remove("selectableFields");
+    }
+    assert_eq!(api.post(DEFINITIONS, free).await.code, 201);
+    let refused = api.post(LAMPS, lamp("a", json!({"replicas": -1}))).await;
+    let why = ".spec.replicas: Invalid value: -1: should be a non-negative integer";
+    assert!(refused.message().ends_with(why), "{}", refused.message());
+    let refused = api.post(LAMPS, lamp("a", json!({"replicas": "two"}))).await;
+    let why = ".spec.replicas: Invalid value: 0: .spec.replicas accessor error: two is of the type string, expected int64";
+    assert!(refused.message().ends_with(why), "{}", refused.message());
+    let mut held = lamp("a", json!({}));
+    held["metadata"]["finalizers"] = json!(["hold.me"]);
+    let made = api.post(LAMPS, held).await;
+    let odd = "prefer a domain-qualified finalizer name including a path (/) to avoid accidental conflicts with other finalizer \
+        writers";
+    assert_eq!(made.code, 201, "{}", made.text);
+    assert_eq!(made.warnings.len(), 1);
+    assert!(made.warnings[0].contains(odd), "{:?}", made.warnings);
 }

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::definitions;
 use crate::api::tree::Tree;
+use crate::api::validation::definition_parts::{Approval, is_protected};
 use crate::api::{GroupResource, Json, Key, Object};
 use crate::registry::metadata;
 use crate::registry::run::Run;
@@ -33,54 +34,62 @@ fn all(run: &Run<'_, '_>) -> Vec<Arc<Object>> {
     run.state.all(&definitions()).cloned().collect()
 }
 
-/// The names of resources and of kinds that definitions may not share.
-fn names(tree: &Json) -> (BTreeSet<&str>, BTreeSet<&str>) {
-    let resources = [tree.text("plural"), tree.text("singular")].into_iter().chain(tree.texts("shortNames"));
-    let kinds = [tree.text("kind"), tree.text("listKind")];
-    (resources.filter(|n| !n.is_empty()).collect(), kinds.into_iter().filter(|n| !n.is_empty()).collect())
+/// The names of resources and of kinds that definitions of a group may not share.
+#[derive(Default)]
+struct Taken {
+    resources: BTreeSet<String>,
+    kinds: BTreeSet<String>,
+}
+
+impl Taken {
+    /// By all definitions of the group, this one too (getAcceptedNamesForGroup).
+    fn of(all: &[Arc<Object>], group: Option<&str>) -> Self {
+        let mut taken = Self::default();
+        for definition in all.iter().filter(|other| other.str_at("/spec/group") == group) {
+            let names = definition.json().field("status").field("acceptedNames");
+            let resources = [names.text("plural"), names.text("singular")].into_iter().chain(names.texts("shortNames"));
+            taken.resources.extend(resources.map(str::to_owned));
+            taken.kinds.extend([names.text("kind"), names.text("listKind")].map(str::to_owned));
+        }
+        taken
+    }
 }
 
 fn accept_names(run: &mut Run<'_, '_>) {
     for definition in all(run) {
         let all = all(run);
-        let others = all.iter().filter(|other| {
-            other.name() != definition.name() && other.str_at("/spec/group") == definition.str_at("/spec/group")
-        });
-        let (mut resources, mut kinds) = (BTreeSet::new(), BTreeSet::new());
-        for other in others {
-            let (of_other, kinds_of_other) = names(other.json().field("status").field("acceptedNames"));
-            resources.extend(of_other);
-            kinds.extend(kinds_of_other);
-        }
         let mut new = Object::clone(&definition);
-        accept(&mut new, &resources, &kinds, &run.now());
+        accept(&mut new, &Taken::of(&all, definition.str_at("/spec/group")), &run.now());
+        approve(&mut new, &run.now());
         if new != *definition {
             run.state.put(Key::new(definitions(), "", definition.name()), new);
         }
     }
 }
 
-/// Takes the names that nobody else has, and says what is taken (calculateNamesAndConditions).
-fn accept(definition: &mut Object, resources: &BTreeSet<&str>, kinds: &BTreeSet<&str>, now: &str) {
+/// Takes the names that nobody else has, and says what is taken, the last of it
+/// (calculateNamesAndConditions).
+fn accept(definition: &mut Object, taken: &Taken, now: &str) {
     let wanted = definition.json().field("spec").field("names").clone();
-    let mut accepted = definition.json().field("status").field("acceptedNames").clone();
+    let before = definition.json().field("status").field("acceptedNames").clone();
+    let mut accepted = before.clone();
+    let in_use = |name: &str| format!("{} is already in use", crate::api::status::quote(name));
     let mut conflict: Option<(&str, String)> = None;
-    let parts = [("plural", resources, "PluralConflict"), ("singular", resources, "SingularConflict")];
-    let parts = parts.into_iter().chain([("kind", kinds, "KindConflict"), ("listKind", kinds, "ListKindConflict")]);
-    for (part, taken, reason) in parts {
-        if taken.contains(wanted.text(part)) {
-            let message = format!("{} is already in use", crate::api::status::quote(wanted.text(part)));
-            conflict.get_or_insert((reason, message));
-        } else {
-            accepted[part] = wanted.field(part).clone();
-        }
-    }
-    let shared: Vec<&str> = wanted.texts("shortNames").into_iter().filter(|name| resources.contains(name)).collect();
-    match shared.as_slice() {
-        [] => copy(&mut accepted, &wanted, "shortNames"),
-        shared => {
-            let message = format!("{} is already in use", crate::api::status::quote(shared[0]));
-            conflict.get_or_insert(("ShortNamesConflict", message));
+    for (part, reason) in [
+        ("plural", "PluralConflict"),
+        ("singular", "SingularConflict"),
+        ("shortNames", "ShortNamesConflict"),
+        ("kind", "KindConflict"),
+        ("listKind", "ListKindConflict"),
+    ] {
+        let taken = if part.ends_with("ind") { &taken.kinds } else { &taken.resources };
+        let (asked, own) = (names_at(&wanted, part), names_at(&before, part));
+        let clashes: Vec<String> =
+            asked.into_iter().filter(|name| !own.contains(name) && taken.contains(*name)).map(in_use).collect();
+        match clashes.as_slice() {
+            [] => copy(&mut accepted, &wanted, part),
+            [one] => conflict = Some((reason, one.clone())),
+            all => conflict = Some((reason, format!("[{}]", all.join(", ")))),
         }
     }
     copy(&mut accepted, &wanted, "categories");
@@ -101,6 +110,30 @@ fn accept(definition: &mut Object, resources: &BTreeSet<&str>, kinds: &BTreeSet<
             }
         }
     }
+}
+
+fn names_at<'a>(names: &'a Json, part: &str) -> Vec<&'a str> {
+    match names.field(part) {
+        Json::Array(_) => names.texts(part),
+        Json::String(name) => vec![name],
+        _ => Vec::new(),
+    }
+}
+
+/// Says whether a definition in a group of Kubernetes' community is approved.
+/// Source: …/pkg/controller/apiapproval/apiapproval_controller.go.
+fn approve(definition: &mut Object, now: &str) {
+    if !is_protected(definition.str_at("/spec/group").unwrap_or("")) {
+        return;
+    }
+    let (state, message) = Approval::of(definition);
+    let (is, reason) = match state {
+        Approval::Invalid => (false, "InvalidAnnotation"),
+        Approval::Missing => (false, "MissingAnnotation"),
+        Approval::Bypassed => (false, "UnapprovedAnnotation"),
+        Approval::Approved => (true, "ApprovedAnnotation"),
+    };
+    condition(definition, ("KubernetesAPIApprovalPolicyConformant", is), (reason, message.as_str()), now);
 }
 
 fn copy(to: &mut Json, from: &Json, part: &str) {

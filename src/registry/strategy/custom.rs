@@ -8,9 +8,10 @@ use serde_json::json;
 use super::rules::{self, CUSTOM};
 use super::{Part, Rules, Strategy, plain};
 use crate::api::tree::Tree;
-use crate::api::validation::field::{Errors, Path};
+use crate::api::validation::field::{self, Errors, Path};
 use crate::api::validation::{meta, names};
-use crate::api::{Json, Object, Status, custom};
+use crate::api::status::quote;
+use crate::api::{Gvk, Json, Object, Status, custom};
 use crate::registry::custom::settle::{CLEANUP, condition};
 use crate::registry::custom::{self as registry, definition};
 use crate::registry::delete::{DeleteOptions, Deleted};
@@ -38,12 +39,87 @@ fn differs(new: &Object, old: &Object, status_apart: bool) -> bool {
 
 impl Customs {
     fn check(&self, run: &Run<'_, '_>, new: &Object, old: Option<&Object>) -> Errors {
-        let schema = registry::schema(run.state, &run.request.resource).unwrap_or_default();
-        if !schema.is_object() {
-            return Errors::new();
-        }
-        custom::check(&schema, new.json(), old.map(Object::json), &Path::root())
+        let schema = schema_of(run);
+        let mut errors = custom::check(&schema, new.json(), old.map(Object::json), &Path::root());
+        errors.extend(scale_of_spec(run, new));
+        errors.extend(scale_of_status(run, new));
+        errors.extend(custom::embedded(&schema, new.json(), &Path::root()));
+        errors.extend(lists(&schema, new, old));
+        errors
     }
+
+    fn check_status(&self, run: &Run<'_, '_>, new: &Object, old: &Object) -> Errors {
+        let schema = schema_of(run);
+        let mut errors = Errors::new();
+        if let Some(status) = new.json().get("status") {
+            let of_status = schema.field("properties").field("status");
+            errors.extend(custom::check(of_status, status, old.json().get("status"), &Path::new("status")));
+        }
+        errors.extend(scale_of_status(run, new));
+        errors.extend(lists(&schema, new, Some(old)));
+        errors
+    }
+}
+
+fn schema_of(run: &Run<'_, '_>) -> Json {
+    registry::schema(run.state, &run.request.resource).filter(Json::is_object).unwrap_or_else(|| json!({}))
+}
+
+/// Items that come twice are told, unless some did before.
+fn lists(schema: &Json, new: &Object, old: Option<&Object>) -> Errors {
+    match old {
+        Some(old) if !custom::lists(schema, old.json(), &Path::root()).is_empty() => Errors::new(),
+        _ => custom::lists(schema, new.json(), &Path::root()),
+    }
+}
+
+/// The path that the version's scale has for `part`, and what stands there.
+fn scaled<'a>(run: &Run<'_, '_>, part: &str, object: &'a Object) -> Option<(String, &'a Json)> {
+    let version = registry::version(run.state, &run.request.resource)?;
+    let path = version.field("subresources").field("scale").opt_text(part)?.to_owned();
+    let value = path.trim_start_matches('.').split('.').fold(object.json(), |tree, name| tree.field(name));
+    Some((path, value))
+}
+
+/// A count is none, or a whole number that fits. Source: …/pkg/registry/customresource/validator.go.
+fn count(run: &Run<'_, '_>, part: &str, object: &Object) -> Errors {
+    let Some((path, value)) = scaled(run, part, object) else { return Errors::new() };
+    let at = Path::new(&path);
+    match value.as_i64() {
+        Some(count) if count < 0 => vec![field::invalid(&at, count, "should be a non-negative integer")],
+        Some(count) if count > i64::from(i32::MAX) => {
+            vec![field::invalid(&at, count, &format!("should be less than or equal to {}", i32::MAX))]
+        }
+        None if !value.is_null() => vec![field::invalid(&at, 0, &accessor(&path, value, "int64"))],
+        _ => Errors::new(),
+    }
+}
+
+/// What reading a value of another type says (unstructured.NestedInt64, NestedString).
+fn accessor(path: &str, value: &Json, wanted: &str) -> String {
+    let (shown, is) = match value {
+        Json::String(text) => (text.clone(), "string"),
+        Json::Bool(flag) => (flag.to_string(), "bool"),
+        Json::Number(number) if number.is_f64() => (number.to_string(), "float64"),
+        Json::Number(number) => (number.to_string(), "int64"),
+        Json::Array(_) => (value.to_string(), "[]interface {}"),
+        _ => (value.to_string(), "map[string]interface {}"),
+    };
+    format!("{path} accessor error: {shown} is of the type {is}, expected {wanted}")
+}
+
+fn scale_of_spec(run: &Run<'_, '_>, object: &Object) -> Errors {
+    count(run, "specReplicasPath", object)
+}
+
+fn scale_of_status(run: &Run<'_, '_>, object: &Object) -> Errors {
+    let mut errors = count(run, "statusReplicasPath", object);
+    if let Some((path, value)) = scaled(run, "labelSelectorPath", object)
+        && !matches!(value, Json::Null | Json::String(_))
+    {
+        errors.push(field::invalid(&Path::new(&path), "", &accessor(&path, value, "string")));
+    }
+    errors
 }
 
 impl Strategy for Customs {
@@ -92,16 +168,41 @@ impl Strategy for Customs {
     }
 
     fn validate_create(&self, run: &Run<'_, '_>, object: &Object) -> Errors {
-        let mut errors = meta::create(object, run.request.resource.namespaced, names::name_is_subdomain);
+        let mut errors = meta::create_common(object, run.request.resource.namespaced, names::name_is_subdomain);
         errors.extend(self.check(run, object, None));
         errors
     }
 
-    fn validate_update(&self, run: &Run<'_, '_>, new: &Object, old: &Object, _part: Part) -> Errors {
-        let mut errors = meta::update(new, old);
-        errors.extend(self.check(run, new, Some(old)));
+    fn warnings(&self, _gvk: &Gvk, new: &Object, old: Option<&Object>) -> Vec<String> {
+        let mut added: Vec<&str> =
+            new.finalizers().filter(|f| old.is_none_or(|old| !old.finalizers().any(|o| o == *f))).collect();
+        added.sort_unstable();
+        added.into_iter().flat_map(finalizer_warnings).collect()
+    }
+
+    fn validate_update(&self, run: &Run<'_, '_>, new: &Object, old: &Object, part: Part) -> Errors {
+        let mut errors = meta::update_common(new, old);
+        errors.extend(match part {
+            Part::Status => self.check_status(run, new, old),
+            _ => self.check(run, new, Some(old)),
+        });
         errors
     }
+}
+
+/// A finalizer says whose it is (validateKubeFinalizerName).
+fn finalizer_warnings(finalizer: &str) -> Vec<String> {
+    const STANDARD: &[&str] = &["orphan", "foregroundDeletion", "kubernetes"];
+    let head = format!("metadata.finalizers: {}", quote(finalizer));
+    let mut warnings: Vec<String> =
+        names::qualified_name(finalizer).into_iter().map(|problem| format!("{head}: {problem}")).collect();
+    if !finalizer.contains('/') && !STANDARD.contains(&finalizer) {
+        let path = if finalizer.contains('.') { " including a path (/)" } else { "" };
+        warnings.push(format!(
+            "{head}: prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers"
+        ));
+    }
+    warnings
 }
 
 /// The version that objects are kept in has been one of those that there may be objects in.

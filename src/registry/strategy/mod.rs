@@ -21,7 +21,7 @@ pub(crate) use rules::{Collect, Generation, Rules, StatusMetadata};
 use super::delete::{DeleteOptions, Deleted};
 use super::run::Run;
 use crate::api::validation::{self, field::Errors};
-use crate::api::{Object, Resource, Status};
+use crate::api::{Gvk, Object, Resource, Status};
 
 /// Which part of an object a change is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,11 @@ pub(crate) trait Strategy: Sync {
     /// What is wrong with a new object.
     fn validate_create(&self, run: &Run<'_, '_>, object: &Object) -> Errors {
         validation::create(&run.gvk(), object)
+    }
+
+    /// What is odd about an object that is accepted.
+    fn warnings(&self, gvk: &Gvk, new: &Object, old: Option<&Object>) -> Vec<String> {
+        validation::warnings(gvk, new, old)
     }
 
     /// What is wrong with a change.

@@ -2,7 +2,7 @@
 //! Source: pkg/registry/rbac/*/policybased/storage.go.
 
 use super::{Part, Rules, Strategy, rules};
-use crate::api::{GroupResource, Object, Status};
+use crate::api::{Object, Status};
 use crate::registry::access::escalation;
 use crate::registry::run::Run;
 
@@ -10,12 +10,8 @@ use crate::registry::run::Run;
 pub(crate) struct Guarded(pub &'static str);
 
 impl Guarded {
-    fn check(&self, run: &Run<'_, '_>, object: &Object) -> Result<(), Status> {
-        let resource = GroupResource::new("rbac.authorization.k8s.io", self.0);
-        match escalation::refuses(run.state, &run.request.options.user, self.0, object) {
-            Some(why) => Err(Status::forbidden(&resource, object.name(), &why)),
-            None => Ok(()),
-        }
+    fn check(&self, run: &Run<'_, '_>, object: &Object, old: Option<&Object>) -> Result<(), Status> {
+        escalation::refuses(run.state, &run.request.options.user, self.0, object, old).map_or(Ok(()), Err)
     }
 }
 
@@ -25,11 +21,10 @@ impl Strategy for Guarded {
     }
 
     fn begin_create(&self, run: &mut Run<'_, '_>, object: &mut Object) -> Result<(), Status> {
-        self.check(run, object)
+        self.check(run, object, None)
     }
 
     fn begin_update(&self, run: &mut Run<'_, '_>, new: &mut Object, old: &Object, _part: Part) -> Result<(), Status> {
-        let same = ["/rules", "/roleRef", "/subjects", "/aggregationRule"].iter().all(|at| new.at(at) == old.at(at));
-        if same { Ok(()) } else { self.check(run, new) }
+        self.check(run, new, Some(old))
     }
 }

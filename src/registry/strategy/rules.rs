@@ -175,7 +175,7 @@ plain_kinds! {
     "admissionregistration.k8s.io" "validatingadmissionpolicybindings" => plain(Spec).needs_version();
     "admissionregistration.k8s.io" "mutatingadmissionpolicies" => plain(Spec).needs_version();
     "admissionregistration.k8s.io" "mutatingadmissionpolicybindings" => plain(Spec).needs_version();
-    "apiextensions.k8s.io" "customresourcedefinitions" => plain(Spec).status(r#"{"conditions":null,"acceptedNames":{"plural":"","kind":""},"storedVersions":null}"#).status_metadata(StatusMetadata::Kept).needs_version();
+    "apiextensions.k8s.io" "customresourcedefinitions" => plain(Spec).status(r#"{"conditions":null,"acceptedNames":{"plural":"","kind":""},"storedVersions":null}"#).needs_version();
     "apiregistration.k8s.io" "apiservices" => plain(NoGeneration).status("{}").status_metadata(StatusMetadata::Kept).needs_version();
     "resource.k8s.io" "deviceclasses" => plain(Spec);
     "resource.k8s.io" "resourceclaims" => plain(NoGeneration).status("{}").status_metadata(StatusMetadata::Kept);
