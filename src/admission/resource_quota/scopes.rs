@@ -14,8 +14,7 @@ pub(super) fn matches(evaluator: &Evaluator<'_>, quota: &Json, object: &Json) ->
         if pods {
             pod_is_within(object, scope, operator, values)
         } else if claims {
-            let class = object.field("spec").text("volumeAttributesClassName");
-            scope == "VolumeAttributesClass" && selects(class, operator, values)
+            scope == "VolumeAttributesClass" && claim_is_within(object, operator, values)
         } else {
             false
         }
@@ -37,6 +36,22 @@ fn pod_is_within(pod: &Json, scope: &str, operator: &str, values: &[&str]) -> bo
         "CrossNamespacePodAffinity" => crosses_namespaces(spec),
         _ => false,
     }
+}
+
+/// Whether a class of attributes that the claim asks for, has, or is on its way to is one that is meant.
+/// Source: `getReferencedVolumeAttributesClassNames` in pkg/quota/v1/evaluator/core/persistent_volume_claims.go.
+fn claim_is_within(claim: &Json, operator: &str, values: &[&str]) -> bool {
+    let status = claim.field("status");
+    let classes = [
+        claim.field("spec").text("volumeAttributesClassName"),
+        status.text("currentVolumeAttributesClassName"),
+        status.field("modifyVolumeStatus").text("targetVolumeAttributesClassName"),
+    ];
+    let mut named = classes.into_iter().filter(|class| !class.is_empty()).peekable();
+    if named.peek().is_none() {
+        return selects("", operator, values);
+    }
+    named.any(|class| selects(class, operator, values))
 }
 
 fn selects(value: &str, operator: &str, values: &[&str]) -> bool {
@@ -71,4 +86,22 @@ fn crosses_namespaces(spec: &Json) -> bool {
         let terms = required.chain(preferred.map(|p| p.field("podAffinityTerm")));
         { terms }.any(|t| !t.list("namespaces").is_empty() || t.has("namespaceSelector"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_claim_counts_for_the_classes_that_it_has_and_wants() {
+        let claim = json!({"spec": {"volumeAttributesClassName": "gold"}, "status": {"currentVolumeAttributesClassName": "silver"}});
+        for class in ["gold", "silver"] {
+            assert!(claim_is_within(&claim, "In", &[class]), "{class}");
+        }
+        assert!(!claim_is_within(&claim, "In", &["bronze"]));
+        assert!(!claim_is_within(&json!({}), "Exists", &[]));
+        assert!(claim_is_within(&json!({}), "DoesNotExist", &[]));
+    }
 }

@@ -86,17 +86,29 @@ fn reference(reference: &Json, path: &Path) -> Errors {
 
 /// The target's `apiVersion` has a group, for all but ReplicationControllers; what was wrong before may stay.
 fn target_version(target: &Json, spec: &Path, old: Option<&Json>) -> Errors {
-    let wrong = |target: &Json| match target.text("apiVersion").matches('/').count() {
-        0 if target.text("kind") == "ReplicationController" => None,
-        0 => Some("apiVersion must specify API group".to_owned()),
-        1 => None,
-        _ => Some(format!("unexpected GroupVersion string: {}", target.text("apiVersion"))),
+    let wrong = |target: &Json| {
+        let of_core = || target.text("kind") == "ReplicationController";
+        match group(target) {
+            Ok("") if !of_core() => Some("apiVersion must specify API group".to_owned()),
+            Ok(_) => None,
+            Err(why) => Some(why),
+        }
     };
     if old.is_some_and(|old| wrong(old).is_some()) {
         return Errors::new();
     }
     let path = spec.child("scaleTargetRef").child("apiVersion");
     wrong(target).map(|why| field::invalid(&path, target.text("apiVersion"), &why)).into_iter().collect()
+}
+
+/// The group of the object that a reference names (schema.ParseGroupVersion).
+fn group(reference: &Json) -> Result<&str, String> {
+    let version = reference.text("apiVersion");
+    match version.matches('/').count() {
+        0 => Ok(""),
+        1 => Ok(version.split('/').next().unwrap_or("")),
+        _ => Err(format!("unexpected GroupVersion string: {version}")),
+    }
 }
 
 fn segment(value: &str, path: &Path, missing: &str) -> Errors {
@@ -122,12 +134,12 @@ fn scaling(rules: &Json, path: &Path) -> Errors {
     if let Some(policy) = rules.opt_text("selectPolicy").filter(|policy| !SELECT.contains(policy)) {
         errors.push(field::not_supported(&path.child("selectPolicy"), policy, SELECT));
     }
-    let (policies, path) = (rules.list("policies"), path.child("policies"));
+    let (policies, at) = (rules.list("policies"), path.child("policies"));
     if policies.is_empty() {
-        errors.push(field::required(&path, "must specify at least one Policy"));
+        errors.push(field::required(&at, "must specify at least one Policy"));
     }
     for (i, policy) in policies.iter().enumerate() {
-        let path = path.index(i);
+        let path = at.index(i);
         if !KINDS.contains(&policy.text("type")) {
             errors.push(field::not_supported(&path.child("type"), policy.text("type"), KINDS));
         }
@@ -141,6 +153,11 @@ fn scaling(rules: &Json, path: &Path) -> Errors {
             let detail = format!("must be less than or equal to {MAX_PERIOD}");
             errors.push(field::invalid(&path.child("periodSeconds"), period, &detail));
         }
+    }
+    if let Some(text) = rules.opt_text("tolerance")
+        && Quantity::parse(text).is_ok_and(|amount| amount.signum() < 0)
+    {
+        errors.push(field::invalid(&path.child("tolerance"), text, rules::NOT_NEGATIVE));
     }
     errors
 }
@@ -187,7 +204,11 @@ fn source(kind: &str, source: &Json, path: &Path) -> Errors {
     let mut errors = Errors::new();
     match kind {
         "object" => {
-            errors.extend(reference(source.field("describedObject"), &path.child("describedObject")));
+            let (object, at) = (source.field("describedObject"), path.child("describedObject"));
+            errors.extend(reference(object, &at));
+            if let Err(why) = group(object) {
+                errors.push(field::invalid(&at.child("apiVersion"), object.text("apiVersion"), &why));
+            }
             errors.extend(identifier(source, path));
         }
         "external" | "pods" => errors.extend(identifier(source, path)),
@@ -269,4 +290,55 @@ fn metric_target(target: &Json, path: &Path) -> Errors {
         errors.push(field::invalid(&path.child("averageUtilization"), utilization, "must be greater than 0"));
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn problems(change: impl FnOnce(&mut Json)) -> Vec<String> {
+        let mut spec = json!({"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "a"}});
+        change(&mut spec);
+        self::spec(&spec, 1, None).iter().map(|e| format!("{}: {}", e.field, e.message)).collect()
+    }
+
+    #[test]
+    fn a_target_has_a_group() {
+        assert_eq!(problems(|_| {}), Vec::<String>::new());
+        let of = |version: &str| problems(|spec| spec["scaleTargetRef"]["apiVersion"] = version.into());
+        let at = "spec.scaleTargetRef.apiVersion: Invalid value";
+        assert_eq!(of("v1"), [format!("{at}: \"v1\": apiVersion must specify API group")]);
+        assert_eq!(of("/v1"), [format!("{at}: \"/v1\": apiVersion must specify API group")]);
+        assert_eq!(of("a/b/c"), [format!("{at}: \"a/b/c\": unexpected GroupVersion string: a/b/c")]);
+    }
+
+    #[test]
+    fn the_object_of_a_metric_may_be_of_the_core() {
+        let of = |version: &str| {
+            problems(|spec| {
+                let object = json!({"apiVersion": version, "kind": "Service", "name": "a"});
+                let target = json!({"type": "Value", "value": "1"});
+                let object = json!({"describedObject": object, "metric": {"name": "m"}, "target": target});
+                spec["metrics"] = json!([{"type": "Object", "object": object}]);
+            })
+        };
+        assert_eq!(of("v1"), Vec::<String>::new());
+        let at = "spec.metrics[0].object.describedObject.apiVersion: Invalid value";
+        assert_eq!(of("a/b/c"), [format!("{at}: \"a/b/c\": unexpected GroupVersion string: a/b/c")]);
+    }
+
+    #[test]
+    fn a_tolerance_is_not_negative() {
+        let of = |tolerance: &str| {
+            let rules = json!({"policies": [{"type": "Pods", "value": 1, "periodSeconds": 1}], "tolerance": tolerance});
+            problems(|spec| spec["behavior"] = json!({"scaleUp": rules}))
+        };
+        assert_eq!(of("100m"), Vec::<String>::new());
+        assert_eq!(
+            of("-1"),
+            ["spec.behavior.scaleUp.tolerance: Invalid value: \"-1\": must be greater than or equal to 0"]
+        );
+    }
 }

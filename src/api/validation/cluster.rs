@@ -27,8 +27,11 @@ fn finalizer_name(name: &str, path: &Path) -> Errors {
     errors
 }
 
+/// A change is judged as a new Namespace and as a change (pkg/registry/core/namespace/strategy.go).
 pub fn namespace_update(new: &Object, old: &Object) -> Errors {
-    meta::update(new, old)
+    let mut errors = namespace(new);
+    errors.extend(meta::update(new, old));
+    errors
 }
 
 pub fn namespace_status(new: &Object, old: &Object) -> Errors {
@@ -403,11 +406,16 @@ pub fn priority_class(object: &Object) -> Errors {
         let detail = format!("maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}");
         errors.push(field::forbidden(&Path::new("value"), &detail));
     }
-    const POLICIES: &[&str] = &["Never", "PreemptLowerPriority"];
-    if let Some(policy) = tree.opt_text("preemptionPolicy").filter(|policy| !POLICIES.contains(policy)) {
-        errors.push(field::not_supported(&Path::new("preemptionPolicy"), policy, POLICIES));
-    }
+    errors.extend(preemption_policy(tree.opt_text("preemptionPolicy"), &Path::new("preemptionPolicy")));
     errors
+}
+
+fn preemption_policy(policy: Option<&str>, path: &Path) -> Errors {
+    match policy {
+        None | Some("PreemptLowerPriority" | "Never") => Errors::new(),
+        Some("") => vec![field::required(path, "")],
+        Some(other) => vec![field::not_supported(path, other, &["PreemptLowerPriority", "Never"])],
+    }
 }
 
 fn unknown_system_class(name: &str, tree: &Json) -> String {
@@ -439,6 +447,29 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn policies_of_a_priority_are_told_in_order() {
+        let of = |policy: &str| {
+            let class = json!({"metadata": {"name": "a"}, "value": 1, "preemptionPolicy": policy});
+            let errors = priority_class(&Object::new(class));
+            errors.iter().map(|e| format!("{}: {}", e.field, e.message)).collect::<Vec<_>>()
+        };
+        assert_eq!(of("Never"), Vec::<String>::new());
+        assert_eq!(of(""), ["preemptionPolicy: Required value"]);
+        let all = "supported values: \"PreemptLowerPriority\", \"Never\"";
+        assert_eq!(of("Maybe"), [format!("preemptionPolicy: Unsupported value: \"Maybe\": {all}")]);
+    }
+
+    #[test]
+    fn a_finalizer_of_a_lease_needs_no_domain() {
+        let held = |name: &str| {
+            let metadata = json!({"name": name, "namespace": "n", "finalizers": ["hold.me"], "resourceVersion": "1"});
+            Object::new(json!({"metadata": metadata, "spec": {}}))
+        };
+        assert!(lease(&held("a")).is_empty());
+        assert!(lease_update(&held("a"), &held("a")).is_empty());
+    }
 
     #[test]
     fn features_of_a_node_are_named_and_in_order() {

@@ -20,7 +20,9 @@ const MAX_AFFINITY_SECONDS: i64 = 86_400;
 
 /// Names may start with a digit since RelaxedServiceNameValidation.
 pub fn create(object: &Object) -> Errors {
-    service(object, None)
+    let mut errors = meta::create(object, true, names::name_is_label);
+    errors.extend(service(object, None));
+    errors
 }
 
 pub fn update(new: &Object, old: &Object) -> Errors {
@@ -47,8 +49,7 @@ fn service(object: &Object, old: Option<&Object>) -> Errors {
         let old = old.map(|old| old.json().field("spec").texts(name)).unwrap_or_default();
         old.into_iter().map(str::to_owned).collect()
     };
-    let mut errors = meta::create(object, true, names::name_is_label);
-    errors.extend(topology_annotations(object));
+    let mut errors = topology_annotations(object);
     errors.extend(kind_rules(spec, &path));
     errors.extend(ports(spec, &path.child("ports")));
     if spec.has("selector") {
@@ -365,16 +366,15 @@ fn traffic(spec: &Json, path: &Path) -> Errors {
 pub fn update_status(new: &Object, old: &Object) -> Errors {
     let mut errors = meta::update(new, old);
     let (status, spec) = (new.json().field("status").field("loadBalancer"), new.json().field("spec"));
-    errors.extend(balancer_status(status, spec, old));
+    errors.extend(balancer_status(status, spec));
     errors
 }
 
-fn balancer_status(status: &Json, spec: &Json, old: &Object) -> Errors {
+fn balancer_status(status: &Json, spec: &Json) -> Errors {
     let path = Path::new("status").child("loadBalancer").child("ingress");
     let entries = status.list("ingress");
-    let had = old.json().field("status").field("loadBalancer").list("ingress");
     let mut errors = Errors::new();
-    if !is_balancer(spec) && !entries.is_empty() && entries != had {
+    if !is_balancer(spec) && !entries.is_empty() {
         return vec![field::forbidden(&path, "may only be used when `spec.type` is 'LoadBalancer'")];
     }
     for (i, entry) in entries.iter().enumerate() {

@@ -8,6 +8,7 @@ use crate::api::tree::Tree;
 use crate::api::{Json, Object};
 
 const MAX_PARAMETERS: usize = 512;
+const MAX_DRIVER_NAME: usize = 63;
 const MAX_PARAMETERS_BYTES: usize = 256 * 1024;
 
 pub fn class(object: &Object) -> Errors {
@@ -112,8 +113,18 @@ pub fn class_update(new: &Object, old: &Object) -> Errors {
     errors
 }
 
+/// A driver's name may have capitals, and is told as `name`.
 pub fn csi_driver(object: &Object) -> Errors {
-    let mut errors = meta::create(object, false, names::name_is_subdomain);
+    let (name, path) = (object.name(), Path::new("name"));
+    let mut errors = Errors::new();
+    if name.is_empty() {
+        errors.push(field::required(&path, ""));
+    } else {
+        if name.len() > MAX_DRIVER_NAME {
+            errors.push(field::too_long(&path, MAX_DRIVER_NAME as i64));
+        }
+        errors.extend(rules::each(&path, name, names::dns1123_subdomain(&name.to_lowercase())));
+    }
     errors.extend(csi_driver_spec(object.json().field("spec")));
     errors
 }
@@ -173,4 +184,25 @@ pub fn csi_driver_update(new: &Object, old: &Object) -> Errors {
         errors.extend(rules::immutable(&path.child(shown), "", spec.field(name), old_spec.field(name)));
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_driver_has_a_name_of_its_own_kind() {
+        let spec = json!({"attachRequired": true, "podInfoOnMount": false, "storageCapacity": false, "seLinuxMount": false});
+        let of = |name: &str| {
+            let errors = csi_driver(&Object::new(json!({"metadata": {"name": name}, "spec": spec})));
+            errors.iter().map(|e| format!("{}: {}", e.field, e.message)).collect::<Vec<_>>()
+        };
+        assert_eq!(of("CSI.example.com"), Vec::<String>::new());
+        assert_eq!(of(""), ["name: Required value"]);
+        assert_eq!(of(&"a".repeat(64)), ["name: Too long: may not be more than 63 bytes"]);
+        let odd = of("a_b");
+        assert!(odd.len() == 1 && odd[0].starts_with("name: Invalid value: \"a_b\": a lowercase RFC 1123 subdomain"), "{odd:?}");
+    }
 }

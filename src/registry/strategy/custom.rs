@@ -181,7 +181,10 @@ impl Strategy for Customs {
     }
 
     fn validate_update(&self, run: &Run<'_, '_>, new: &Object, old: &Object, part: Part) -> Errors {
-        let mut errors = meta::update_common(new, old);
+        // The rules for every object come first, and are said again with the kind's own.
+        let mut errors = meta::create_common(new, run.request.resource.namespaced, names::path_segment);
+        errors.extend(meta::update_common(new, old));
+        errors.extend(meta::update_common(new, old));
         errors.extend(match part {
             Part::Status => self.check_status(run, new, old),
             _ => self.check(run, new, Some(old)),

@@ -160,31 +160,98 @@ fn keep_allocated(new: &mut Object, old: &Object) {
     }
 }
 
-/// Fields that the new type has not are dropped where the client only sent back what there was.
+/// Fields that the new type has not are dropped where the client only sent back what there was
+/// (dropTypeDependentFields).
 fn drop_what_the_type_has_not(new: &mut Object, old: &Object) {
     let (before, after) = (Spec::of(old), Spec::of(new));
+    let same = |field: &str| before.0.get(field) == after.0.get(field);
     let mut drop: Vec<&str> = Vec::new();
     if before.needs_cluster_ip() && !after.needs_cluster_ip() {
-        drop.extend(["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]);
+        if same("clusterIP") && same("clusterIPs") {
+            drop.extend(["clusterIP", "clusterIPs"]);
+        }
+        drop.extend(["ipFamilies", "ipFamilyPolicy"].into_iter().filter(|field| same(field)));
     }
-    if before.needs_health_port() && !after.needs_health_port() {
+    if before.needs_health_port() && !after.needs_health_port() && same("healthCheckNodePort") {
         drop.push("healthCheckNodePort");
     }
     if before.kind() == "LoadBalancer" && after.kind() != "LoadBalancer" {
-        drop.extend(["allocateLoadBalancerNodePorts", "loadBalancerClass"]);
+        drop.extend(["allocateLoadBalancerNodePorts", "loadBalancerClass"].into_iter().filter(|field| same(field)));
     }
-    if before.is_external() && !after.is_external() {
+    if before.is_external() && !after.is_external() && same("externalTrafficPolicy") {
         drop.push("externalTrafficPolicy");
     }
-    let drop_ports = before.needs_node_port() && !after.needs_node_port();
-    let old_spec = old.at("/spec").cloned().unwrap_or_default();
+    // A balancer that is to have no node ports keeps those that it has until they are taken away.
+    let may_have_ports = |spec: Spec<'_>| matches!(spec.kind(), "NodePort" | "LoadBalancer");
+    let drop_ports = may_have_ports(before) && !may_have_ports(after) && ports::has_no_other(after, before);
+    let balances = after.kind() == "LoadBalancer";
     let spec = spec_mut(new);
     for field in drop {
-        if spec.get(field) == old_spec.get(field) {
-            spec.remove(field);
-        }
+        spec.remove(field);
     }
     if drop_ports {
-        ports::drop_same(new, old);
+        ports::drop_all(new);
+    }
+    if !balances && new.at("/status").is_some_and(Json::is_object) {
+        new.json_mut()["status"]["loadBalancer"] = json!({});
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(spec: Json) -> Object {
+        Object::new(json!({"spec": spec, "status": {"loadBalancer": {"ingress": [{"ip": "10.0.0.9"}]}}}))
+    }
+
+    fn dropped(old: Json, new: Json) -> Json {
+        let mut changed = service(new);
+        drop_what_the_type_has_not(&mut changed, &service(old));
+        changed.json().clone()
+    }
+
+    #[test]
+    fn node_ports_go_with_the_type_unless_others_are_asked_for() {
+        let spec = |kind: &str, ports: &[i64]| {
+            let ports: Vec<Json> = ports.iter().map(|port| json!({"port": port - 30_000, "nodePort": port})).collect();
+            json!({"type": kind, "ports": ports})
+        };
+        let old = spec("NodePort", &[30_001, 30_002]);
+        let gone = dropped(old.clone(), spec("ClusterIP", &[30_002]));
+        assert_eq!(gone["spec"]["ports"], json!([{"port": 2}]));
+        let other = spec("ClusterIP", &[30_002, 30_003]);
+        assert_eq!(dropped(old, other.clone())["spec"], other, "one of them is new, so that all are refused");
+    }
+
+    #[test]
+    fn a_balancer_that_wants_no_node_ports_keeps_those_it_has() {
+        let ports = json!([{"port": 1, "nodePort": 30_001}]);
+        let old = json!({"type": "LoadBalancer", "allocateLoadBalancerNodePorts": true, "ports": ports});
+        let new = json!({"type": "LoadBalancer", "allocateLoadBalancerNodePorts": false, "ports": ports});
+        let kept = dropped(old, new.clone());
+        assert_eq!(kept["spec"], new);
+        assert_eq!(kept["status"]["loadBalancer"]["ingress"][0]["ip"], "10.0.0.9");
+    }
+
+    #[test]
+    fn who_balances_no_more_has_no_addresses_of_a_balancer() {
+        let old = json!({"type": "LoadBalancer", "allocateLoadBalancerNodePorts": true, "loadBalancerClass": "a/b"});
+        let new = json!({"type": "ClusterIP", "allocateLoadBalancerNodePorts": true, "loadBalancerClass": "a/c"});
+        let changed = dropped(old, new);
+        assert_eq!(changed["spec"], json!({"type": "ClusterIP", "loadBalancerClass": "a/c"}));
+        assert_eq!(changed["status"], json!({"loadBalancer": {}}));
+    }
+
+    #[test]
+    fn addresses_go_together_or_stay() {
+        let old = json!({"type": "ClusterIP", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "ipFamilies": ["IPv4"]});
+        let mut new = old.clone();
+        new["type"] = "ExternalName".into();
+        assert_eq!(dropped(old.clone(), new.clone())["spec"], json!({"type": "ExternalName"}));
+        new["clusterIPs"] = json!(["10.0.0.2"]);
+        let kept = dropped(old, new);
+        let both = json!({"type": "ExternalName", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.2"]});
+        assert_eq!(kept["spec"], both);
     }
 }

@@ -211,13 +211,15 @@ pub(super) fn keep(new: &mut Object, old: &Object) {
     }
 }
 
-/// Node ports that were sent back by a client that only changed the type.
-pub(super) fn drop_same(new: &mut Object, old: &Object) {
-    let old_ports: BTreeSet<i64> = Spec::of(old).ports().iter().map(|p| number(p, "nodePort")).collect();
-    let ports = spec_mut(new).get_mut("ports").and_then(Json::as_array_mut);
+/// Whether a service asks for no node ports but those that another one has.
+pub(super) fn has_no_other(after: Spec<'_>, before: Spec<'_>) -> bool {
+    let had: BTreeSet<i64> = before.ports().iter().map(|p| number(p, "nodePort")).collect();
+    after.ports().iter().map(|p| number(p, "nodePort")).all(|port| port == 0 || had.contains(&port))
+}
+
+pub(super) fn drop_all(service: &mut Object) {
+    let ports = spec_mut(service).get_mut("ports").and_then(Json::as_array_mut);
     for port in ports.into_iter().flatten().filter_map(Json::as_object_mut) {
-        if port.get("nodePort").and_then(Json::as_i64).is_some_and(|n| old_ports.contains(&n)) {
-            port.remove("nodePort");
-        }
+        port.remove("nodePort");
     }
 }
