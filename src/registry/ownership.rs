@@ -1,6 +1,7 @@
 //! Who manages which field, written into `metadata.managedFields` at each write.
 
 use super::conversion;
+use super::custom;
 use super::run::Run;
 use crate::api::{Json, Object};
 use crate::apply::{FieldManager, manager_name, managed};
@@ -12,7 +13,11 @@ pub(crate) fn written(run: &Run<'_, '_>, new: &mut Object, old: Option<&Object>)
     let manager = manager_name(options.field_manager.as_deref(), &options.user_agent);
     let subresource = run.request.subresource.as_deref().unwrap_or("");
     let convert = |tree: &Json, version: &str| conversion::at_version(tree, version);
-    let managers = FieldManager::new(&resource.gvk(), subresource).with_converter(&convert);
+    let types = custom::types(run.state, resource);
+    let mut managers = FieldManager::new(&resource.gvk(), subresource).with_converter(&convert);
+    if let Some(types) = &types {
+        managers = managers.with_types(types);
+    }
     // Kept trees may have another version than the request's.
     let old = old.map(|old| conversion::shown(resource, old.json()));
     let tree = conversion::shown(resource, new.json());

@@ -24,7 +24,7 @@ pub struct Schema {
 }
 
 /// A named type: a struct with fields, or a scalar of its own (Quantity, Time, IntOrString).
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Type {
     #[serde(default)]
@@ -40,6 +40,9 @@ pub struct Type {
     pub one_of: Vec<Json>,
     #[serde(default)]
     pub unions: Vec<Json>,
+    /// Of a custom resource that may have other fields besides.
+    #[serde(skip)]
+    pub open: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,6 +78,12 @@ pub struct Field {
     pub map_type: Option<String>,
     pub patch_strategy: Option<String>,
     pub patch_merge_key: Option<String>,
+    /// Of a map in a custom resource; in Kubernetes' own schema only named types have fields.
+    #[serde(skip)]
+    pub fields: Option<BTreeMap<String, Field>>,
+    /// Of such a map: it may have others besides.
+    #[serde(skip)]
+    pub open: bool,
 }
 
 impl Schema {

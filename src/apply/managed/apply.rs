@@ -168,7 +168,7 @@ fn add_back_owned(fm: &FieldManager<'_>, merged: &Json, pruned: Json, version: &
     let mut pruned = pruned;
     for (at, set) in owned_at {
         if at == version {
-            let kind = TypeRef::of_kind(&Gvk::of(version, &fm.gvk.kind));
+            let kind = fm.kind_at(version);
             pruned = add_back(merged, &pruned, &set, kind);
         } else if let Some(back) = fm.add_back_at(merged, &pruned, &set, version, at) {
             pruned = back;
@@ -205,7 +205,7 @@ impl FieldManager<'_> {
     /// [`add_back`] done at another version than the trees have.
     fn add_back_at(&self, merged: &Json, pruned: &Json, owned: &FieldSet, from: &str, at: &str) -> Option<Json> {
         let convert = self.convert?;
-        let kind = TypeRef::of_kind(&Gvk::of(at, &self.gvk.kind));
+        let kind = self.kind_at(at);
         let back = add_back(&convert(merged, at)?, &convert(pruned, at)?, owned, kind);
         convert(&back, from)
     }

@@ -19,7 +19,7 @@ pub use times::keep_times_of_unchanged;
 use jiff::Timestamp;
 
 use super::fields::FieldSet;
-use super::typed::{self, TypeRef};
+use super::typed::{self, CustomTypes, TypeRef};
 use crate::api::{Gvk, Json};
 
 /// How many managers that used updates an object remembers one by one.
@@ -41,10 +41,12 @@ pub type Converter<'a> = &'a dyn Fn(&Json, &str) -> Option<Json>;
 /// Keeps the ownership of the fields of objects written through one resource or subresource.
 pub struct FieldManager<'a> {
     gvk: Gvk,
-    kind: TypeRef<'static>,
+    kind: TypeRef<'a>,
     subresource: String,
     reset: FieldSet,
     convert: Option<Converter<'a>>,
+    /// Of a custom kind.
+    custom: Option<&'a CustomTypes>,
 }
 
 impl<'a> FieldManager<'a> {
@@ -56,6 +58,24 @@ impl<'a> FieldManager<'a> {
             subresource: subresource.to_owned(),
             reset: typed::reset(gvk, subresource),
             convert: None,
+            custom: None,
+        }
+    }
+
+    /// For a custom kind, whose definition says what its lists and maps are.
+    pub fn with_types(mut self, types: &'a CustomTypes) -> Self {
+        let version = self.gvk.api_version();
+        self.kind = types.at(&version);
+        self.reset = typed::reset_of_custom(&self.subresource, types.has_status(&version));
+        self.custom = Some(types);
+        self
+    }
+
+    /// The type of the kind at another version.
+    fn kind_at(&self, version: &str) -> TypeRef<'a> {
+        match self.custom {
+            Some(types) => types.at(version),
+            None => TypeRef::of_kind(&Gvk::of(version, &self.gvk.kind)),
         }
     }
 
@@ -106,12 +126,12 @@ impl<'a> FieldManager<'a> {
     }
 
     /// The tree at another version with the type of that version. `None`: there is no such version.
-    fn at_version(&self, tree: &Json, version: &str) -> Option<(Json, TypeRef<'static>)> {
+    fn at_version(&self, tree: &Json, version: &str) -> Option<(Json, TypeRef<'a>)> {
         if version == self.gvk.api_version() {
             return Some((tree.clone(), self.kind));
         }
         let converted = self.convert?(tree, version)?;
-        Some((converted, TypeRef::of_kind(&Gvk::of(version, &self.gvk.kind))))
+        Some((converted, self.kind_at(version)))
     }
 
     fn id(&self, manager: &str, operation: Operation) -> ManagerId {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::api::Status;
-use crate::apply::typed::{self, Duplicates};
+use crate::apply::typed::{self, CustomTypes, Duplicates};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_600_000_000 + second).unwrap()
@@ -38,6 +38,85 @@ fn what_is_no_longer_applied_goes_and_what_others_set_stays() {
     let second = fm.apply(Some(&edited), &map(json!({"a": "1"})), "one", false, at(2)).unwrap();
     assert_eq!(second["data"], json!({"a": "1", "theirs": "3"}));
     assert_eq!(managers(&second), [r#"one {"f:data":{"f:a":{}}}"#, r#"editor {"f:data":{"f:theirs":{}}}"#]);
+}
+
+/// A kind whose hosts have names, whose tags are a set, and whose arguments are one whole.
+fn lamps(has_status: bool) -> CustomTypes {
+    let host = json!({"type": "object", "properties": {"name": {"type": "string"}, "port": {"type": "integer", "default": 80}}});
+    let spec = json!({"type": "object", "properties": {
+        "hosts": {"type": "array", "items": host, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name", "port"]},
+        "tags": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"},
+        "args": {"type": "array", "items": {"type": "string"}},
+        "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+        "port": {"x-kubernetes-int-or-string": true},
+        "whole": {"type": "object", "x-kubernetes-map-type": "atomic", "additionalProperties": {"type": "string"}},
+    }});
+    let status = json!({"type": "object", "properties": {"lit": {"type": "boolean"}}});
+    let schema = json!({"type": "object", "properties": {"spec": spec, "status": status}});
+    let mut version = json!({"name": "v1", "schema": {"openAPIV3Schema": schema}});
+    if has_status {
+        version["subresources"] = json!({"status": {}});
+    }
+    CustomTypes::of(&json!({"spec": {"group": "example.com", "versions": [version]}}))
+}
+
+fn lamp(spec: Json) -> Json {
+    json!({"apiVersion": "example.com/v1", "kind": "Lamp", "metadata": {"name": "x"}, "spec": spec})
+}
+
+fn of_lamps<'a>(types: &'a CustomTypes, subresource: &str) -> FieldManager<'a> {
+    FieldManager::new(&Gvk::of("example.com/v1", "Lamp"), subresource).with_types(types)
+}
+
+#[test]
+fn lists_of_a_custom_kind_are_shared_as_its_definition_says() {
+    let types = lamps(true);
+    let fm = of_lamps(&types, "");
+    let one = json!({"hosts": [{"name": "a"}], "tags": ["x"], "args": ["1"], "port": "http", "whole": {"a": "1"}});
+    let first = stored(fm.apply(None, &lamp(one), "one", false, at(0)).unwrap());
+    let whose = [
+        r#"one {"f:spec":{"f:args":{},"f:hosts":{"k:{\"name\":\"a\",\"port\":80}":{".":{},"f:name":{}}},"f:port":{},"#,
+        r#""f:tags":{"v:\"x\"":{}},"f:whole":{}}}"#,
+    ];
+    assert_eq!(managers(&first), [whose.concat()]);
+    let two = json!({"hosts": [{"name": "b", "port": 1}], "tags": ["y"], "free": {"any": {"thing": [1]}}});
+    let second = fm.apply(Some(&first), &lamp(two.clone()), "two", false, at(1)).unwrap();
+    assert_eq!(second["spec"]["hosts"], json!([{"name": "a"}, {"name": "b", "port": 1}]));
+    assert_eq!(second["spec"]["tags"], json!(["x", "y"]));
+    assert_eq!(second["spec"]["free"], two["free"]);
+    let third = fm.apply(Some(&second), &lamp(json!({"args": ["1"]})), "one", false, at(2)).unwrap();
+    assert_eq!(third["spec"], json!({"args": ["1"], "free": two["free"], "hosts": two["hosts"], "tags": ["y"]}));
+    let error = fm.apply(Some(&third), &lamp(json!({"args": ["2"]})), "two", false, at(3)).unwrap_err();
+    assert_eq!(error.to_string(), "Apply failed with 1 conflict: conflict with \"one\": .spec.args");
+}
+
+#[test]
+fn a_custom_kind_takes_what_its_definition_declares() {
+    let types = lamps(true);
+    let refused = |spec: Json| of_lamps(&types, "").apply(None, &lamp(spec), "one", false, at(0)).unwrap_err().to_string();
+    let head = "failed to create typed patch object (/x; example.com/v1, Kind=Lamp): ";
+    assert_eq!(refused(json!({"none": 1})), format!("{head}.spec.none: field not declared in schema"));
+    assert_eq!(
+        refused(json!({"tags": ["a", "a"]})),
+        format!("{head}.spec.tags: duplicate entries for key [=\"a\"]")
+    );
+    assert_eq!(
+        refused(json!({"args": "a"})),
+        format!("{head}.spec.args: expected list, got &{{a}}")
+    );
+}
+
+#[test]
+fn a_status_is_written_apart_where_the_definition_says_so() {
+    let with_status = |has_status: bool, subresource: &str| {
+        let types = lamps(has_status);
+        let mut tree = lamp(json!({"args": []}));
+        tree["status"] = json!({"lit": true});
+        managers(&of_lamps(&types, subresource).apply(None, &tree, "one", false, at(0)).unwrap()).concat()
+    };
+    assert_eq!(with_status(true, ""), r#"one {"f:spec":{"f:args":{}}}"#);
+    assert_eq!(with_status(true, "status"), r#"one {"f:status":{"f:lit":{}}}"#);
+    assert_eq!(with_status(false, ""), r#"one {"f:spec":{"f:args":{}},"f:status":{"f:lit":{}}}"#);
 }
 
 #[test]

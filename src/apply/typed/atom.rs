@@ -130,7 +130,8 @@ impl<'s> TypeRef<'s> {
 fn named<'s>(name: &'s str, kind: &'s Type) -> Atom<'s> {
     if let Some(fields) = &kind.fields {
         let atomic = kind.map_type.as_deref() == Some("atomic");
-        return Atom { map: Some(Map { fields: Some(fields), values: None, atomic }), ..Atom::default() };
+        let values = kind.open.then_some(TypeRef::Deduced);
+        return Atom { map: Some(Map { fields: Some(fields), values, atomic }), ..Atom::default() };
     }
     match name.rsplit('.').next().unwrap_or(name) {
         "Quantity" | "IntOrString" | "Time" | "MicroTime" => return Atom::scalar(ScalarKind::Any),
@@ -148,6 +149,18 @@ fn named<'s>(name: &'s str, kind: &'s Type) -> Atom<'s> {
     }
 }
 
+/// The sort of a text whose format structured-merge-diff does not know.
+pub(super) const ANY_SCALAR: &str = "scalar";
+
+fn map_of(field: &Field) -> Map<'_> {
+    let values = field.values.as_deref().map(TypeRef::Field);
+    let values = match &field.fields {
+        Some(_) if !field.open => values,
+        _ => Some(values.unwrap_or(TypeRef::Deduced)),
+    };
+    Map { fields: field.fields.as_ref(), values, atomic: false }
+}
+
 fn of_field(field: &Field) -> Atom<'_> {
     let mut atom = match (&field.reference, field.kind.as_deref()) {
         (Some(name), _) => match Schema::get().types.get_key_value(name) {
@@ -159,14 +172,13 @@ fn of_field(field: &Field) -> Atom<'_> {
             let list = List { item, atomic: true, keys: &field.list_map_keys };
             Atom { list: Some(list), ..Atom::default() }
         }
-        (None, Some("object")) => {
-            let values = field.values.as_deref().map_or(TypeRef::Deduced, TypeRef::Field);
-            Atom { map: Some(Map { fields: None, values: Some(values), atomic: false }), ..Atom::default() }
-        }
+        (None, Some("object")) => Atom { map: Some(map_of(field)), ..Atom::default() },
         (None, Some("string")) if field.format.as_deref() == Some("int-or-string") => Atom::scalar(ScalarKind::Any),
         (None, Some("string")) => Atom::scalar(ScalarKind::Text),
         (None, Some("integer" | "number")) => Atom::scalar(ScalarKind::Number),
         (None, Some("boolean")) => Atom::scalar(ScalarKind::Boolean),
+        (None, Some(ANY_SCALAR)) => Atom::scalar(ScalarKind::Any),
+        (None, _) if field.fields.is_some() => Atom { map: Some(map_of(field)), ..TypeRef::Deduced.resolve() },
         (None, _) => TypeRef::Deduced.resolve(),
     };
     if let Some(list) = &mut atom.list {

@@ -3,6 +3,7 @@
 
 mod atom;
 mod compare;
+mod custom;
 mod items;
 mod merge;
 mod reconcile;
@@ -10,11 +11,12 @@ mod structured;
 mod validate;
 
 pub use atom::{List, TypeRef};
+pub use custom::CustomTypes;
 pub use compare::{Comparison, compare, same};
 pub use items::{field_set, remove_items, with_named_fields};
 pub use merge::merge;
 pub use reconcile::reconcile;
-pub use structured::{reset, structured};
+pub use structured::{reset, reset_of_custom, structured};
 pub use validate::{Duplicates, TypeErrors, validate};
 
 use crate::api::Json;

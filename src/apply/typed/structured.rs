@@ -123,10 +123,18 @@ pub fn reset(gvk: &Gvk, subresource: &str) -> FieldSet {
         ("", _) if has_status() => &["status"],
         ("status", "Deployment") => &["spec", "metadata.labels"],
         ("status", "Pod") => &["spec", "metadata.deletionTimestamp", "metadata.ownerReferences"],
-        ("status", "CustomResourceDefinition") => &["spec", "metadata"],
         ("status", _) => &["spec"],
         ("ephemeralcontainers" | "resize", "Pod") => &["status"],
         _ => &[],
     };
     FieldSet::of_fields(paths)
+}
+
+/// The same of custom resources (…/registry/customresource/{strategy,status_strategy}.go).
+pub fn reset_of_custom(subresource: &str, has_status: bool) -> FieldSet {
+    FieldSet::of_fields(match subresource {
+        "" if has_status => &["status"],
+        "status" => &["metadata", "spec"],
+        _ => &[],
+    })
 }

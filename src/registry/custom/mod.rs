@@ -11,6 +11,7 @@ use super::run::Run;
 use crate::api::decode::{self, Decoded};
 use crate::api::tree::Tree;
 use crate::api::{GroupResource, Gvk, Json, Key, Object, Resource, custom, status::quote};
+use crate::apply::typed::CustomTypes;
 use crate::state::State;
 
 /// What CustomResourceDefinitions are kept under.
@@ -33,6 +34,14 @@ pub(crate) fn version(state: &State, resource: &Resource) -> Option<Json> {
 pub(crate) fn schema(state: &State, resource: &Resource) -> Option<Json> {
     let version = version(state, resource)?;
     Some(version.field("schema").field("openAPIV3Schema").clone())
+}
+
+/// What the lists and maps of a custom resource's objects are; `None`: the resource is Kubernetes' own.
+pub(crate) fn types(state: &State, resource: &Resource) -> Option<CustomTypes> {
+    if !resource.custom {
+        return None;
+    }
+    Some(definition(state, resource).map(|definition| CustomTypes::of(definition.json())).unwrap_or_default())
 }
 
 /// Reads a tree as `gvk`: by its Go type, or by the schema of its definition.

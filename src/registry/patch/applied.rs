@@ -28,7 +28,11 @@ pub(super) fn applied(run: &mut Run<'_, '_>, gvk: &Gvk, current: Option<&Json>) 
     let force = options.force.unwrap_or(false);
     let subresource = run.request.subresource.as_deref().unwrap_or("");
     let convert = |tree: &Json, version: &str| crate::registry::conversion::at_version(tree, version);
-    let managers = FieldManager::new(gvk, subresource).with_converter(&convert);
+    let types = custom::types(run.state, &run.request.resource);
+    let mut managers = FieldManager::new(gvk, subresource).with_converter(&convert);
+    if let Some(types) = &types {
+        managers = managers.with_types(types);
+    }
     let merged = managers.apply(current, &patch, &manager, force, run.env.now)?;
     strict(run, text.in_order(Vec::new()))?;
     let decoded = custom::decode(run, gvk, merged).map_err(|why| not_an_object(gvk, &patch, &why))?;
