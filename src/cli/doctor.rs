@@ -32,6 +32,7 @@ impl Doctor {
         })
         .await;
         let mut checks = checks;
+        checks.push(families());
         checks.extend(kept(&ctx.state_dir()).await);
         // Whatever is left of it is in the system's folder for such things.
         let _ = std::fs::remove_dir_all(&folder);
@@ -42,6 +43,17 @@ impl Doctor {
         }
         let blocked = checks.iter().any(|c| c.verdict == Verdict::Blocks);
         Ok(if blocked { Exit::Failure } else { Exit::Success })
+    }
+}
+
+/// Which addresses the pods of a new state directory have.
+fn families() -> Check {
+    let check = |message: &str, help: &str| Check { name: "ipv6", verdict: Verdict::Ok, message: message.into(), help: help.into() };
+    if crate::network::has_ipv6(&[]) {
+        check("a new network of pods has IPv4 and IPv6", "")
+    } else {
+        let why = "a new network of pods has IPv4 alone: this machine has no IPv6 address that others can reach";
+        check(why, "`--ip-families=IPv4,IPv6` gives it both")
     }
 }
 

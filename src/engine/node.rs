@@ -1,7 +1,7 @@
 //! The node agent: a task for each pod of this node, and what they share.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use jiff::Timestamp;
@@ -86,10 +86,15 @@ impl<R: Runtime> Shared<R> {
         self.pod_ips.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The address that a pod keeps for its life; none where the runtime chooses, or none is left.
+    /// The addresses that a pod keeps for its life, one of each family; none where the runtime chooses, or none is left.
     pub fn address_of(&self, uid: &str) -> Vec<IpAddr> {
         let mut ips = self.pod_ips();
-        ips.as_mut().and_then(|ips| ips.allocate(uid).ok()).map(IpAddr::V4).into_iter().collect()
+        let address = ips.as_mut().and_then(|ips| ips.allocate(uid).ok());
+        self.all_of(address)
+    }
+
+    fn all_of(&self, address: Option<Ipv4Addr>) -> Vec<IpAddr> {
+        address.zip(self.pod_subnet).map(|(address, subnet)| subnet.all_of(address)).unwrap_or_default()
     }
 
     /// The pod is gone, or its address is another's: it may be given away, later.
@@ -100,9 +105,9 @@ impl<R: Runtime> Shared<R> {
             false
         });
         if let Some(ips) = self.pod_ips().as_mut() {
-            let address = ips.of(uid).map(IpAddr::V4);
+            let address = ips.of(uid);
             ips.release(uid);
-            self.rotation.back(address.as_slice());
+            self.rotation.back(&self.all_of(address));
         }
     }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::clock::Clock;
 use super::requests;
 use crate::api::{GroupResource, Json, Key, quantity, requests as amounts};
-use crate::node::NodeConfig;
+use crate::node::{NodeConfig, node_addresses};
 use crate::registry::Verb;
 use crate::runtime::Machine;
 use crate::store::Store;
@@ -74,8 +74,11 @@ pub async fn publish(
     if store.snapshot().get(&key).is_none() {
         // With its status from the start, as a kubelet registers itself: a scheduler sees no node without room.
         let status = status(machine, config, allocatable, None, clock);
-        let tree =
+        let mut tree =
             json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "status": status});
+        if !config.pod_cidrs.is_empty() {
+            tree["spec"] = pod_cidrs(config);
+        }
         store.write(requests::on_core(Verb::Create, "nodes", None, "", "", tree, "kubelet")).await?;
     }
     let Some(node) = store.snapshot().get(&key).cloned() else { return Ok(()) };
@@ -85,6 +88,10 @@ pub async fn publish(
         let patch = json!({"metadata": {"labels": labels}});
         store.write(requests::on_core(Verb::Patch, "nodes", None, "", name, patch, "kubelet")).await?;
     }
+    if !config.pod_cidrs.is_empty() && node.str_at("/spec/podCIDR").is_none() {
+        let patch = json!({"spec": pod_cidrs(config)});
+        store.write(requests::on_core(Verb::Patch, "nodes", None, "", name, patch, "node-controller")).await?;
+    }
     let Some(node) = store.snapshot().get(&key).cloned() else { return Ok(()) };
     let status = status(machine, config, allocatable, node.at("/status"), clock);
     if without_heartbeats(Some(&status)) != without_heartbeats(node.at("/status")) {
@@ -93,6 +100,11 @@ pub async fn publish(
         store.write(requests::on_core(Verb::Update, "nodes", Some("status"), "", name, tree, "kubelet")).await?;
     }
     lease(store, clock, name, node.uid()).await
+}
+
+/// The ranges of its pods' addresses (pkg/controller/nodeipam/ipam/range_allocator.go). Once said, they stay.
+fn pod_cidrs(config: &NodeConfig) -> Json {
+    json!({"podCIDR": config.pod_cidrs.first(), "podCIDRs": config.pod_cidrs})
 }
 
 async fn lease(store: &Store, clock: &Clock, name: &str, uid: &str) -> Result<(), crate::api::Status> {
@@ -123,8 +135,8 @@ fn status(
     clock: &Clock,
 ) -> Json {
     let now = clock().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let mut addresses: Vec<Json> =
-        machine.addresses.iter().take(1).map(|ip| json!({"type": "InternalIP", "address": ip.to_string()})).collect();
+    let own = node_addresses(machine, config);
+    let mut addresses: Vec<Json> = own.iter().map(|ip| json!({"type": "InternalIP", "address": ip.to_string()})).collect();
     addresses.push(json!({"type": "Hostname", "address": config.node_name}));
     let condition = |kind: &str, status: &str, reason: &str, message: &str| {
         let old = before.and_then(|b| b["conditions"].as_array()).into_iter().flatten().find(|c| c["type"] == kind);

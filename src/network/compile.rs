@@ -130,8 +130,8 @@ fn slices(state: &State, leaving: &BTreeSet<IpAddr>) -> BTreeMap<(String, String
         }
         let labels = slice.metadata.labels.as_ref();
         let Some(service) = labels.and_then(|l| l.get(SERVICE_NAME)).cloned() else { continue };
-        // The pods' network speaks IPv4, and names (FQDN) are no endpoints of a proxy.
-        if slice.address_type != "IPv4" {
+        // Names (FQDN) are no endpoints of a proxy.
+        if !matches!(slice.address_type.as_str(), "IPv4" | "IPv6") {
             continue;
         }
         let made = of_slice(&slice, leaving);
@@ -227,7 +227,7 @@ mod tests {
                       {"name": "no", "port": 1, "protocol": "SCTP"}],
         }));
         let endpoints = json!([{"addresses": ["10.1.0.5", "10.1.0.6"], "hostname": "web-0"}]);
-        let foreign = slice("v6", "IPv6", json!([{"addresses": ["fd00::1"]}]));
+        let foreign = slice("named", "FQDN", json!([{"addresses": ["a.example.org"]}]));
         let made = compile(&state(&[web, slice("web-x", "IPv4", endpoints), foreign]), "cluster.local", HERE, &BTreeSet::new());
         let found = &made.services[0];
         assert_eq!((found.addresses.len(), found.affinity_seconds, found.ports.len()), (1, Some(10_800), 2));
@@ -236,6 +236,30 @@ mod tests {
         assert_eq!(found.slices[0].ports.len(), 1);
         assert_eq!(found.slices[0].endpoints[0].hostname.as_deref(), Some("web-0"));
         assert_eq!(found.targets(&found.ports[0]), ["10.1.0.5:8080".parse().expect("an address")]);
+    }
+
+    #[test]
+    fn a_service_of_both_families_keeps_them_apart() {
+        let both = service(json!({
+            "type": "NodePort", "clusterIP": "10.9.0.1", "clusterIPs": ["10.9.0.1", "fd00::8001"], "ipFamilies": ["IPv4", "IPv6"],
+            "ports": [{"name": "http", "port": 80, "nodePort": 30_080}],
+        }));
+        let v4 = slice("web-4", "IPv4", json!([{"addresses": ["10.1.0.5"]}]));
+        let v6 = slice("web-6", "IPv6", json!([{"addresses": ["fd00::5"]}]));
+        let made = compile(&state(&[both, v4, v6]), "cluster.local", HERE, &BTreeSet::new());
+        let shown = |config: &GatewayConfig| -> Vec<String> {
+            let places = crate::network::proxy::places(config);
+            places.iter().map(|((_, at), behind)| format!("{at} {:?}", behind.targets)).collect()
+        };
+        let here = "127.0.0.1:30080 [10.1.0.5:8080]";
+        let whole = made.clone().within("fd00::8000/113".parse().ok());
+        assert_eq!(shown(&whole), ["10.9.0.1:80 [10.1.0.5:8080]", here, "[fd00::8001]:80 [[fd00::5]:8080]"]);
+        assert_eq!(whole.addresses_v6(), ["fd00::8001".parse().expect("an address")].into());
+        // An address of a range that was another network's is nobody's.
+        assert!(made.clone().within("fd01::/113".parse().ok()).addresses_v6().is_empty());
+        let single = made.within(None);
+        assert_eq!(shown(&single), ["10.9.0.1:80 [10.1.0.5:8080]", here]);
+        assert!(single.services[0].slices.iter().flat_map(|s| &s.endpoints).all(|e| e.address.is_ipv4()));
     }
 
     #[test]

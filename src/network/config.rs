@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+
+use super::Cidr;
 
 /// Everything that the gateway serves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,15 +166,21 @@ pub enum EndpointState {
 }
 
 impl ServiceConfig {
-    /// Who a port's connections go to: those that are ready, else those that still serve while they end.
-    /// Source: pkg/proxy/topology.go: CategorizeEndpoints.
+    /// Who a port's connections go to that do not come by an address of the Service: by IPv4, where there is somebody.
     pub fn targets(&self, port: &ServicePort) -> Vec<SocketAddr> {
+        let first = self.targets_of(port, false);
+        if first.is_empty() { self.targets_of(port, true) } else { first }
+    }
+
+    /// Those of one family of addresses: those that are ready, else those that still serve while they end.
+    /// Source: pkg/proxy/topology.go: CategorizeEndpoints.
+    pub fn targets_of(&self, port: &ServicePort, v6: bool) -> Vec<SocketAddr> {
         let in_state = |state: EndpointState| {
             let mut found: Vec<SocketAddr> = Vec::new();
             for slice in &self.slices {
                 let number = slice.ports.iter().find(|p| p.name == port.name && p.protocol == port.protocol);
                 let Some(number) = number.map(|p| p.port) else { continue };
-                let fitting = slice.endpoints.iter().filter(|e| e.state == state);
+                let fitting = slice.endpoints.iter().filter(|e| e.state == state && e.address.is_ipv6() == v6);
                 found.extend(fitting.map(|e| SocketAddr::new(e.address, number)));
             }
             found.sort_unstable();
@@ -185,6 +193,23 @@ impl ServiceConfig {
 }
 
 impl GatewayConfig {
+    /// Without what nobody answers for: addresses of IPv6 that lie outside `range`, and, where there is none, endpoints of IPv6.
+    pub fn within(mut self, range: Option<Cidr>) -> Self {
+        for service in &mut self.services {
+            service.addresses.retain(|a| a.is_ipv4() || range.is_some_and(|range| range.contains(*a)));
+            if range.is_none() {
+                service.slices.iter_mut().for_each(|slice| slice.endpoints.retain(|e| e.address.is_ipv4()));
+            }
+        }
+        self
+    }
+
+    /// The IPv6 addresses of Services.
+    pub fn addresses_v6(&self) -> BTreeSet<Ipv6Addr> {
+        let all = self.services.iter().flat_map(|service| &service.addresses);
+        all.filter_map(|address| if let IpAddr::V6(v6) = address { Some(*v6) } else { None }).collect()
+    }
+
     /// The addresses that are given connections.
     pub fn in_rotation(&self) -> BTreeSet<IpAddr> {
         let slices = self.services.iter().flat_map(|service| &service.slices);

@@ -4,11 +4,11 @@
 //! user and network namespace of a pid, makes a few sockets there and hands them back. A socket stays in
 //! the namespace it was made in; connecting it is then everybody's.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::io::{IoSlice, IoSliceMut};
+use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::net::{SocketAddr, TcpStream as StdStream};
+use std::net::{Ipv6Addr, SocketAddr, TcpStream as StdStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -24,12 +24,14 @@ use rustix::thread::ThreadNameSpaceType;
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::Cidr;
-use super::gateway::add_local_route;
+use super::gateway::{add_local_route, hold_addresses};
 
 /// The hidden first argument by which this binary is the helper.
 const HELPER: &str = "__sockets-inside";
 /// The same for the helper that adds the gateway's route.
 const ROUTE_HELPER: &str = "__route-inside";
+/// The same for the helper that gives the gateway the IPv6 addresses in use.
+const ADDRESS_HELPER: &str = "__addresses-inside";
 
 /// Sockets that one run of the helper hands back: of each address family.
 const BATCH: usize = 8;
@@ -98,7 +100,7 @@ fn run_helper(program: &PathBuf, pid: u32) -> io::Result<(VecDeque<OwnedFd>, Vec
 fn complaint(child: &mut Child) -> io::Result<String> {
     let mut text = String::new();
     if let Some(stderr) = child.stderr.take() {
-        io::Read::read_to_string(&mut io::Read::take(stderr, 4096), &mut text)?;
+        stderr.take(4096).read_to_string(&mut text)?;
     }
     child.wait()?;
     Ok(text)
@@ -120,19 +122,36 @@ fn receive(socket: BorrowedFd<'_>) -> io::Result<(VecDeque<OwnedFd>, VecDeque<Ow
     Ok((sockets, v6))
 }
 
-/// Makes every address of `range` one that the namespace of process `pid` answers for.
+/// Makes every address of `range`, one of IPv4, one that the namespace of process `pid` answers for.
 pub async fn answer_for(pid: u32, range: Cidr, program: PathBuf) -> io::Result<()> {
+    change(pid, "a route", [ROUTE_HELPER.to_owned(), pid.to_string(), range.to_string()].to_vec(), String::new(), program).await
+}
+
+/// Of `range`, the namespace of process `pid` answers for these addresses from now on, on the interface with the address `own`.
+pub async fn hold(pid: u32, own: Ipv6Addr, range: Cidr, wanted: &BTreeSet<Ipv6Addr>, program: PathBuf) -> io::Result<()> {
+    let list: String = wanted.iter().map(|address| format!("{address}\n")).collect();
+    let arguments = [ADDRESS_HELPER.to_owned(), pid.to_string(), range.to_string(), own.to_string()];
+    change(pid, "addresses", arguments.to_vec(), list, program).await
+}
+
+/// Runs a helper that changes something in the namespace of a process; `list` is what it reads.
+async fn change(pid: u32, what: &'static str, arguments: Vec<String>, list: String, program: PathBuf) -> io::Result<()> {
     let work = move || {
-        let child = Command::new(program)
-            .args([ROUTE_HELPER, &pid.to_string(), &range.to_string()])
+        let mut child = Command::new(program)
+            .args(arguments)
             .env_clear()
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .output()?;
-        let why = String::from_utf8_lossy(&child.stderr).into_owned();
-        let failed = || io::Error::other(format!("a route in the namespace of process {pid}: {}", why.trim()));
-        if child.status.success() { Ok(()) } else { Err(failed()) }
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that has ended at once says why.
+            let _ = stdin.write_all(list.as_bytes());
+        }
+        let output = child.wait_with_output()?;
+        let why = String::from_utf8_lossy(&output.stderr).into_owned();
+        let failed = || io::Error::other(format!("{what} in the namespace of process {pid}: {}", why.trim()));
+        if output.status.success() { Ok(()) } else { Err(failed()) }
     };
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
@@ -140,13 +159,16 @@ pub async fn answer_for(pid: u32, range: Cidr, program: PathBuf) -> io::Result<(
 /// The helper's side: when this process was started as one, does its work and says how to exit.
 pub fn serve_if_called() -> Option<ExitCode> {
     let mut args = std::env::args().skip(1);
-    let helper = args.next().filter(|name| name == HELPER || name == ROUTE_HELPER)?;
+    let helper = args.next().filter(|name| [HELPER, ROUTE_HELPER, ADDRESS_HELPER].contains(&name.as_str()))?;
     let pid = args.next().and_then(|text| text.parse().ok()).and_then(Pid::from_raw);
     let done = match pid {
         Some(pid) if helper == HELPER => enter(pid).and_then(|()| send()),
         Some(pid) => {
             let range = args.next().unwrap_or_default().parse::<Cidr>().map_err(io::Error::other);
-            range.and_then(|range| enter(pid).and_then(|()| add_local_route(range)))
+            range.and_then(|range| {
+                enter(pid)?;
+                if helper == ROUTE_HELPER { add_local_route(range) } else { hold_listed(range, &args.next().unwrap_or_default()) }
+            })
         }
         None => Err(io::Error::new(io::ErrorKind::InvalidInput, "no process id")),
     };
@@ -157,6 +179,15 @@ pub fn serve_if_called() -> Option<ExitCode> {
             Some(ExitCode::FAILURE)
         }
     }
+}
+
+/// The wanted addresses are read from the standard input, one a line.
+fn hold_listed(range: Cidr, own: &str) -> io::Result<()> {
+    let mut list = String::new();
+    io::stdin().read_to_string(&mut list)?;
+    let parse = |text: &str| text.parse::<Ipv6Addr>().map_err(io::Error::other);
+    let wanted: BTreeSet<Ipv6Addr> = list.lines().map(parse).collect::<Result<_, _>>()?;
+    hold_addresses(parse(own)?, range, &wanted)
 }
 
 fn enter(pid: Pid) -> io::Result<()> {

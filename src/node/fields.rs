@@ -48,7 +48,8 @@ pub struct Addresses {
 
 impl Addresses {
     pub fn of(pod: &Pod, context: &Context<'_>, sandbox_ips: &[std::net::IpAddr]) -> Self {
-        let host: Vec<String> = context.machine.addresses.iter().take(1).map(ToString::to_string).collect();
+        let host = hosts::node_addresses(context.machine, context.config);
+        let host: Vec<String> = host.iter().map(ToString::to_string).collect();
         let pod = if hosts::host_network(pod) {
             host.clone()
         } else {

@@ -1,10 +1,12 @@
 //! Names around a pod: hostname, `/etc/hosts`, resolver.
 //! Source: pkg/kubelet/kubelet_pods.go, pkg/kubelet/network/dns/dns.go.
 
+use std::net::IpAddr;
+
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
 
-use super::{Context, PodEvent};
-use crate::runtime::DnsConfig;
+use super::{Context, NodeConfig, PodEvent};
+use crate::runtime::{DnsConfig, Machine};
 
 /// Limits of resolv.conf (k8s.io/kubernetes/pkg/apis/core/validation: MaxDNSNameservers and others).
 const MAX_NAMESERVERS: usize = 3;
@@ -21,6 +23,14 @@ fn spec(pod: &Pod) -> Option<&PodSpec> {
 
 pub fn host_network(pod: &Pod) -> bool {
     spec(pod).and_then(|s| s.host_network).unwrap_or(false)
+}
+
+/// The node's own addresses: one, or one of each family where pods have such too
+/// (pkg/kubelet/nodestatus/setters.go: NodeAddress).
+pub fn node_addresses(machine: &Machine, config: &NodeConfig) -> Vec<IpAddr> {
+    let Some(first) = machine.addresses.first() else { return Vec::new() };
+    let other = machine.addresses.iter().find(|a| a.is_ipv6() != first.is_ipv6());
+    std::iter::once(*first).chain(other.copied().filter(|_| config.pod_cidrs.len() > 1)).collect()
 }
 
 /// The short host name and the domain (`sub.ns.svc.cluster.local`, or nothing).

@@ -47,6 +47,7 @@ use crate::state::State;
 pub use backoff::Backoff;
 pub use eviction::preempt;
 pub use hooks::HookCall;
+pub use hosts::node_addresses;
 pub use images::normalise;
 pub use memory::PodMemory;
 pub use observed::apply;
@@ -60,6 +61,8 @@ pub struct NodeConfig {
     pub node_name: String,
     pub cluster_dns: Vec<String>,
     pub cluster_domain: String,
+    /// The ranges of pods' addresses, that of the first family first; none where the runtime chooses.
+    pub pod_cidrs: Vec<String>,
     /// The resolver that `dnsPolicy: Default` gives to pods.
     pub resolver: DnsConfig,
     /// What pods may use of the node: thousandths of CPUs, bytes.

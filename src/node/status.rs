@@ -356,12 +356,14 @@ pub fn compose(
 }
 
 fn addresses(pod: &Pod, observed: Option<&Sandbox>, context: &Context<'_>, status: &mut PodStatus) {
-    if let Some(ip) = context.machine.addresses.first().map(ToString::to_string) {
-        status.host_ips = Some(vec![HostIP { ip: ip.clone() }]);
-        status.host_ip = Some(ip);
+    let host = hosts::node_addresses(context.machine, context.config);
+    let host: Vec<String> = host.iter().map(ToString::to_string).collect();
+    if let Some(first) = host.first() {
+        status.host_ip = Some(first.clone());
+        status.host_ips = Some(host.iter().map(|ip| HostIP { ip: ip.clone() }).collect());
     }
     let ips: Vec<String> = if hosts::host_network(pod) {
-        status.host_ip.iter().cloned().collect()
+        host
     } else {
         observed.filter(|s| s.state == SandboxState::Ready).map(|s| s.ips.iter().map(ToString::to_string).collect()).unwrap_or_default()
     };

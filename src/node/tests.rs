@@ -200,6 +200,27 @@ fn a_plain_pod_comes_up_ready() {
 }
 
 #[test]
+fn the_nodes_addresses_are_those_of_the_pods_families() {
+    let told = |ranges: &[&str]| {
+        let mut spec = one("Always");
+        spec["hostNetwork"] = json!(true);
+        let mut play = Play::new(spec);
+        play.machine.addresses = ["192.0.2.1", "192.0.2.2", "fd00::1"].map(|ip| ip.parse().unwrap()).to_vec();
+        play.config.pod_cidrs = ranges.iter().map(|range| (*range).to_owned()).collect();
+        play.run(5);
+        let status = play.pod.status.clone().unwrap();
+        let host: Vec<String> = status.host_ips.iter().flatten().map(|h| h.ip.clone()).collect();
+        let pod: Vec<String> = status.pod_ips.iter().flatten().map(|p| p.ip.clone()).collect();
+        assert_eq!((status.host_ip.as_ref(), status.pod_ip.as_ref()), (host.first(), pod.first()));
+        assert_eq!(host, pod, "a pod in the node's network has the node's addresses");
+        host
+    };
+    assert_eq!(told(&[]), ["192.0.2.1"]);
+    assert_eq!(told(&["10.1.0.0/24"]), ["192.0.2.1"]);
+    assert_eq!(told(&["10.1.0.0/24", "fd00:1::/120"]), ["192.0.2.1", "fd00::1"]);
+}
+
+#[test]
 fn a_crash_loop_backs_off_from_ten_seconds_doubling() {
     let mut play = Play::new(one("Always"));
     play.node.behave("i", vec![Behaviour::ends(1, 1)]);

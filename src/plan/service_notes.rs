@@ -20,6 +20,10 @@ pub fn of_service(service: &Object, after: &State) -> Vec<Note> {
             notes.extend(missing_ports(service, &selected).map(|text| ("warning".to_owned(), text)));
         }
     }
+    let families = service.at("/spec/ipFamilies").and_then(Json::as_array).map_or(0, Vec::len);
+    if service.str_at("/spec/ipFamilyPolicy") == Some("PreferDualStack") && families == 1 {
+        notes.push(("families".to_owned(), "one: it keeps the one that it has, or the pods' network has no IPv6".to_owned()));
+    }
     notes.extend(clashes(service, after).map(|text| ("warning".to_owned(), text)));
     notes
 }
@@ -199,6 +203,14 @@ mod tests {
         let spec = json!({"selector": {"app": "web"}, "ports": [{"port": 1, "targetPort": "htpp"}, {"port": 2, "targetPort": "http"}]});
         let expected = ["selects: 2 pods of deployment/web", "warning: targetPort \"htpp\" is no port of the pods: they have http"];
         assert_eq!(said(spec, &[]), expected);
+    }
+
+    #[test]
+    fn it_tells_that_the_second_family_is_not_to_be_had() {
+        let prefers = |families: Value| said(json!({"ipFamilyPolicy": "PreferDualStack", "ipFamilies": families}), &[]);
+        let one = "families: one: it keeps the one that it has, or the pods' network has no IPv6";
+        assert_eq!(prefers(json!(["IPv4"])), [one]);
+        assert_eq!(prefers(json!(["IPv4", "IPv6"])), [""; 0]);
     }
 
     #[test]

@@ -49,6 +49,7 @@ pub use connect::{ConnectError, ConnectOptions, StartService, Version};
 pub use image_name::ImageName;
 pub use locate::Surroundings;
 pub use naming::InstanceId;
+pub use network::NewSubnet;
 pub use process::{Process, Streams};
 
 use crate::runtime::{Action, GATEWAY_UID, Hint, Machine, Outcome, Runtime, RuntimeError, Sandbox};

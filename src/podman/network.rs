@@ -17,6 +17,15 @@ pub struct NetworkInfo {
     pub labels: BTreeMap<String, String>,
 }
 
+/// A range of a network that is to be made: `10.1.2.0/24`, its bridge's address, and the dynamic addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSubnet {
+    pub range: String,
+    pub gateway: IpAddr,
+    pub first: IpAddr,
+    pub last: IpAddr,
+}
+
 #[derive(Serialize)]
 struct Create {
     name: String,
@@ -59,18 +68,22 @@ impl Podman {
         Ok(self.networks().await?.into_iter().find(|n| n.name == name))
     }
 
-    /// Makes this instance's network, if it is not there: `subnet` (`10.1.2.0/24`) with `gateway`, and dynamic addresses
-    /// from `first` to `last`.
-    pub async fn make_network(&self, subnet: &str, gateway: IpAddr, first: IpAddr, last: IpAddr) -> Result<(), RuntimeError> {
+    /// Makes this instance's network, if it is not there, with these ranges.
+    pub async fn make_network(&self, subnets: &[NewSubnet]) -> Result<(), RuntimeError> {
         let instance = &self.inner.instance;
+        let subnet = |new: &NewSubnet| Subnet {
+            subnet: new.range.clone(),
+            gateway: new.gateway,
+            lease_range: Range { start_ip: new.first, end_ip: new.last },
+        };
         let body = Create {
             name: instance.network(),
             driver: "bridge",
             dns_enabled: false,
             internal: false,
-            ipv6_enabled: false,
+            ipv6_enabled: subnets.iter().any(|new| new.gateway.is_ipv6()),
             labels: [(naming::INSTANCE.to_owned(), instance.as_str().to_owned())].into(),
-            subnets: vec![Subnet { subnet: subnet.to_owned(), gateway, lease_range: Range { start_ip: first, end_ip: last } }],
+            subnets: subnets.iter().map(subnet).collect(),
         };
         match self.inner.http.post("/networks/create").json(&body).read::<Created>().await {
             Ok(created) if created.name == body.name => Ok(()),

@@ -31,18 +31,21 @@ pub fn requests(state: &State, settings: &Settings) -> Vec<Request> {
         }
     }
     // The range is another where the pods' network was made anew: what has an address of the old one moves.
-    let moves = allocation::kept_cidr(state).is_some_and(|kept| kept != settings.service_cidr);
+    let kept = allocation::kept_cidrs(state);
+    let moves = !kept.is_empty() && kept.first().copied() != settings.service_cidrs.first().map(String::as_str);
+    // A second range may come and go: what has an address of the first one stays.
+    let differs = kept != settings.service_cidrs;
     let api = Key::new(GroupResource::new("", "services"), "default", KUBERNETES);
     let is_there = state.get(&api).is_some();
     if moves {
         found.extend(is_there.then(|| delete("", "services", "default")).flatten());
-        found.extend(delete("networking.k8s.io", "servicecidrs", ""));
     }
-    if moves || allocation::kept_cidr(state).is_none() {
+    if differs {
+        found.extend((!kept.is_empty()).then(|| delete("networking.k8s.io", "servicecidrs", "")).flatten());
         let tree = json!({
             "apiVersion": "networking.k8s.io/v1", "kind": "ServiceCIDR",
             "metadata": {"name": KUBERNETES},
-            "spec": {"cidrs": [settings.service_cidr]},
+            "spec": {"cidrs": settings.service_cidrs},
         });
         found.extend(request(Verb::Create, "networking.k8s.io", "servicecidrs", "", "", Body::Tree(tree)));
     }
@@ -151,7 +154,8 @@ fn roles(state: &State) -> Vec<Request> {
 }
 
 fn kubernetes_service(settings: &Settings) -> Json {
-    let first = allocation::Range::parse(&settings.service_cidr).map(|range| range.first().to_string());
+    let range = settings.service_cidrs.first().and_then(|cidr| allocation::Range::parse(cidr));
+    let first = range.map(|range| range.first().to_string());
     json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": {

@@ -150,7 +150,8 @@ pub struct Env<'a> {
 pub struct Settings {
     /// Admission plugins, by Kubernetes' names and `LocalSupport`.
     pub admission: Vec<String>,
-    pub service_cidr: String,
+    /// Where cluster IPs come from: a range of one family, or one of each, the default family's first.
+    pub service_cidrs: Vec<String>,
     /// Where the API is reached from pods, if it is.
     pub api_address: Option<std::net::IpAddr>,
     /// Why a port of the machine cannot be opened now, if so: node ports that are given out are free there.
@@ -175,7 +176,7 @@ impl Default for Settings {
         ];
         Settings {
             admission: admission.map(str::to_owned).to_vec(),
-            service_cidr: "10.96.0.0/16".into(),
+            service_cidrs: vec!["10.96.0.0/16".into()],
             api_address: None,
             port_is_taken: |_| None,
             pod_security: PodSecurityLevel::default(),

@@ -123,9 +123,9 @@ impl Store {
         Ok(Store { shared, writes: Writes::Thread(jobs), settings, clock, lost: Arc::new(lost) })
     }
 
-    /// With another range of cluster IPs; `bootstrap` makes it the state's.
-    pub fn with_service_cidr(mut self, cidr: &str) -> Store {
-        self.settings = Arc::new(Settings { service_cidr: cidr.to_owned(), ..Settings::clone(&self.settings) });
+    /// With other ranges of cluster IPs; `bootstrap` makes them the state's.
+    pub fn with_service_cidrs(mut self, service_cidrs: Vec<String>) -> Store {
+        self.settings = Arc::new(Settings { service_cidrs, ..Settings::clone(&self.settings) });
         self
     }
 

@@ -94,7 +94,7 @@ pub fn client(name: &str, steps: &[&str]) -> String {
 
 impl World {
     /// Runs a client to its end; what it said.
-    async fn client(&self, name: &str, steps: &[&str]) -> String {
+    pub async fn client(&self, name: &str, steps: &[&str]) -> String {
         let file = self.file(&format!("{name}.yaml"), &client(name, steps));
         self.wl(&["apply", "--wait=false", "-f", &file]).await.ends(0);
         self.said(name).await

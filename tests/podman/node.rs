@@ -10,7 +10,7 @@ use crate::image::{image_tar, program};
 use tokio::sync::OnceCell;
 use wl::network::{PodIps, PodSubnet};
 use wl::podman::logs::{LogOptions, read};
-use wl::podman::{ConnectError, ConnectOptions, InstanceId, Podman, StartService, Surroundings};
+use wl::podman::{ConnectError, ConnectOptions, InstanceId, NewSubnet, Podman, StartService, Surroundings};
 use wl::runtime::{
     Action, Container, ContainerConfig, ContainerState, Outcome, PodNetwork, Runtime, RuntimeError, Sandbox,
     SandboxConfig, VolumeContent, VolumeFile, VolumeKind,
@@ -208,11 +208,18 @@ async fn make_network(podman: &Podman) -> PodSubnet {
         let mut taken: Vec<wl::network::Cidr> =
             networks.iter().flat_map(|n| &n.subnets).filter_map(|s| s.parse().ok()).collect();
         taken.extend(wl::network::routes());
-        let free = (0..4096u32).filter_map(|n| wl::network::Cidr::new((0x0AF0_0000 + n * 16).into(), 28));
+        let free =
+            (0..4096u32).filter_map(|n| wl::network::Cidr::new(std::net::Ipv4Addr::from(0x0AF0_0000 + n * 16), 28));
         let free = free.into_iter().find(|c| !taken.iter().any(|t| t.overlaps(c))).expect("a free range");
         let subnet = PodSubnet::new(free).expect("a subnet");
         let (first, last) = subnet.pods();
-        let made = podman.make_network(&free.to_string(), subnet.gateway().into(), first.into(), last.into()).await;
+        let range = NewSubnet {
+            range: free.to_string(),
+            gateway: subnet.gateway().into(),
+            first: first.into(),
+            last: last.into(),
+        };
+        let made = podman.make_network(&[range]).await;
         if made.is_ok() {
             return subnet;
         }

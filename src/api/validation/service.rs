@@ -42,13 +42,20 @@ pub fn update(new: &Object, old: &Object) -> Errors {
     errors
 }
 
+/// What is wrong with cluster IPs and families alone (ValidateServiceClusterIPsRelatedFields).
+pub fn cluster_ips(object: &Object, old: Option<&Object>) -> Errors {
+    addresses::cluster_ips(object.json().field("spec"), &kept(old, "clusterIPs"))
+}
+
+/// Texts that were there before need not be mended.
+fn kept(old: Option<&Object>, name: &str) -> Vec<String> {
+    let old = old.map(|old| old.json().field("spec").texts(name)).unwrap_or_default();
+    old.into_iter().map(str::to_owned).collect()
+}
+
 fn service(object: &Object, old: Option<&Object>) -> Errors {
     let spec = object.json().field("spec");
     let path = Path::new("spec");
-    let kept = |name: &str| -> Vec<String> {
-        let old = old.map(|old| old.json().field("spec").texts(name)).unwrap_or_default();
-        old.into_iter().map(str::to_owned).collect()
-    };
     let mut errors = topology_annotations(object);
     errors.extend(kind_rules(spec, &path));
     errors.extend(ports(spec, &path.child("ports")));
@@ -56,8 +63,8 @@ fn service(object: &Object, old: Option<&Object>) -> Errors {
         errors.extend(meta::labels(spec.get("selector"), &path.child("selector")));
     }
     errors.extend(affinity(spec, &path));
-    errors.extend(addresses::cluster_ips(spec, &kept("clusterIPs")));
-    errors.extend(external_ips(spec, &path.child("externalIPs"), &kept("externalIPs")));
+    errors.extend(cluster_ips(object, old));
+    errors.extend(external_ips(spec, &path.child("externalIPs"), &kept(old, "externalIPs")));
     errors.extend(kind(spec, &path));
     errors.extend(ports_twice(spec, &path.child("ports")));
     errors.extend(source_ranges(object, &path, old));

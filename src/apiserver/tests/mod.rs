@@ -2,6 +2,7 @@
 
 mod access;
 mod custom;
+mod dual_stack;
 mod evictions;
 mod hostile;
 mod openapi;

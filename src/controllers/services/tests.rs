@@ -123,6 +123,37 @@ fn a_slice_holds_a_hundred_and_the_fullest_are_filled_first() {
 }
 
 #[test]
+fn each_family_of_a_service_has_slices_of_its_own_and_endpoints_have_the_first() {
+    let mut world = World::new();
+    let key = world.put(&SERVICES, json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web", "namespace": "default", "uid": "service"},
+        "spec": {"selector": {"app": "web"}, "clusterIP": "fd00::8001", "clusterIPs": ["fd00::8001", "10.0.0.1"],
+            "ipFamilies": ["IPv6", "IPv4"], "ports": [{"port": 80, "targetPort": 8080, "protocol": "TCP"}]},
+    }));
+    let pod = world.pod(1, true);
+    let mut tree = world.state.get(&pod).expect("a pod").json().clone();
+    tree["status"]["podIPs"] = json!([{"ip": "10.1.0.1"}, {"ip": "fd00::1"}]);
+    world.put(&PODS, tree);
+    world.settle(&EndpointSliceController::default(), &key);
+    let mut told: Vec<String> = world
+        .slices()
+        .iter()
+        .map(|slice| format!("{} {}", text(slice, &["addressType"]), dig(slice.json(), &["endpoints"])[0]["addresses"]))
+        .collect();
+    told.sort();
+    assert_eq!(told, ["IPv4 [\"10.1.0.1\"]", "IPv6 [\"fd00::1\"]"]);
+    world.settle(&EndpointsController::default(), &key);
+    let endpoints = world.state.get(&Key::new(ENDPOINTS.clone(), "default", "web")).expect("endpoints");
+    assert_eq!(dig(endpoints.json(), &["subsets"])[0]["addresses"][0]["ip"], "fd00::1");
+    // One family less: its slices go.
+    let mut tree = world.state.get(&key).expect("a service").json().clone();
+    tree["spec"]["ipFamilies"] = json!(["IPv6"]);
+    world.put(&SERVICES, tree);
+    world.settle(&EndpointSliceController::default(), &key);
+    assert_eq!(world.slices().len(), 1);
+}
+
+#[test]
 fn slices_of_another_service_of_the_name_are_not_used_on() {
     let mut world = World::new();
     let controller = EndpointSliceController::default();

@@ -10,14 +10,18 @@ use super::keeping::podman_of;
 use super::streams::NodeStreams;
 use super::upgrade::{self, Standing};
 use super::{Held, WatchError, WatchFlags, background, clock, socket};
+use crate::api::{GroupResource, Key};
 use crate::apiserver::{self, Server};
 use crate::client::{Ask, Client, Transport};
 use crate::engine::EngineError;
 use crate::engine::look;
+use crate::network::{self, Cidr};
 use crate::podman::Podman;
 use crate::state::State;
 use crate::store::{OpenError, Store, SystemRandom};
 
+/// A range of IPv6 cluster IPs for what is only tried.
+const SOME_V6: &str = "fd77::8000/113";
 /// How long a command waits for another one that holds the state directory.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks whether it has gone.
@@ -119,8 +123,12 @@ async fn looking(state_dir: &Path, flags: &WatchFlags) -> Result<Connection, Wat
         }
     }
     let mut settings = flags.settings();
-    if let Some(kept) = crate::registry::allocation::kept_cidr(&state) {
-        settings.service_cidr = kept.to_owned();
+    let kept = crate::registry::allocation::kept_cidrs(&state);
+    if !kept.is_empty() {
+        settings.service_cidrs = kept.into_iter().map(str::to_owned).collect();
+    } else if settings.service_cidrs.len() == 1 && flags.both_families().unwrap_or_else(|| network::has_ipv6(&[Cidr::OWN_V6])) {
+        // The network that is made will have a range for it.
+        settings.service_cidrs.push(SOME_V6.to_owned());
     }
     let store = Store::in_memory_with(settings, state, clock::system(), Box::new(SystemRandom::new()));
     store.bootstrap().await.map_err(EngineError::Bootstrap)?;
@@ -133,7 +141,10 @@ async fn looking(state_dir: &Path, flags: &WatchFlags) -> Result<Connection, Wat
 
 /// The state as it is, by Podman.
 async fn seen(state_dir: &Path, state: &State, flags: &WatchFlags) -> Result<(State, Arc<Podman>), String> {
-    let config = flags.node_config().map_err(|e| e.to_string())?;
+    let mut config = flags.node_config().map_err(|e| e.to_string())?;
+    let node = Key::new(GroupResource::new("", "nodes"), "", &config.node_name);
+    let ranges = state.get(&node).and_then(|node| node.at("/spec/podCIDRs")?.as_array()).into_iter().flatten();
+    config.pod_cidrs = ranges.filter_map(|range| range.as_str().map(str::to_owned)).collect();
     let podman = podman_of(state_dir).await.map_err(|e| e.to_string())?.ok_or("it never had pods of this directory")?;
     match look::look(state.clone(), &podman, &clock::system(), &config).await {
         Ok(seen) => Ok((seen, Arc::new(podman))),

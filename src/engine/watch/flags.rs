@@ -41,12 +41,15 @@ pub struct WatchFlags {
     /// Resolver file for pods with dnsPolicy Default
     #[arg(long, value_name = "FILE")]
     pub resolv_conf: Option<PathBuf>,
-    /// Addresses of Services
-    #[arg(long, value_name = "CIDR")]
+    /// Addresses of Services: a range of IPv4, or one of IPv4 and one of IPv6
+    #[arg(long, value_name = "CIDR[,CIDR]")]
     pub service_cidr: Option<String>,
-    /// Addresses of pods; chosen beside the machine's networks if not given
-    #[arg(long, value_name = "CIDR")]
+    /// Addresses of pods, likewise; chosen beside the machine's networks if not given
+    #[arg(long, value_name = "CIDR[,CIDR]")]
     pub pod_cidr: Option<String>,
+    /// Families of addresses of a network that is made; both where the machine has IPv6, if not given
+    #[arg(long, value_name = "FAMILIES", value_parser = ["IPv4", "IPv4,IPv6"])]
+    pub ip_families: Option<String>,
     /// Where ports of Services are opened on this machine; 127.0.0.1 if not given
     #[arg(long, value_name = "IP")]
     pub publish_address: Option<IpAddr>,
@@ -83,6 +86,8 @@ pub enum FlagError {
         #[source]
         source: std::io::Error,
     },
+    #[error("--pod-cidr {0:?} names a range of IPv6, but --ip-families names IPv4 alone")]
+    Families(String),
     #[error("--node-name {0:?} is no name of a node: lower-case letters, digits, '-' and '.' only")]
     NodeName(String),
 }
@@ -106,6 +111,7 @@ impl WatchFlags {
             ("cluster-domain", &self.cluster_domain),
             ("service-cidr", &self.service_cidr),
             ("pod-cidr", &self.pod_cidr),
+            ("ip-families", &self.ip_families),
             ("restrict", &self.restrict),
         ];
         for (name, value) in single {
@@ -126,6 +132,13 @@ impl WatchFlags {
         let switches = [("--no-controllers", self.no_controllers), ("--no-node", self.no_node)];
         all.extend(switches.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.into()));
         all
+    }
+
+    /// Whether a network that is made has IPv6 too; `None`: where the machine has. One range says one family, unless both are
+    /// asked for.
+    pub fn both_families(&self) -> Option<bool> {
+        let asked = self.ip_families.as_deref().map(|families| families == "IPv4,IPv6");
+        asked.or_else(|| self.pod_cidr.as_ref().map(|ranges| ranges.contains(',')))
     }
 
     /// What of Services is opened on this machine.
@@ -152,8 +165,8 @@ impl WatchFlags {
         if let Some(admission) = &self.admission {
             settings.admission.clone_from(admission);
         }
-        if let Some(cidr) = &self.service_cidr {
-            settings.service_cidr.clone_from(cidr);
+        if let Some(cidrs) = &self.service_cidr {
+            settings.service_cidrs = cidrs.split(',').map(str::to_owned).collect();
         }
         settings.pod_security = match self.restrict.as_deref() {
             Some("baseline") => PodSecurityLevel::Baseline,
@@ -247,6 +260,21 @@ mod tests {
     }
 
     #[test]
+    fn families_are_those_that_are_asked_for_or_have_a_range() {
+        let flags = |pod_cidr: Option<&str>, ip_families: Option<&str>| WatchFlags {
+            pod_cidr: pod_cidr.map(str::to_owned),
+            ip_families: ip_families.map(str::to_owned),
+            ..WatchFlags::default()
+        };
+        let (one, two) = (Some("10.1.0.0/24"), Some("10.1.0.0/24,fd00:1::/120"));
+        assert_eq!(flags(None, None).both_families(), None);
+        assert_eq!(flags(one, None).both_families(), Some(false));
+        assert_eq!(flags(two, None).both_families(), Some(true));
+        assert_eq!(flags(one, Some("IPv4,IPv6")).both_families(), Some(true));
+        assert_eq!(flags(None, Some("IPv4")).both_families(), Some(false));
+    }
+
+    #[test]
     fn flags_survive_the_way_to_another_process() {
         use clap::Parser;
         #[derive(clap::Parser)]
@@ -264,6 +292,8 @@ mod tests {
             ingress_http: Some(80),
             ingress_https: Some(443),
             publish_address: Some(Ipv4Addr::UNSPECIFIED.into()),
+            pod_cidr: Some("10.1.0.0/24,fd00:1::/120".into()),
+            ip_families: Some("IPv4,IPv6".into()),
             manifests: Some("/etc/pods".into()),
             ..WatchFlags::default()
         };

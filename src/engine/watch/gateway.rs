@@ -1,6 +1,7 @@
 //! Keeps the gateway: its pod runs, and it is told of every change of Services and endpoints.
 
-use std::net::{IpAddr, SocketAddr};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +51,10 @@ pub(super) struct Keeper {
     podman: Arc<Podman>,
     store: Store,
     subnet: PodSubnet,
-    services: Cidr,
+    /// The ranges of cluster IPs.
+    services: Vec<Cidr>,
+    /// The process that leads into the gateway's network, while there is one.
+    pid: Option<u32>,
     domain: String,
     /// Name servers that were named; else the machine's.
     resolvers: Vec<String>,
@@ -61,6 +65,8 @@ pub(super) struct Keeper {
     publisher: Publisher,
     rotation: Rotation,
     api: Option<PodsApi>,
+    /// The IPv6 addresses that the gateway's pod answers for, as far as that is known.
+    held: Option<BTreeSet<Ipv6Addr>>,
 }
 
 /// Why there is no gateway for now.
@@ -84,7 +90,7 @@ impl Keeper {
         podman: Arc<Podman>,
         store: Store,
         subnet: PodSubnet,
-        services: Cidr,
+        services: Vec<Cidr>,
         publish: Publish,
         options: &EngineOptions,
         log: PathBuf,
@@ -96,12 +102,14 @@ impl Keeper {
             podman,
             subnet,
             services,
+            pid: None,
             domain: config.cluster_domain.clone(),
             resolvers: config.resolver.servers.clone(),
             publish,
             publisher: Publisher::new(store.clone(), program.clone(), log, &config.node_name),
             rotation: options.rotation.clone(),
             api: None,
+            held: None,
             store,
             program,
             image: None,
@@ -168,7 +176,12 @@ impl Keeper {
             api.serve_in(&run)?;
         }
         let (sandbox, pid) = self.sandbox().await?;
-        inside::answer_for(pid, self.services, self.program.clone()).await?;
+        for range in self.services.iter().filter(|range| !range.is_ipv6()) {
+            inside::answer_for(pid, *range, self.program.clone()).await?;
+        }
+        self.pid = Some(pid);
+        self.held = None;
+        self.hold_v6().await?;
         let id = self.container(&sandbox, &image).await?;
         let begun = tokio::time::Instant::now();
         while begun.elapsed() < COMES_UP {
@@ -181,6 +194,27 @@ impl Keeper {
             clock::sleep(Duration::from_millis(10)).await;
         }
         Err(Fault::Mute)
+    }
+
+    /// Has the gateway's pod answer for the IPv6 addresses that Services have now, where these are others than before.
+    async fn hold_v6(&mut self) -> Result<(), Fault> {
+        let (Some(range), Some(pid)) = (self.range_v6(), self.pid) else { return Ok(()) };
+        let own = self.addresses().into_iter().find_map(|a| if let IpAddr::V6(own) = a { Some(own) } else { None });
+        let wanted = self.told.addresses_v6();
+        if let Some(own) = own.filter(|_| self.held.as_ref() != Some(&wanted)) {
+            inside::hold(pid, own, range, &wanted, self.program.clone()).await?;
+            self.held = Some(wanted);
+        }
+        Ok(())
+    }
+
+    fn range_v6(&self) -> Option<Cidr> {
+        self.services.iter().copied().find(Cidr::is_ipv6)
+    }
+
+    /// The addresses of the gateway's own pod.
+    fn addresses(&self) -> Vec<IpAddr> {
+        self.subnet.all_of(self.subnet.name_server())
     }
 
     async fn image(&mut self) -> Result<Arc<GatewayImage>, Fault> {
@@ -206,8 +240,8 @@ impl Keeper {
     async fn sandbox(&self) -> Result<(Sandbox, u32), Fault> {
         let mut attempt = 0;
         if let Some(there) = self.podman.observe_pod(GATEWAY_UID).await? {
-            let address = IpAddr::from(self.subnet.name_server());
-            if let (SandboxState::Ready, Some(pid), true) = (there.state, there.pid, there.ips.contains(&address)) {
+            let has_all = self.addresses().iter().all(|address| there.ips.contains(address));
+            if let (SandboxState::Ready, Some(pid), true) = (there.state, there.pid, has_all) {
                 return Ok((there, pid));
             }
             attempt = there.attempt + 1;
@@ -221,7 +255,7 @@ impl Keeper {
             name: GATEWAY_UID.into(),
             attempt,
             hostname: GATEWAY_UID.into(),
-            network: Some(PodNetwork { ips: vec![self.subnet.name_server().into()] }),
+            network: Some(PodNetwork { ips: self.addresses() }),
             // Low ports without a privilege.
             sysctls: [("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned())].into(),
             ..SandboxConfig::default()
@@ -343,6 +377,8 @@ impl Keeper {
                 let (_, version) = self.rotation.leaving();
                 let changed = self.write(&folder)?;
                 if changed {
+                    // Nobody can listen at an address before it is there.
+                    self.hold_v6().await?;
                     control.load().await?;
                 }
                 self.rotation.serves(version, self.told.in_rotation());
@@ -382,6 +418,7 @@ impl Keeper {
     /// Writes the configuration where it is another than the last.
     fn write(&mut self, folder: &Path) -> Result<bool, Fault> {
         let mut config = network::compile(&self.store.snapshot(), &self.domain, &self.publish, &self.rotation.leaving().0);
+        config = config.within(self.range_v6());
         config.name_server = Some(SocketAddr::new(self.subnet.name_server().into(), DNS));
         config.api = self.api.is_some().then(|| SocketAddr::new(self.subnet.name_server().into(), bootstrap::API_PORT));
         config.upstreams = self.upstreams();

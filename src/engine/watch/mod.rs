@@ -35,7 +35,7 @@ use super::run::{Engine, EngineError, EngineOptions};
 use crate::apiserver::{self, Authority, Server};
 use crate::controllers;
 use crate::network::{self, Cidr, CidrError, PodSubnet};
-use crate::podman::{ConnectError, ConnectOptions, Podman, StartService, Surroundings};
+use crate::podman::{ConnectError, ConnectOptions, NewSubnet, Podman, StartService, Surroundings};
 use crate::registry::allocation;
 use crate::runtime::simulated::Simulated;
 use crate::runtime::{RuntimeError, RuntimeErrorKind};
@@ -122,7 +122,8 @@ impl Held {
         let mut store = Store::open(state_dir, flags.settings())?;
         let podman = if flags.no_node { None } else { Some(podman(state_dir, flags, &mut options).await?) };
         if let Some(subnet) = options.pod_subnet {
-            store = store.with_service_cidr(&services(flags, subnet)?.to_string());
+            store = store.with_service_cidrs(services(flags, subnet)?.into_iter().map(|range| range.to_string()).collect());
+            options.config.pod_cidrs = subnet.pod_cidrs().map(|range| range.to_string()).collect();
             store = store.with_api_address(subnet.name_server().into());
             if options.config.cluster_dns.is_empty() {
                 options.config.cluster_dns = vec![subnet.name_server().to_string()];
@@ -142,11 +143,11 @@ impl Held {
     }
 
     /// What secures the API for pods, by the names and addresses that they know it by.
-    async fn acceptor(&self, subnet: PodSubnet, range: Cidr) -> std::io::Result<TlsAcceptor> {
+    async fn acceptor(&self, subnet: PodSubnet, ranges: &[Cidr]) -> std::io::Result<TlsAcceptor> {
         let own = "kubernetes.default.svc";
         let mut names: Vec<String> = own.match_indices('.').map(|(at, _)| own[..at].to_owned()).collect();
         names.extend([own.to_owned(), format!("{own}.{}", self.options.config.cluster_domain), "localhost".into()]);
-        let service = allocation::Range::parse(&range.to_string()).map(|range| IpAddr::from(range.first()));
+        let service = ranges.first().and_then(|range| allocation::Range::parse(&range.to_string())).map(allocation::Range::first);
         let addresses = [Some(subnet.name_server().into()), Some(Ipv4Addr::LOCALHOST.into()), service];
         let addresses: Vec<IpAddr> = addresses.into_iter().flatten().collect();
         Authority::of(&self.store).await?.acceptor(&names, &addresses)
@@ -183,11 +184,11 @@ impl Held {
         }
         let (podman, store, state_dir) = (self.podman.clone(), self.store.clone(), self.state_dir.clone());
         if let (Some(podman), Some(subnet)) = (&self.podman, self.options.pod_subnet) {
-            let range = services(&self.flags, subnet)?;
+            let ranges = services(&self.flags, subnet)?;
             let (options, publish) = (&self.options, self.flags.publish());
             let log = self.state_dir.join(PORTER_LOG);
-            let api = PodsApi::new(self.server(), self.acceptor(subnet, range).await.map_err(WatchError::Certificate)?);
-            let keeper = gateway::Keeper::new(podman.clone(), self.store.clone(), subnet, range, publish, options, log);
+            let api = PodsApi::new(self.server(), self.acceptor(subnet, &ranges).await.map_err(WatchError::Certificate)?);
+            let keeper = gateway::Keeper::new(podman.clone(), self.store.clone(), subnet, ranges, publish, options, log);
             let keeper = keeper.with_api(api);
             let stop = stop.clone();
             tasks.spawn(async move {
@@ -245,32 +246,62 @@ async fn podman(state_dir: &Path, flags: &WatchFlags, options: &mut EngineOption
         surroundings: Surroundings::of_this_process(),
         start_service: StartService::default(),
     };
+    let seed = u32::from_str_radix(connect.instance.as_str(), 16).unwrap_or_default();
     let podman = Podman::connect(connect).await?;
-    options.pod_subnet = Some(network(&podman, flags).await?);
+    options.pod_subnet = Some(network(&podman, flags, seed).await?);
     Ok(Arc::new(podman))
 }
 
-/// The range of cluster IPs: the upper half of the pods' network, or a part of it. The gateway answers for no other.
-fn services(flags: &WatchFlags, subnet: PodSubnet) -> Result<Cidr, WatchError> {
-    let half = subnet.services();
-    let Some(text) = &flags.service_cidr else { return Ok(half) };
-    let wanted: Cidr = text.parse()?;
-    if half.holds(&wanted) { Ok(wanted) } else { Err(CidrError::Outside { wanted, half }.into()) }
+/// The ranges of cluster IPs: the upper halves of the pods' network, or parts of them. The gateway answers for no others.
+fn services(flags: &WatchFlags, subnet: PodSubnet) -> Result<Vec<Cidr>, WatchError> {
+    let Some(text) = &flags.service_cidr else { return Ok(std::iter::once(subnet.services()).chain(subnet.services_v6()).collect()) };
+    let (v4, v6) = network::parse_pair(text)?;
+    let within = |wanted: Cidr, half: Cidr| if half.holds(&wanted) { Ok(wanted) } else { Err(CidrError::Outside { wanted, half }) };
+    let mut ranges = vec![within(v4, subnet.services())?];
+    if let Some(wanted) = v6 {
+        ranges.push(within(wanted, subnet.services_v6().ok_or(CidrError::NoSecond)?)?);
+    }
+    Ok(ranges)
+}
+
+/// What a pods' network is to be, where it is made.
+struct Wish {
+    v4: Option<Cidr>,
+    v6: Option<Cidr>,
+    /// Whether it has IPv6; `None`: where the machine has.
+    dual: Option<bool>,
+    seed: u32,
+}
+
+impl Wish {
+    fn of(flags: &WatchFlags, seed: u32) -> Result<Wish, WatchError> {
+        let dual = flags.both_families();
+        let Some(text) = &flags.pod_cidr else { return Ok(Wish { v4: None, v6: None, dual, seed }) };
+        let (v4, v6) = network::parse_pair(text)?;
+        if v6.is_some() && dual == Some(false) {
+            return Err(FlagError::Families(text.clone()).into());
+        }
+        Ok(Wish { v4: Some(v4), v6, dual, seed })
+    }
 }
 
 /// The pods' network: the one that is there, or a new one beside all others.
-async fn network(podman: &Podman, flags: &WatchFlags) -> Result<PodSubnet, WatchError> {
+async fn network(podman: &Podman, flags: &WatchFlags, seed: u32) -> Result<PodSubnet, WatchError> {
     let own = podman.own_network().await.map_err(WatchError::Network)?;
-    let there = own.as_ref().and_then(|n| n.subnets.first()).and_then(|s| s.parse::<Cidr>().ok());
-    if let Some(cidr) = there {
-        return Ok(PodSubnet::new(cidr)?);
+    let there: Vec<Cidr> = own.iter().flat_map(|n| &n.subnets).filter_map(|s| s.parse().ok()).collect();
+    if let Some(v4) = there.iter().find(|range| !range.is_ipv6()) {
+        let subnet = PodSubnet::new(*v4)?;
+        return Ok(match there.iter().find(|range| range.is_ipv6()) {
+            Some(v6) => subnet.with_v6(*v6)?,
+            None => subnet,
+        });
     }
-    let wanted = flags.pod_cidr.as_ref().map(|text| text.parse::<Cidr>()).transpose()?;
+    let wish = Wish::of(flags, seed)?;
     let mut tries = 1;
     loop {
-        match make_network(podman, wanted).await {
+        match make_network(podman, &wish).await {
             // Another one that begins just now was quicker: there are more ranges.
-            Err(WatchError::Network(error)) if wanted.is_none() && tries < NETWORK_TRIES => {
+            Err(WatchError::Network(error)) if wish.v4.is_none() && tries < NETWORK_TRIES => {
                 tries += 1;
                 if error.kind == RuntimeErrorKind::Unavailable {
                     return Err(WatchError::Network(error));
@@ -281,15 +312,22 @@ async fn network(podman: &Podman, flags: &WatchFlags) -> Result<PodSubnet, Watch
     }
 }
 
-/// Makes the pods' network, in the range that is wanted or a free one.
-async fn make_network(podman: &Podman, wanted: Option<Cidr>) -> Result<PodSubnet, WatchError> {
-    let mut taken = network::routes();
+/// Makes the pods' network, in the ranges that are wanted or in free ones.
+async fn make_network(podman: &Podman, wish: &Wish) -> Result<PodSubnet, WatchError> {
     let networks = podman.networks().await.map_err(WatchError::Network)?;
-    taken.extend(networks.iter().flat_map(|n| &n.subnets).filter_map(|s| s.parse::<Cidr>().ok()));
-    let subnet = network::choose(wanted, &taken)?;
-    // wl names each pod's address; Podman needs one that it may give by itself.
-    let (gateway, spare) = (subnet.gateway().into(), subnet.spare().into());
-    podman.make_network(&subnet.cidr().to_string(), gateway, spare, spare).await.map_err(WatchError::Network)?;
+    let podmans: Vec<Cidr> = networks.iter().flat_map(|n| &n.subnets).filter_map(|s| s.parse().ok()).collect();
+    let taken = [network::routes(), podmans.clone()].concat();
+    let mut subnet = network::choose(wish.v4, &taken)?;
+    if wish.dual.unwrap_or_else(|| network::has_ipv6(&podmans)) {
+        subnet = network::choose_v6(subnet, wish.v6, wish.seed, &taken)?;
+    }
+    // wl names each pod's addresses; Podman needs one of each family that it may give by itself.
+    let (gateways, spares) = (subnet.all_of(subnet.gateway()), subnet.all_of(subnet.spare()));
+    let ranges = subnet.cidrs().zip(gateways.into_iter().zip(spares));
+    let ranges: Vec<NewSubnet> = ranges
+        .map(|(range, (gateway, spare))| NewSubnet { range: range.to_string(), gateway, first: spare, last: spare })
+        .collect();
+    podman.make_network(&ranges).await.map_err(WatchError::Network)?;
     Ok(subnet)
 }
 

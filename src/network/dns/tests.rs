@@ -17,6 +17,10 @@ fn endpoint(last: u8, hostname: Option<&str>, state: EndpointState) -> Endpoint 
     Endpoint { address: IpAddr::from([10, 1, 0, last]), hostname: hostname.map(str::to_owned), state }
 }
 
+fn v6(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
 fn headless(name: &str, endpoints: Vec<Endpoint>) -> ServiceConfig {
     ServiceConfig {
         namespace: "default".into(),
@@ -53,6 +57,21 @@ fn config() -> GatewayConfig {
                     endpoint(6, None, Ready),
                     endpoint(7, Some("web-2"), NotReady),
                     endpoint(8, Some("web-3"), Leaving),
+                ],
+            ),
+            ServiceConfig {
+                namespace: "default".into(),
+                name: "both".into(),
+                addresses: vec![IpAddr::from([10, 1, 128, 8]), v6("fd00::8008")],
+                ports: vec![port("http", Protocol::Tcp, 80)],
+                ..ServiceConfig::default()
+            },
+            headless(
+                "six",
+                vec![
+                    endpoint(15, Some("six-0"), Ready),
+                    Endpoint { address: v6("fd00::5"), ..endpoint(0, Some("six-0"), Ready) },
+                    Endpoint { address: v6("fd00::6"), ..endpoint(0, None, Ready) },
                 ],
             ),
             headless("empty", vec![endpoint(9, None, NotReady)]),
@@ -129,6 +148,30 @@ async fn services_have_the_records_of_the_specification() {
     check("inside.default.svc.cluster.local.", CNAME, NoError, &["CNAME web.default.svc.cluster.local."]).await;
     let chain = ["A 10.1.128.9", "CNAME web.default.svc.cluster.local."];
     check("inside.default.svc.cluster.local.", A, NoError, &chain).await;
+}
+
+#[tokio::test]
+async fn both_families_have_records() {
+    use RecordType::{A, AAAA, PTR, SRV};
+    use ResponseCode::{NXDomain, NoError};
+    check("both.default.svc.cluster.local.", A, NoError, &["A 10.1.128.8"]).await;
+    check("both.default.svc.cluster.local.", AAAA, NoError, &["AAAA fd00::8008"]).await;
+    let whole = |last: &str| {
+        let zeros = 32 - 2 - last.split('.').count() - 2;
+        format!("{last}.{}0.0.d.f.ip6.arpa.", "0.".repeat(zeros))
+    };
+    check(&whole("8.0.0.8"), PTR, NoError, &["PTR both.default.svc.cluster.local."]).await;
+    check(&whole("5"), PTR, NoError, &["PTR six-0.six.default.svc.cluster.local."]).await;
+    check("six.default.svc.cluster.local.", AAAA, NoError, &["AAAA fd00::5", "AAAA fd00::6"]).await;
+    check("six.default.svc.cluster.local.", A, NoError, &["A 10.1.0.15"]).await;
+    check("six-0.six.default.svc.cluster.local.", AAAA, NoError, &["AAAA fd00::5"]).await;
+    check("fd00--6.six.default.svc.cluster.local.", AAAA, NoError, &["AAAA fd00::6"]).await;
+    let srv = ["SRV 0 50 8080 fd00--6.six.default.svc.cluster.local.", "SRV 0 50 8080 six-0.six.default.svc.cluster.local."];
+    check("_web._tcp.six.default.svc.cluster.local.", SRV, NoError, &srv).await;
+    check("fd00--7.default.pod.cluster.local.", AAAA, NoError, &["AAAA fd00::7"]).await;
+    check("fd00--7.default.pod.cluster.local.", A, NoError, &[]).await;
+    check("fd00-1-2--7-8.default.pod.cluster.local.", AAAA, NoError, &["AAAA fd00:1:2::7:8"]).await;
+    check("fd00--7--8.default.pod.cluster.local.", AAAA, NXDomain, &[]).await;
 }
 
 #[tokio::test]

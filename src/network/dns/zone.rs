@@ -2,7 +2,7 @@
 //! Source: github.com/kubernetes/dns/blob/master/docs/specification.md (version 1.1.0).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use crate::network::config::{EndpointState, GatewayConfig, Protocol, ServiceConfig};
 
@@ -103,11 +103,12 @@ impl Zone {
         self.names.get(below)
     }
 
-    /// `10-1-2-3.default.pod`
+    /// `10-1-2-3.default.pod`, `fd00--5.default.pod` (CoreDNS' kubernetes plugin: dashes of IPv4 are three, and none stand together).
     fn pod(&self, below: &str) -> Option<Node> {
-        let (address, namespace) = below.strip_suffix(".pod")?.split_once('.')?;
-        let address: Ipv4Addr = address.replace('-', ".").parse().ok()?;
-        let node = Node { addresses: vec![address.into()], ..Node::default() };
+        let (name, namespace) = below.strip_suffix(".pod")?.split_once('.')?;
+        let is_v4 = name.matches('-').count() == 3 && !name.contains("--");
+        let address: IpAddr = name.replace('-', if is_v4 { "." } else { ":" }).parse().ok()?;
+        let node = Node { addresses: vec![address], ..Node::default() };
         self.namespaces.contains(namespace).then_some(node)
     }
 

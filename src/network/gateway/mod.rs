@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 
 pub use api::API_SOCKET;
 pub use control::{Control, ControlError, PORTS, connect_in, listen_in};
-pub use route::add_local_route;
+pub use route::{add_local_route, hold_addresses};
 
 use super::config::GatewayConfig;
 use super::dns::{self, NameServer};

@@ -59,13 +59,16 @@ pub fn places(config: &GatewayConfig) -> BTreeMap<Place, Behind> {
     let mut found = BTreeMap::new();
     for service in &config.services {
         for port in &service.ports {
-            let targets = service.targets(port);
             let affinity = service.affinity_seconds.map(|s| Duration::from_secs(s.into()));
-            let behind = |given: bool| Behind { targets: targets.clone(), affinity, given };
-            let own = service.addresses.iter().filter(|_| !targets.is_empty());
-            let own = own.map(|address| ((port.protocol, SocketAddr::new(*address, port.port)), behind(false)));
-            found.extend(own);
-            found.extend(port.published.iter().map(|at| ((port.protocol, *at), behind(true))));
+            let behind = |targets: Vec<SocketAddr>, given: bool| Behind { targets, affinity, given };
+            // Who comes by an address of one family goes on by the same.
+            for address in &service.addresses {
+                let targets = service.targets_of(port, address.is_ipv6());
+                if !targets.is_empty() {
+                    found.insert((port.protocol, SocketAddr::new(*address, port.port)), behind(targets, false));
+                }
+            }
+            found.extend(port.published.iter().map(|at| ((port.protocol, *at), behind(service.targets(port), true))));
         }
     }
     found

@@ -48,7 +48,8 @@ fn name() -> String {
 /// Ends by itself after SIGTERM, when nothing is under way and nobody comes any more.
 fn serve(port: &str) -> Result<()> {
     unsafe { signal(15, ending as *const () as usize) };
-    let listener = TcpListener::bind(format!("0.0.0.0:{port}"))?;
+    // By both families, where there are two.
+    let listener = TcpListener::bind(format!("[::]:{port}")).or_else(|_| TcpListener::bind(format!("0.0.0.0:{port}")))?;
     listener.set_nonblocking(true)?;
     let mut quiet = Instant::now();
     loop {
@@ -112,7 +113,7 @@ fn head(stream: &mut TcpStream) -> Result<Option<String>> {
 }
 
 fn udp(port: &str) -> Result<()> {
-    let socket = UdpSocket::bind(format!("0.0.0.0:{port}"))?;
+    let socket = UdpSocket::bind(format!("[::]:{port}")).or_else(|_| UdpSocket::bind(format!("0.0.0.0:{port}")))?;
     let mut buffer = [0; 4096];
     loop {
         let (count, from) = socket.recv_from(&mut buffer)?;
@@ -149,7 +150,8 @@ fn lookup(name: &str) -> Result<()> {
 
 fn ask(rest: &str) -> Result<()> {
     let (to, text) = rest.split_once('=').unwrap_or((rest, "?"));
-    let socket = UdpSocket::bind("0.0.0.0:0")?;
+    let to = to.to_socket_addrs()?.next().ok_or(ErrorKind::NotFound)?;
+    let socket = UdpSocket::bind(if to.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" })?;
     socket.set_read_timeout(Some(Duration::from_secs(2)))?;
     socket.connect(to)?;
     let mut buffer = [0; 4096];

@@ -8,7 +8,6 @@ mod ports;
 use serde_json::json;
 
 use super::{Part, Rules, Strategy, plain, rules};
-use crate::api::validation::{self, field::Errors};
 use crate::api::{GroupResource, Json, Key, Object, Status};
 use crate::registry::run::Run;
 
@@ -100,7 +99,6 @@ impl Strategy for Services {
 
     fn begin_create(&self, run: &mut Run<'_, '_>, object: &mut Object) -> Result<(), Status> {
         addresses::normalize(object, None);
-        check_addresses(run, object, None)?;
         families::fill(run, object, None)?;
         addresses::allocate(run, object)?;
         ports::warn_of_taken(run, object, None);
@@ -113,12 +111,12 @@ impl Strategy for Services {
         }
         keep_allocated(new, old);
         addresses::normalize(new, Some(old));
-        check_addresses(run, new, Some(old))?;
         families::fill(run, new, Some(old))?;
         match (Spec::of(old).needs_cluster_ip(), Spec::of(new).needs_cluster_ip()) {
             (false, true) => addresses::allocate(run, new)?,
             (true, false) => addresses::release(run, old),
-            _ => {}
+            (true, true) => addresses::follow_families(run, new, old)?,
+            (false, false) => {}
         }
         ports::warn_of_taken(run, new, Some(old));
         ports::allocate_changed(run, new, old)
@@ -129,18 +127,6 @@ impl Strategy for Services {
         let endpoints = Key::new(GroupResource::new("", "endpoints"), object.namespace(), object.name());
         run.state.remove(&endpoints);
     }
-}
-
-/// What is wrong with the fields about addresses is said before any is given out.
-fn check_addresses(run: &Run<'_, '_>, new: &Object, old: Option<&Object>) -> Result<(), Status> {
-    let gvk = run.gvk();
-    let errors = match old {
-        None => validation::create(&gvk, new),
-        Some(old) => validation::update(&gvk, new, old),
-    };
-    let about = ["spec.clusterIP", "spec.ipFamil"];
-    let errors: Errors = errors.into_iter().filter(|e| about.iter().any(|field| e.field.starts_with(field))).collect();
-    run.refuse(new.name(), errors)
 }
 
 /// What was given out before and is not mentioned now stays (patchAllocatedValues).
