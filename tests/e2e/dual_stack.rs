@@ -68,6 +68,10 @@ spec:
     text.replace("IMAGE", IMAGES[0])
 }
 
+/// A Service of IPv6 alone, on the machine too.
+const SIX: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: six}\n\
+    spec: {type: NodePort, ipFamilies: [IPv6], selector: {app: web}, ports: [{port: 80, targetPort: 8080}]}\n";
+
 fn texts(object: &Value, path: &str) -> Vec<String> {
     let list = object.pointer(path).and_then(Value::as_array).into_iter().flatten();
     list.filter_map(|entry| entry.as_str().or(entry["ip"].as_str()).map(str::to_owned)).collect()
@@ -156,6 +160,17 @@ async fn pods_and_services_are_reached_by_both_families() {
     let answers = || async { world.fetch(port).await.is_ok_and(|text| text.contains("200 OK")) };
     world.eventually("the node port answers", answers).await;
 
+    let six = world.file("six.yaml", SIX);
+    world.wl(&["apply", "-f", &six]).await.ends(0);
+    assert!(world.families_of("six").await.iter().all(|ip| ip.contains(':')));
+    let said = world.client("only", &["lookup:six", "fetch:six:80/only"]).await;
+    assert!(said.contains(" /only\n"), "{said}");
+    let service = world.json(&["get", "svc", "six"]).await;
+    let port = service.pointer("/spec/ports/0/nodePort").and_then(Value::as_u64).and_then(|port| port.try_into().ok());
+    let port: u16 = port.expect("a node port");
+    let answers = || async { world.fetch(port).await.is_ok_and(|text| text.contains("200 OK")) };
+    world.eventually("its node port answers", answers).await;
+
     // Another gateway has them too, whether the watch was there or not.
     let gateway = world.gateway().await.expect("a gateway");
     world.act(Action::RemoveSandbox { id: gateway.id.clone(), pod_uid: GATEWAY_UID.into(), forget_pod: false }).await;
@@ -199,8 +214,14 @@ async fn a_network_has_the_families_of_its_machine_and_keeps_them() {
 
     let Some(world) = World::new("kept").await else { return };
     let file = world.file("servers.yaml", &servers());
-    world.wl(&["apply", "--ip-families=IPv4", "-f", &file]).await.ends(0);
+    // Where the machine's ports are opened has nothing to do with it.
+    let here = if kernel_has_ipv6() { "::1" } else { "127.0.0.1" };
+    let publish = format!("--publish-address={here}");
+    world.wl(&["apply", "--ip-families=IPv4", &publish, "-f", &file]).await.ends(0);
     world.is_single().await;
+    let port = world.node_port().await;
+    let answers = || async { world.fetch_at(here, port).await.is_ok_and(|text| text.contains("200 OK")) };
+    world.eventually("the node port answers", answers).await;
     let before = world.pod_ips("peer-0").await;
     world.wl(&["watch", "stop"]).await.ends(0);
     world.wl(&["apply", "--ip-families=IPv4,IPv6", "-f", &file]).await.ends(0);

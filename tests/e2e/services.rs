@@ -125,7 +125,12 @@ impl World {
 
     /// An answer by HTTP from the machine itself.
     pub async fn fetch(&self, port: u16) -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        self.fetch_at("127.0.0.1", port).await
+    }
+
+    /// The same at another address.
+    pub async fn fetch_at(&self, address: &str, port: u16) -> std::io::Result<String> {
+        let mut stream = TcpStream::connect((address, port)).await?;
         stream.write_all(b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
         let mut text = String::new();
         tokio::time::timeout(Duration::from_secs(10), stream.read_to_string(&mut text)).await??;
