@@ -6,6 +6,7 @@ use std::path::Path;
 use super::context::with_causes;
 use super::{CliError, CliResult, Context, Exit};
 use crate::engine::watch::{self, WatchError};
+use crate::network::{self, Cidr};
 use crate::podman::doctor::{Check, Verdict, examine};
 use crate::podman::{ConnectOptions, InstanceId, StartService, Surroundings};
 
@@ -49,7 +50,7 @@ impl Doctor {
 /// Which addresses the pods of a new state directory have.
 fn families() -> Check {
     let check = |message: &str, help: &str| Check { name: "ipv6", verdict: Verdict::Ok, message: message.into(), help: help.into() };
-    if crate::network::has_ipv6(&[]) {
+    if network::has_ipv6(&[Cidr::OWN_V6]) {
         check("a new network of pods has IPv4 and IPv6", "")
     } else {
         let why = "a new network of pods has IPv4 alone: this machine has no IPv6 address that others can reach";
