@@ -101,16 +101,7 @@ impl World {
         name: &str,
         body: Body,
     ) -> Value {
-        let resource = Schema::get().resource(group, "v1", resource).expect("a resource").clone();
-        let request = Request {
-            verb,
-            resource: Arc::new(resource),
-            subresource: None,
-            namespace: namespace.into(),
-            name: name.into(),
-            body,
-            options: Options::default(),
-        };
+        let request = request(verb, group, resource, namespace, name, body);
         self.store.write(request).await.unwrap_or_else(|s| panic!("{s}")).body
     }
 
@@ -159,6 +150,18 @@ impl World {
     #[track_caller]
     fn nothing_out_of_turn(&self) {
         assert_eq!(self.node.breaches(), Vec::<String>::new());
+    }
+}
+
+fn request(verb: Verb, group: &str, resource: &str, namespace: &str, name: &str, body: Body) -> Request {
+    Request {
+        verb,
+        resource: Arc::new(Schema::get().resource(group, "v1", resource).expect("a resource").clone()),
+        subresource: None,
+        namespace: namespace.into(),
+        name: name.into(),
+        body,
+        options: Options::default(),
     }
 }
 
@@ -278,6 +281,35 @@ async fn a_pod_that_does_not_fit_starts_when_there_is_room() {
     assert_eq!(world.events("FailedScheduling"), [(text.to_owned(), 1)]);
     world.delete("", "pods", "a", None).await;
     world.until("b is ready", 20, |s| is_up(s, "b")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_pods_that_are_given_at_once_the_node_takes_those_that_fit() {
+    let world = World::new().await;
+    let node = world.store.snapshot().all(&GroupResource::new("", "nodes")).next().unwrap().name().to_owned();
+    let one = |name: &str| {
+        let container = json!({"name": "c", "image": "i:1", "resources": {"requests": {"cpu": "1500m"}}});
+        let spec = json!({"containers": [container], "nodeName": node, "terminationGracePeriodSeconds": 1});
+        let tree = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": spec});
+        request(Verb::Create, "", "pods", "default", "", Body::Tree(tree))
+    };
+    // In one commit: the node hears of all of them at once.
+    let answers = world.store.write_all(vec![one("a"), one("b"), one("c")]).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    let names = ["a", "b", "c"];
+    let phase = |s: &State, name: &str| pod(s, name).and_then(|p| p.str_at("/status/phase").map(str::to_owned));
+    let refused = |s: &State| names.iter().filter(|name| phase(s, name).as_deref() == Some("Failed")).count();
+    world.until("one is ready, two are refused", 10, |s| names.iter().any(|n| is_up(s, n)) && refused(s) == 2).await;
+    let state = world.store.snapshot();
+    let failed = pods(&state).into_iter().find(|p| p.str_at("/status/phase") == Some("Failed")).unwrap();
+    assert_eq!(failed.str_at("/status/reason"), Some("OutOfcpu"));
+    // What the one had is free again.
+    let ready = pods(&state).into_iter().find(|p| is_ready(p)).unwrap().name().to_owned();
+    world.delete("", "pods", &ready, None).await;
+    world.until("it is gone", 10, |s| pod(s, &ready).is_none()).await;
+    world.store.write(one("d")).await.unwrap();
+    world.until("the next is ready", 10, |s| is_up(s, "d")).await;
+    world.nothing_out_of_turn();
 }
 
 #[tokio::test(start_paused = true)]

@@ -20,7 +20,7 @@ use crate::controllers::{EventKind, EventNote};
 use crate::network::{PodIps, PodSubnet};
 use crate::node::{NodeConfig, Refusal, objects_used, statics};
 use crate::runtime::{Hint, Machine, Runtime, Sandbox};
-use crate::scheduler::{self, Admission, is_critical};
+use crate::scheduler::{self, Admission, Occupants, is_critical};
 use crate::state::{Change, State};
 use crate::store::Store;
 
@@ -45,6 +45,8 @@ pub struct Shared<R: Runtime> {
     pub room: Room,
     /// Pods that have to go so that critical ones can run, by uid.
     pub preempted: watch::Sender<BTreeSet<String>>,
+    /// The pods that the node has taken and that have not finished.
+    taken: Mutex<Occupants>,
     pod_subnet: Option<PodSubnet>,
     /// `None` until it is known which are in use, and for ever where the runtime chooses.
     pod_ips: Mutex<Option<PodIps>>,
@@ -75,6 +77,7 @@ impl<R: Runtime> Shared<R> {
             rotation,
             room: Room::default(),
             preempted: watch::Sender::default(),
+            taken: Mutex::default(),
             pod_subnet,
             pod_ips: Mutex::new(None),
             machine: RwLock::new(Arc::new(machine)),
@@ -97,18 +100,24 @@ impl<R: Runtime> Shared<R> {
         address.zip(self.pod_subnet).map(|(address, subnet)| subnet.all_of(address)).unwrap_or_default()
     }
 
-    /// The pod is gone, or its address is another's: it may be given away, later.
+    /// Its address is another's: it may be given away, later.
     pub fn release_address(&self, uid: &str) {
-        self.room.forget(uid);
-        self.preempted.send_if_modified(|all| {
-            all.remove(uid);
-            false
-        });
         if let Some(ips) = self.pod_ips().as_mut() {
             let address = ips.of(uid);
             ips.release(uid);
             self.rotation.back(&self.all_of(address));
         }
+    }
+
+    /// The pod is gone.
+    pub fn forget(&self, uid: &str) {
+        self.room.forget(uid);
+        self.taken().remove(uid);
+        self.preempted.send_if_modified(|all| {
+            all.remove(uid);
+            false
+        });
+        self.release_address(uid);
     }
 
     pub fn machine(&self) -> Arc<Machine> {
@@ -123,30 +132,72 @@ impl<R: Runtime> Shared<R> {
         at.is_some_and(|at| (self.clock)() < at)
     }
 
-    /// Whether the node takes a pod that it was given: for good, or `None` while others go to make room for it.
-    pub fn admit(&self, pod: &Pod, state: &State) -> Option<Option<Refusal>> {
-        let name = self.config().node_name.clone();
-        let key = Key::new(GroupResource::new("", "nodes"), "", &name);
+    fn taken(&self) -> MutexGuard<'_, Occupants> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the node takes a pod that it was given: for good, or `None` while others go to make room for it. One after the
+    /// other, each beside those that were taken before it, as a kubelet does
+    /// (pkg/kubelet/kubelet.go: HandlePodAdditions).
+    pub fn admit(&self, uid: &str, pod: &Arc<Pod>, state: &State) -> Option<Option<Refusal>> {
+        let key = Key::new(GroupResource::new("", "nodes"), "", &self.config().node_name);
         let Some(node) = state.get(&key).and_then(|node| node.typed::<Node>().ok()) else { return Some(None) };
-        let others = scheduling::on_node(state, &name);
-        let uid = |pod: &Pod| pod.metadata.uid.clone().unwrap_or_default();
-        let beside: Vec<&Pod> = others.iter().map(AsRef::as_ref).filter(|o| o.metadata.uid != pod.metadata.uid).collect();
-        let mut stay = beside.clone();
-        if is_critical(pod) {
-            let going = self.preempted.borrow();
-            stay.retain(|other| !going.contains(&uid(other)));
-        }
-        match scheduler::admission(pod, &node, &stay) {
+        let mut taken = self.taken();
+        let verdict = if is_critical(pod) { self.admit_critical(pod, &node, &taken)? } else { scheduler::admission(pod, &node, &taken) };
+        match verdict {
             Admission::Refuses { reason, message } => Some(Some(Refusal { reason, message })),
-            // Those that make room are still there.
-            Admission::Takes if stay.len() < beside.len() && scheduler::admission(pod, &node, &beside) != Admission::Takes => None,
-            Admission::Takes => Some(None),
+            Admission::Takes => {
+                taken.put(uid.to_owned(), pod.clone());
+                Some(None)
+            }
+            Admission::After(_) => None,
+        }
+    }
+
+    /// `None`: those that make room are still there.
+    fn admit_critical(&self, pod: &Pod, node: &Node, taken: &Occupants) -> Option<Admission> {
+        let stay = taken.only(|other| !self.preempted.borrow().contains(&other.uid));
+        let verdict = scheduler::admission(pod, node, &stay);
+        match &verdict {
+            Admission::Takes if stay.all().len() < taken.all().len() => {
+                return (scheduler::admission(pod, node, taken) == Admission::Takes).then_some(verdict);
+            }
             Admission::After(places) => {
-                self.preempted.send_modify(|all| all.extend(places.iter().map(|place| uid(stay[*place]))));
-                None
+                self.preempted.send_modify(|all| all.extend(places.iter().map(|place| stay.all()[*place].uid.clone())));
+            }
+            _ => {}
+        }
+        Some(verdict)
+    }
+
+    /// Which pods the node has taken, after it began or missed changes: those that say that they have begun, and those that it
+    /// knows to have taken.
+    fn relearn_taken(&self, state: &State) {
+        let all = scheduling::on_node(state, &self.config().node_name);
+        let mut taken = self.taken();
+        let now = all.only(|one| has_begun(&one.pod) || taken.has(&one.uid));
+        *taken = now;
+    }
+
+    /// The same for one pod that has changed.
+    fn learn_taken(&self, newest: &Object, is_there: bool) {
+        let uid = scheduling::place_of(newest);
+        let mut taken = self.taken();
+        if scheduling::is_final(newest) || (!is_there && uid == newest.uid()) {
+            taken.remove(uid);
+        } else if is_there {
+            let is_here = newest.str_at("/spec/nodeName") == Some(&self.config().node_name);
+            let is_taken = taken.has(uid) || (is_here && newest.at("/status/startTime").is_some());
+            if let (true, Ok(pod)) = (is_taken, newest.typed::<Pod>()) {
+                taken.put(uid.to_owned(), pod);
             }
         }
     }
+}
+
+/// Whether a node has said that it took the pod.
+pub fn has_begun(pod: &Pod) -> bool {
+    pod.status.as_ref().is_some_and(|status| status.start_time.is_some())
 }
 
 /// Whether others may get what a pod had: it is gone, has finished, or has been given other resources.
@@ -264,6 +315,7 @@ impl<R: Runtime> Agent<R> {
         let state = self.shared.store.snapshot();
         let node = self.shared.config().node_name.clone();
         let observed = self.shared.runtime.observe().await;
+        self.shared.relearn_taken(&state);
         self.learn_addresses(&state, &node, observed.as_deref().unwrap_or_default());
         let known: Vec<Arc<Object>> =
             state.all(&pods()).filter(|p| p.str_at("/spec/nodeName") == Some(&node)).cloned().collect();
@@ -330,6 +382,7 @@ impl<R: Runtime> Agent<R> {
         }
         let newest = change.after.as_ref().or(change.before.as_ref());
         let Some(pod) = newest else { return };
+        self.shared.learn_taken(pod, change.after.is_some());
         if frees_room(change) {
             self.bells.values().for_each(|bell| bell.ring_if_waiting());
         }

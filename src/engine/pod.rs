@@ -16,7 +16,7 @@ use tokio::sync::{Notify, watch};
 use super::clock::sleep_until;
 use super::events::Extra;
 use super::mirror::Fixed;
-use super::node::Shared;
+use super::node::{Shared, has_begun};
 use super::probing::InsidePod;
 use super::{hooking, probing, requests, scheduling};
 use crate::api::{Json, Key, Object};
@@ -230,10 +230,10 @@ impl<R: Runtime> PodTask<R> {
     }
 
     /// Whether the node has said if it takes the pod. What runs, or is on its way out, has been taken.
-    fn is_admitted(&mut self, pod: &Pod, gone: bool, state: &crate::state::State) -> bool {
+    fn is_admitted(&mut self, pod: &Arc<Pod>, gone: bool, state: &crate::state::State) -> bool {
         if self.refusal.is_none() {
-            let has_begun = self.observed.is_some() || pod.status.as_ref().is_some_and(|s| s.start_time.is_some());
-            let admission = if gone || has_begun { Some(None) } else { self.shared.admit(pod, state) };
+            let has_begun = self.observed.is_some() || has_begun(pod);
+            let admission = if gone || has_begun { Some(None) } else { self.shared.admit(&self.uid, pod, state) };
             self.refusal = admission.or_else(|| pod.metadata.deletion_timestamp.is_some().then_some(None));
         }
         self.refusal.is_some()
@@ -488,7 +488,7 @@ impl<R: Runtime> PodTask<R> {
                 return false;
             }
         }
-        self.shared.release_address(&self.uid);
+        self.shared.forget(&self.uid);
         true
     }
 }

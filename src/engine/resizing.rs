@@ -45,8 +45,9 @@ impl<R: Runtime> PodTask<R> {
         }
         let (config, machine) = (self.shared.config(), self.shared.machine());
         let on_node: Vec<(String, Amounts)> = scheduling::on_node(state, &config.node_name)
+            .all()
             .iter()
-            .map(|pod| (pod.metadata.uid.clone().unwrap_or_default(), requests::promised(pod)))
+            .map(|one| (one.uid.clone(), requests::promised(&one.pod)))
             .collect();
         let asked = pod.spec.as_ref().map(requests::pod_requests).unwrap_or_default();
         let judge = |before: &Amounts, others: &[Amounts]| resize::judge(pod, before, others, &config, &machine);

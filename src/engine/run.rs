@@ -5,14 +5,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::clock::{self, Clock};
 use super::controllers::{self, Inbox};
 use super::events::Recorder;
 use super::node::{Agent, News, Shared};
-use super::{Rotation, node_object, scheduling, statics};
+use super::scheduling::{self, Desk};
+use super::{Rotation, node_object, statics};
 use crate::api::Status;
 use crate::controllers::Controller;
 use crate::network::PodSubnet;
@@ -107,24 +108,17 @@ impl<R: Runtime> Engine<R> {
         let node_name_of_files = node_name.clone();
         let recorder = Arc::new(Recorder::new(self.store.clone(), self.clock.clone(), &node_name));
         let inbox = Arc::new(Inbox::new());
-        let scheduler = Arc::new(Notify::new());
+        let desk = self.options.controllers.then(|| Arc::new(Desk::new(&node_name)));
         let (news, received) = mpsc::unbounded_channel();
         let mut all = std::mem::take(&mut self.controllers);
         all.push(crate::controllers::accounts());
         let all = Arc::new(if self.options.controllers { all } else { Vec::new() });
-        tasks.spawn(dispatch(self.store.clone(), all.clone(), inbox.clone(), scheduler.clone(), news.clone()));
-        if self.options.controllers {
+        tasks.spawn(dispatch(self.store.clone(), all.clone(), inbox.clone(), desk.clone(), news.clone()));
+        if let Some(desk) = desk {
             let loops = controllers::run(inbox, all, self.store.clone(), recorder.clone(), self.clock.clone());
             tasks.spawn(endless(loops));
-            let scheduling =
-                scheduling::run(
-                self.store.clone(),
-                recorder.clone(),
-                self.clock.clone(),
-                node_name,
-                self.options.node,
-                scheduler,
-            );
+            let (store, clock) = (self.store.clone(), self.clock.clone());
+            let scheduling = scheduling::run(store, recorder.clone(), clock, desk, self.options.node);
             tasks.spawn(endless(scheduling));
         }
         if self.options.node {
@@ -156,32 +150,30 @@ async fn dispatch(
     store: Store,
     controllers: Arc<Vec<Box<dyn Controller>>>,
     inbox: Arc<Inbox>,
-    scheduler: Arc<Notify>,
+    desk: Option<Arc<Desk>>,
     news: mpsc::UnboundedSender<News>,
 ) -> Result<(), String> {
     loop {
         let (state, mut changes) = store.snapshot_and_changes();
         inbox.everything(&controllers, &state);
+        if let Some(desk) = &desk {
+            desk.everything(&state);
+        }
         // What is kept of it would stay in memory, however old it becomes.
         drop(state);
-        scheduler.notify_one();
         // Without an agent nobody listens, which is as it should be.
         let _ = news.send(News::Everything);
         while let Ok(list) = changes.next().await {
             let state = store.snapshot();
             for change in list {
                 inbox.changed(&controllers, &state, &change);
-                if concerns_scheduler(&change) {
-                    scheduler.notify_one();
+                if let Some(desk) = &desk {
+                    desk.changed(&change);
                 }
                 let _ = news.send(News::Changed(change));
             }
         }
     }
-}
-
-fn concerns_scheduler(change: &crate::state::Change) -> bool {
-    matches!(&*change.key.resource.resource, "pods" | "nodes" | "persistentvolumeclaims")
 }
 
 async fn hints<R: Runtime>(runtime: Arc<R>, news: mpsc::UnboundedSender<News>) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! The scheduler's loop: pods without a node, one after the other, oldest and most important first.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 use serde_json::json;
@@ -12,19 +12,25 @@ use super::events::{Extra, Recorder};
 use super::requests;
 use crate::api::{GroupResource, Json, Key, Object};
 use crate::controllers::{EventKind, EventNote};
+use crate::node::statics;
 use crate::registry::Verb;
-use crate::scheduler::{self, Verdict, schedule};
-use crate::state::State;
+use crate::scheduler::{self, Occupant, Occupants, Verdict, schedule};
+use crate::state::{Change, State};
 use crate::store::Store;
 use crate::store::failpoint::{self, Point};
 
 const AGENT: &str = "default-scheduler";
 
 /// The pods of a node that have not finished.
-pub fn on_node(state: &State, node: &str) -> Vec<Arc<Pod>> {
+pub fn on_node(state: &State, node: &str) -> Occupants {
     let pods = GroupResource::new("", "pods");
     let here = state.all(&pods).filter(|p| p.str_at("/spec/nodeName") == Some(node) && !is_final(p));
-    here.filter_map(|p| p.typed::<Pod>().ok()).collect()
+    here.filter_map(|p| Some((place_of(p).to_owned(), p.typed().ok()?))).collect()
+}
+
+/// The uid by which a node knows a pod: a picture of a static pod has that of its file.
+pub fn place_of(pod: &Object) -> &str {
+    statics::mirrored(pod).unwrap_or(pod.uid())
 }
 
 /// Whether a pod has finished.
@@ -44,20 +50,95 @@ pub fn reference(object: &Object, field_path: &str) -> Json {
     reference
 }
 
-/// Runs for ever; `woken` says that a pod or the node has changed. `has_agent`: the node is about to be registered here,
-/// and waited for.
-pub async fn run(
-    store: Store,
-    recorder: Arc<Recorder>,
-    clock: Clock,
-    node_name: String,
-    has_agent: bool,
-    woken: Arc<Notify>,
-) {
+/// What the scheduler has to look at, kept along with the changes: which pods wait, and what is on the node.
+pub struct Desk {
+    node: String,
+    woken: Notify,
+    papers: Mutex<Papers>,
+}
+
+#[derive(Default)]
+struct Papers {
+    waiting: BTreeSet<Key>,
+    /// With those whose binding is on its way.
+    others: Occupants,
+}
+
+impl Desk {
+    pub fn new(node: &str) -> Self {
+        Desk { node: node.to_owned(), woken: Notify::new(), papers: Mutex::default() }
+    }
+
+    fn papers(&self) -> MutexGuard<'_, Papers> {
+        self.papers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The scheduler begins, or changes were missed.
+    pub fn everything(&self, state: &State) {
+        let pods = GroupResource::new("", "pods");
+        let waiting = state.all(&pods).filter(|pod| is_waiting(pod)).map(|pod| key_of(pod)).collect();
+        *self.papers() = Papers { waiting, others: on_node(state, &self.node) };
+        self.woken.notify_one();
+    }
+
+    pub fn changed(&self, change: &Change) {
+        let resource = &*change.key.resource.resource;
+        if !matches!(resource, "pods" | "nodes" | "persistentvolumeclaims") {
+            return;
+        }
+        let mut papers = self.papers();
+        if resource == "pods" && change.key.resource.group.is_empty() {
+            papers.changed(change, &self.node);
+        }
+        if !papers.waiting.is_empty() {
+            self.woken.notify_one();
+        }
+    }
+
+    /// The binding of these was refused: they are not on the node, unless somebody else has brought them there.
+    fn forget<'a>(&self, state: &State, pods: impl Iterator<Item = &'a Arc<Object>>) {
+        for pod in pods {
+            let now = state.get(&key_of(pod)).filter(|now| now.uid() == pod.uid());
+            if now.is_none_or(|now| now.str_at("/spec/nodeName") != Some(&self.node) || is_final(now)) {
+                self.papers().others.remove(pod.uid());
+            }
+        }
+    }
+}
+
+impl Papers {
+    fn changed(&mut self, change: &Change, node: &str) {
+        match change.after.as_ref().filter(|pod| is_waiting(pod)) {
+            Some(_) => self.waiting.insert(change.key.clone()),
+            None => self.waiting.remove(&change.key),
+        };
+        match (&change.before, &change.after) {
+            (_, Some(pod)) if pod.str_at("/spec/nodeName") == Some(node) && !is_final(pod) => {
+                if let Ok(typed) = pod.typed() {
+                    self.others.put(place_of(pod).to_owned(), typed);
+                }
+            }
+            (Some(gone), None) => self.others.remove(place_of(gone)),
+            (_, Some(pod)) if is_final(pod) => self.others.remove(place_of(pod)),
+            _ => {}
+        }
+    }
+}
+
+fn key_of(pod: &Object) -> Key {
+    Key::new(GroupResource::new("", "pods"), pod.namespace(), pod.name())
+}
+
+fn is_waiting(pod: &Object) -> bool {
+    pod.str_at("/spec/nodeName").unwrap_or_default().is_empty() && !pod.is_deleting() && !is_final(pod)
+}
+
+/// Runs for ever. `has_agent`: the node is about to be registered here, and waited for.
+pub async fn run(store: Store, recorder: Arc<Recorder>, clock: Clock, desk: Arc<Desk>, has_agent: bool) {
     let mut told: HashMap<String, String> = HashMap::new();
     loop {
-        round(&store, &recorder, &clock, &node_name, has_agent, &mut told).await;
-        woken.notified().await;
+        round(&store, &recorder, &clock, &desk, has_agent, &mut told).await;
+        desk.woken.notified().await;
     }
 }
 
@@ -66,16 +147,15 @@ async fn round(
     store: &Store,
     recorder: &Arc<Recorder>,
     clock: &Clock,
-    node_name: &str,
+    desk: &Desk,
     has_agent: bool,
     told: &mut HashMap<String, String>,
 ) {
     let state = store.snapshot();
-    let mut waiting: Vec<Arc<Object>> = state
-        .all(&GroupResource::new("", "pods"))
-        .filter(|p| p.str_at("/spec/nodeName").unwrap_or_default().is_empty() && !p.is_deleting() && !is_final(p))
-        .cloned()
-        .collect();
+    let mut waiting: Vec<Arc<Object>> = {
+        let papers = desk.papers();
+        papers.waiting.iter().filter_map(|key| state.get(key)).filter(|pod| is_waiting(pod)).cloned().collect()
+    };
     waiting.sort_by_key(|p| {
         let priority = std::cmp::Reverse(p.i64_at("/spec/priority").unwrap_or(0));
         (
@@ -85,70 +165,102 @@ async fn round(
             p.name().to_owned(),
         )
     });
-    told.retain(|uid, _| waiting.iter().any(|p| p.uid() == uid));
-    let node = Key::new(GroupResource::new("", "nodes"), "", node_name);
+    if told.len() > waiting.len() {
+        let uids: HashSet<&str> = waiting.iter().map(|pod| pod.uid()).collect();
+        told.retain(|uid, _| uids.contains(uid.as_str()));
+    }
+    let node = Key::new(GroupResource::new("", "nodes"), "", &desk.node);
     if !waiting.is_empty() && (!has_agent || state.get(&node).is_some()) {
-        look(store, &state, recorder, clock, node_name, &waiting, told).await;
+        look(store, &state, recorder, clock, desk, &waiting, told).await;
     }
 }
 
-/// One round over all that wait: what is bound in it counts for the next.
+/// What one round over all that wait comes to.
+#[derive(Default)]
+struct Round {
+    writes: Vec<crate::registry::Request>,
+    /// Which of the writes bind which pods.
+    bound: Vec<(usize, Arc<Object>)>,
+    notes: Vec<EventNote>,
+    failures: Vec<EventNote>,
+    preempted: Vec<EventNote>,
+}
+
+/// One round: what is bound in it counts for the next.
 async fn look(
     store: &Store,
     state: &State,
     recorder: &Arc<Recorder>,
     clock: &Clock,
-    node_name: &str,
+    desk: &Desk,
     waiting: &[Arc<Object>],
     told: &mut HashMap<String, String>,
 ) {
-    let node =
-        state.get(&Key::new(GroupResource::new("", "nodes"), "", node_name)).and_then(|n| n.typed::<Node>().ok());
-    let mut others = on_node(state, node_name);
-    let (mut writes, mut notes, mut failures, mut preempted) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for object in waiting {
-        let Ok(pod) = object.typed::<Pod>() else { continue };
-        let beside: Vec<&Pod> = others.iter().map(AsRef::as_ref).collect();
-        match schedule(state, &pod, node.as_deref(), &beside) {
-            Verdict::NotMine => {}
-            Verdict::Fits { node } => {
-                writes.push(binding(object, &node));
-                let message = format!("Successfully assigned {}/{} to {node}", object.namespace(), object.name());
-                notes.push(note(object, EventKind::Normal, "Scheduled", message));
-                others.push(pod);
-            }
-            Verdict::Unschedulable { message } => {
-                if told.get(object.uid()) != Some(&message) {
-                    told.insert(object.uid().to_owned(), message.clone());
-                    writes.push(unschedulable(object, &message, None, clock));
-                    failures.push(note(object, EventKind::Warning, "FailedScheduling", message));
-                }
-            }
-            Verdict::Preempts { victims, message } => {
-                for victim in victims.iter().map(|place| others[*place].clone()) {
-                    preempt(state, &victim, object, node_name, clock, (&mut writes, &mut preempted));
-                }
-                if !victims.is_empty() {
-                    told.insert(object.uid().to_owned(), message.clone());
-                    writes.push(unschedulable(object, &message, Some(node_name), clock));
-                    failures.push(note(object, EventKind::Warning, "FailedScheduling", message));
-                }
-                // Its place is kept: who comes after it does not get what its victims leave.
-                others.retain(|o| o.metadata.deletion_timestamp.is_none() || scheduler::priority(o) >= scheduler::priority(&pod));
-                others.push(pod);
-            }
-        }
-    }
+    let round = judge(state, clock, desk, waiting, told);
     failpoint::reach(Point::Bind);
-    let answers = store.write_all(writes).await;
+    let answers = store.write_all(round.writes).await;
     failpoint::reach(Point::Bound);
+    let refused = round.bound.iter().filter(|(place, _)| answers.get(*place).is_none_or(Result::is_err));
+    desk.forget(&store.snapshot(), refused.map(|(_, object)| object));
     if answers.iter().any(Result::is_err) {
         // What was refused (the pod has changed or gone) comes again with its change.
         told.clear();
     }
-    recorder.record_all(&notes, &Extra { action: Some("Binding") });
-    recorder.record_all(&failures, &Extra { action: Some("Scheduling") });
-    recorder.record_all(&preempted, &Extra { action: Some("Preempting") });
+    recorder.record_all(&round.notes, &Extra { action: Some("Binding") });
+    recorder.record_all(&round.failures, &Extra { action: Some("Scheduling") });
+    recorder.record_all(&round.preempted, &Extra { action: Some("Preempting") });
+}
+
+fn judge(state: &State, clock: &Clock, desk: &Desk, waiting: &[Arc<Object>], told: &mut HashMap<String, String>) -> Round {
+    let node_name = desk.node.as_str();
+    let node =
+        state.get(&Key::new(GroupResource::new("", "nodes"), "", node_name)).and_then(|n| n.typed::<Node>().ok());
+    let mut papers = desk.papers();
+    // Pods that keep the place that their victims leave hold it for this round alone.
+    let mut reserved: Option<Occupants> = None;
+    let mut round = Round::default();
+    for object in waiting {
+        let Ok(pod) = object.typed::<Pod>() else { continue };
+        let others = reserved.as_ref().unwrap_or(&papers.others);
+        match schedule(state, &pod, node.as_deref(), others) {
+            Verdict::NotMine => {}
+            Verdict::Fits { node } => {
+                round.bound.push((round.writes.len(), object.clone()));
+                round.writes.push(binding(object, &node));
+                let message = format!("Successfully assigned {}/{} to {node}", object.namespace(), object.name());
+                round.notes.push(note(object, EventKind::Normal, "Scheduled", message));
+                if let Some(reserved) = &mut reserved {
+                    reserved.put(object.uid().to_owned(), pod.clone());
+                }
+                papers.others.put(object.uid().to_owned(), pod);
+            }
+            Verdict::Unschedulable { message } => {
+                if told.get(object.uid()) != Some(&message) {
+                    told.insert(object.uid().to_owned(), message.clone());
+                    round.writes.push(unschedulable(object, &message, None, clock));
+                    round.failures.push(note(object, EventKind::Warning, "FailedScheduling", message));
+                }
+            }
+            Verdict::Preempts { victims, message } => {
+                for victim in victims.iter().map(|place| others.all()[*place].pod.clone()) {
+                    preempt(state, &victim, object, node_name, clock, (&mut round.writes, &mut round.preempted));
+                }
+                if !victims.is_empty() {
+                    told.insert(object.uid().to_owned(), message.clone());
+                    round.writes.push(unschedulable(object, &message, Some(node_name), clock));
+                    round.failures.push(note(object, EventKind::Warning, "FailedScheduling", message));
+                }
+                // Its place is kept: who comes after it does not get what its victims leave.
+                let stays = |one: &Occupant| {
+                    one.pod.metadata.deletion_timestamp.is_none() || scheduler::priority(&one.pod) >= scheduler::priority(&pod)
+                };
+                let mut left = others.only(stays);
+                left.put(object.uid().to_owned(), pod.clone());
+                reserved = Some(left);
+            }
+        }
+    }
+    round
 }
 
 /// A pod has to make room for a more important one.

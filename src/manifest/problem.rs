@@ -1,7 +1,7 @@
 //! What is wrong with an input, and where: a diagnostic that shows the line.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use miette::{Diagnostic, LabeledSpan, MietteError, MietteSpanContents, NamedSource, SourceCode, SourceSpan, SpanContents};
 
@@ -17,6 +17,8 @@ const AROUND: usize = 60;
 pub struct Source {
     name: Arc<str>,
     text: Arc<NamedSource<String>>,
+    /// Where each line begins; filled with the first question.
+    lines: Arc<OnceLock<Vec<usize>>>,
 }
 
 impl fmt::Debug for Source {
@@ -28,7 +30,7 @@ impl fmt::Debug for Source {
 impl Source {
     pub fn new(name: &str, text: &str) -> Self {
         let named = NamedSource::new(name, text.to_owned()).with_language("yaml");
-        Source { name: name.into(), text: Arc::new(named) }
+        Source { name: name.into(), text: Arc::new(named), lines: Arc::default() }
     }
 
     pub fn name(&self) -> &str {
@@ -41,18 +43,13 @@ impl Source {
 
     /// Line and column (both from 1, the column in characters) of a byte.
     pub fn position(&self, at: usize) -> (usize, usize) {
-        let text = self.text();
-        let mut at = at.min(text.len());
-        while !text.is_char_boundary(at) {
-            at -= 1;
-        }
-        let before = &text[..at];
-        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-        (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        let (text, at) = (self.text(), self.boundary(at));
+        let begins = || std::iter::once(0).chain(text.match_indices('\n').map(|(end, _)| end + 1)).collect();
+        let lines: &Vec<usize> = self.lines.get_or_init(begins);
+        let line = lines.partition_point(|begin| *begin <= at);
+        (line, text[lines[line - 1]..at].chars().count() + 1)
     }
-}
 
-impl Source {
     /// The nearest place, not after `at`, where a character begins.
     fn boundary(&self, at: usize) -> usize {
         let mut at = at.min(self.text().len());
@@ -160,5 +157,23 @@ impl Diagnostic for Problem {
             let end = self.source.boundary(span.start.saturating_add(span.len().min(AROUND)));
             LabeledSpan::new(text, span.start, end.saturating_sub(span.start))
         })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Counted from the beginning of the text, at every byte and behind its end.
+        #[test]
+        fn lines_and_columns_are_counted_from_one(text in "[a\u{e9}\n]{0,40}", at in 0..50_usize) {
+            let source = Source::new("a.yaml", &text);
+            let before: String = text.char_indices().take_while(|(i, c)| i + c.len_utf8() <= at).map(|(_, c)| c).collect();
+            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+            prop_assert_eq!(source.position(at), (before.matches('\n').count() + 1, column));
+        }
     }
 }

@@ -4,7 +4,7 @@
 use k8s_openapi::api::core::v1::{Node, Pod, PodAffinityTerm, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
-use super::Misfit;
+use super::{Misfit, Occupant, Occupants};
 use crate::api::selector::LabelSelector as Selector;
 
 fn selects(selector: Option<&LabelSelector>, pod: &Pod) -> bool {
@@ -28,17 +28,18 @@ fn has_label(node: &Node, key: &str) -> bool {
     node.metadata.labels.as_ref().is_some_and(|l| l.contains_key(key))
 }
 
-fn avoids(pod: &Pod) -> impl Iterator<Item = &PodAffinityTerm> {
+pub(super) fn avoids(pod: &Pod) -> impl Iterator<Item = &PodAffinityTerm> {
     let affinity = pod.spec.as_ref().and_then(|s| s.affinity.as_ref()).and_then(|a| a.pod_anti_affinity.as_ref());
     affinity.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_deref()).unwrap_or_default().iter()
 }
 
 /// Required affinity and anti-affinity between pods.
-pub(super) fn pods(pod: &Pod, spec: &PodSpec, node: &Node, others: &[&Pod]) -> Result<(), Misfit> {
+pub(super) fn pods(pod: &Pod, spec: &PodSpec, node: &Node, all: &Occupants) -> Result<(), Misfit> {
+    let others = all.all();
     let seeks = spec.affinity.as_ref().and_then(|a| a.pod_affinity.as_ref());
     let seeks = seeks.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_deref()).unwrap_or_default();
     for term in seeks {
-        let found = others.iter().any(|other| speaks_of(term, pod, other));
+        let found = others.iter().any(|other| speaks_of(term, pod, &other.pod));
         // The first of a group that seeks its own kind may come.
         let first = !found && speaks_of(term, pod, pod);
         if !has_label(node, &term.topology_key) || !(found || first) {
@@ -46,17 +47,17 @@ pub(super) fn pods(pod: &Pod, spec: &PodSpec, node: &Node, others: &[&Pod]) -> R
         }
     }
     let meets = |term: &PodAffinityTerm, owner: &Pod, other: &Pod| has_label(node, &term.topology_key) && speaks_of(term, owner, other);
-    if avoids(pod).any(|term| others.iter().any(|other| meets(term, pod, other))) {
+    if avoids(pod).any(|term| others.iter().any(|other| meets(term, pod, &other.pod))) {
         return Err(Misfit::soft(vec!["node(s) didn't match pod anti-affinity rules".into()]));
     }
-    if others.iter().any(|other| avoids(other).any(|term| meets(term, other, pod))) {
+    if all.avoid_others() && others.iter().any(|other| avoids(&other.pod).any(|term| meets(term, &other.pod, pod))) {
         return Err(Misfit::soft(vec!["node(s) didn't satisfy existing pods anti-affinity rules".into()]));
     }
     Ok(())
 }
 
 /// Topology spread over the one domain that there is.
-pub(super) fn spread(pod: &Pod, spec: &PodSpec, node: &Node, others: &[&Pod]) -> Result<(), Misfit> {
+pub(super) fn spread(pod: &Pod, spec: &PodSpec, node: &Node, others: &[Occupant]) -> Result<(), Misfit> {
     let hard = spec.topology_spread_constraints.iter().flatten().filter(|c| c.when_unsatisfiable == "DoNotSchedule");
     for constraint in hard {
         if !has_label(node, &constraint.topology_key) {
@@ -64,7 +65,9 @@ pub(super) fn spread(pod: &Pod, spec: &PodSpec, node: &Node, others: &[&Pod]) ->
         }
         // With one domain the least count is its own, unless more domains are asked for than there are.
         let namespace = &pod.metadata.namespace;
-        let same = |other: &&&Pod| &other.metadata.namespace == namespace && selects(constraint.label_selector.as_ref(), other);
+        let same = |other: &&Occupant| {
+            &other.pod.metadata.namespace == namespace && selects(constraint.label_selector.as_ref(), &other.pod)
+        };
         let count = i32::try_from(others.iter().filter(same).count()).unwrap_or(i32::MAX);
         let least = if constraint.min_domains.unwrap_or(1) > 1 { 0 } else { count };
         let own = i32::from(selects(constraint.label_selector.as_ref(), pod));

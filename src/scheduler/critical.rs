@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 
-use super::{fit, preemption::priority};
+use super::{Occupant, Occupants, fit, preemption::priority};
 use crate::api::pod::{CONFIG_MIRROR, CONFIG_SOURCE};
 use crate::api::requests;
 
@@ -27,22 +27,23 @@ pub fn is_critical(pod: &Pod) -> bool {
 
 /// The pods among `others` that have to go, by their places, so that there is room for a critical pod; none where nothing is
 /// missing. `Err`: why that cannot be, in the kubelet's words.
-pub(super) fn victims(pod: &Pod, node: &Node, others: &[&Pod]) -> Result<Vec<usize>, String> {
+pub(super) fn victims(pod: &Pod, node: &Node, all: &Occupants) -> Result<Vec<usize>, String> {
     let Some(spec) = &pod.spec else { return Ok(Vec::new()) };
-    let short = fit::short_of(spec, node, others);
+    let short = fit::short_of(spec, node, all);
+    let others = all.all();
     let missing = short.iter().map(|s| Missing { resource: s.name.clone(), amount: s.asked - (s.capacity - s.used) });
     let missing: Vec<Missing> = missing.filter(|m| fit::of_kubelet(&m.resource)).collect();
     if missing.is_empty() {
         return Ok(Vec::new());
     }
     let mut classes: [Vec<usize>; 3] = Default::default();
-    for (place, other) in others.iter().enumerate().filter(|(_, other)| gives_way(pod, other)) {
-        let class = other.spec.as_ref().map_or("BestEffort", requests::qos_class);
+    for (place, other) in others.iter().enumerate().filter(|(_, other)| gives_way(pod, &other.pod)) {
+        let class = other.pod.spec.as_ref().map_or("BestEffort", requests::qos_class);
         let class = ["BestEffort", "Burstable", "Guaranteed"].iter().position(|c| *c == class).unwrap_or(0);
         classes[class].push(place);
     }
     let [best_effort, burstable, guaranteed] = classes;
-    let without = |sets: &[&[usize]]| subtract(&missing, sets.iter().flat_map(|set| set.iter()).map(|i| others[*i]));
+    let without = |sets: &[&[usize]]| subtract(&missing, sets.iter().flat_map(|set| set.iter()).map(|i| others[*i].pod.as_ref()));
     let unmet = without(&[&best_effort, &burstable, &guaranteed]);
     if !unmet.is_empty() {
         let all: String = unmet.iter().map(|m| format!("(res: {}, q: {}), ", m.resource, m.amount)).collect();
@@ -75,18 +76,18 @@ fn subtract<'p>(missing: &[Missing], gone: impl Iterator<Item = &'p Pod> + Clone
 }
 
 /// One after the other the pod whose going leaves least missing; of equals the smaller one.
-fn nearest(others: &[&Pod], mut from: Vec<usize>, mut missing: Vec<Missing>) -> Vec<usize> {
+fn nearest(others: &[Occupant], mut from: Vec<usize>, mut missing: Vec<Missing>) -> Vec<usize> {
     let mut chosen = Vec::new();
     while !missing.is_empty() && !from.is_empty() {
         let mut best = (f64::INFINITY, 0);
         for (at, place) in from.iter().enumerate() {
-            let far = distance(&missing, others[*place]);
-            if far < best.0 || (far == best.0 && is_smaller(others[*place], others[from[best.1]])) {
+            let far = distance(&missing, &others[*place].pod);
+            if far < best.0 || (far == best.0 && is_smaller(&others[*place].pod, &others[from[best.1]].pod)) {
                 best = (far, at);
             }
         }
         let place = from.remove(best.1);
-        missing = subtract(&missing, std::iter::once(others[place]));
+        missing = subtract(&missing, std::iter::once(others[place].pod.as_ref()));
         chosen.push(place);
     }
     chosen
@@ -111,6 +112,8 @@ fn is_smaller(pod: &Pod, than: &Pod) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
@@ -134,7 +137,7 @@ mod tests {
     }
 
     fn chosen(pod: &Pod, others: &[Pod]) -> Result<Vec<usize>, String> {
-        victims(pod, &node(), &others.iter().collect::<Vec<_>>())
+        victims(pod, &node(), &others.iter().enumerate().map(|(n, other)| (n.to_string(), Arc::new(other.clone()))).collect())
     }
 
     #[test]

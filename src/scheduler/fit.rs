@@ -1,10 +1,8 @@
 //! The filters, in the scheduler's order; the first that fails speaks.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::{Node, Pod, PodSpec, Taint};
 
-use super::{Misfit, affinity};
+use super::{Misfit, Occupants, affinity};
 use crate::api::placement::{node_matches, tolerated, untolerated};
 use crate::api::requests::{self, Amounts};
 
@@ -12,7 +10,7 @@ const NODE_AFFINITY: &str = "node(s) didn't match Pod's node affinity/selector";
 const PORTS: &str = "node(s) didn't have free ports for the requested pod ports";
 
 /// `Ok`: the pod may run on the node.
-pub(super) fn check(pod: &Pod, node: &Node, others: &[&Pod]) -> Result<(), Misfit> {
+pub(super) fn check(pod: &Pod, node: &Node, others: &Occupants) -> Result<(), Misfit> {
     let Some(spec) = &pod.spec else { return Ok(()) };
     let node_spec = node.spec.as_ref();
     let unschedulable = Taint { key: "node.kubernetes.io/unschedulable".into(), effect: "NoSchedule".into(), ..Taint::default() };
@@ -26,14 +24,14 @@ pub(super) fn check(pod: &Pod, node: &Node, others: &[&Pod]) -> Result<(), Misfi
     if !node_matches(spec, node) {
         return Err(Misfit::hard(NODE_AFFINITY));
     }
-    if ports_taken(spec, others) {
+    if others.have_port_of(spec) {
         return Err(Misfit::soft(vec![PORTS.into()]));
     }
     let short = short_of(spec, node, others);
     if !short.is_empty() {
         return Err(Misfit::soft(short.into_iter().map(|s| s.text).collect()));
     }
-    affinity::spread(pod, spec, node, others)?;
+    affinity::spread(pod, spec, node, others.all())?;
     affinity::pods(pod, spec, node, others)
 }
 
@@ -43,7 +41,7 @@ pub(super) fn of_kubelet(resource: &str) -> bool {
 }
 
 /// The kubelet's own check of room for what it is given.
-pub(super) fn no_room(pod: &Pod, node: &Node, others: &[&Pod]) -> Option<(String, String)> {
+pub(super) fn no_room(pod: &Pod, node: &Node, others: &Occupants) -> Option<(String, String)> {
     let short = short_of(pod.spec.as_ref()?, node, others);
     let short = short.iter().find(|s| of_kubelet(&s.name))?;
     let message = format!(
@@ -54,13 +52,13 @@ pub(super) fn no_room(pod: &Pod, node: &Node, others: &[&Pod]) -> Option<(String
 }
 
 /// The kubelet's own check of what it is given, but for room.
-pub(super) fn refusal(pod: &Pod, node: &Node, others: &[&Pod]) -> Option<(String, String)> {
+pub(super) fn refusal(pod: &Pod, node: &Node, others: &Occupants) -> Option<(String, String)> {
     let spec = pod.spec.as_ref()?;
     let predicate = |reason: &str, message: &str| Some((reason.to_owned(), format!("Predicate {reason} failed: {message}")));
     if !node_matches(spec, node) {
         return predicate("NodeAffinity", NODE_AFFINITY);
     }
-    if ports_taken(spec, others) {
+    if others.have_port_of(spec) {
         return predicate("NodePorts", PORTS);
     }
     let taint = untolerated(spec, node, &["NoExecute"])?;
@@ -77,48 +75,21 @@ pub(super) struct Short {
     pub capacity: i64,
 }
 
-pub(super) fn short_of(spec: &PodSpec, node: &Node, others: &[&Pod]) -> Vec<Short> {
+pub(super) fn short_of(spec: &PodSpec, node: &Node, others: &Occupants) -> Vec<Short> {
     let allocatable = node.status.as_ref().and_then(|s| s.allocatable.clone()).unwrap_or_default();
     let allocatable: Amounts = allocatable.iter().map(|(name, q)| (name.clone(), requests::amount(name, q))).collect();
-    let mut used: BTreeMap<String, i64> = BTreeMap::new();
-    for other in others {
-        for (name, value) in requests::scheduled(other) {
-            *used.entry(name).or_default() += value;
-        }
-    }
     let mut short = Vec::new();
     let pods = allocatable.get("pods").copied().unwrap_or(0);
-    let count = i64::try_from(others.len()).unwrap_or(i64::MAX);
+    let count = i64::try_from(others.all().len()).unwrap_or(i64::MAX);
     if count >= pods {
         short.push(Short { name: "pods".into(), text: "Too many pods".into(), asked: 1, used: count, capacity: pods });
     }
     for (name, asked) in requests::pod_requests(spec) {
         let capacity = allocatable.get(&name).copied().unwrap_or(0);
-        let used = used.get(&name).copied().unwrap_or(0);
+        let used = others.used(&name);
         if asked > 0 && asked > capacity.saturating_sub(used) {
             short.push(Short { text: format!("Insufficient {name}"), name, asked, used, capacity });
         }
     }
     short
-}
-
-/// Protocol, number and address of the host ports of a pod.
-fn host_ports(spec: &PodSpec) -> Vec<(String, i32, String)> {
-    let host_network = spec.host_network == Some(true);
-    let sidecars = spec.init_containers.iter().flatten().filter(|c| requests::is_sidecar(c));
-    let all = spec.containers.iter().chain(sidecars).flat_map(|c| c.ports.iter().flatten());
-    let ports = all.filter_map(|p| {
-        let number = p.host_port.or(host_network.then_some(p.container_port)).filter(|n| *n > 0)?;
-        let ip = p.host_ip.clone().filter(|ip| !ip.is_empty()).unwrap_or_else(|| "0.0.0.0".into());
-        Some((p.protocol.clone().unwrap_or_else(|| "TCP".into()), number, ip))
-    });
-    ports.collect()
-}
-
-fn ports_taken(spec: &PodSpec, others: &[&Pod]) -> bool {
-    let taken: Vec<_> = others.iter().filter_map(|p| p.spec.as_ref()).flat_map(host_ports).collect();
-    let any = |ip: &str| ip == "0.0.0.0" || ip == "::";
-    host_ports(spec).iter().any(|(protocol, number, ip)| {
-        taken.iter().any(|(p, n, i)| p == protocol && n == number && (i == ip || any(i) || any(ip)))
-    })
 }

@@ -4,11 +4,13 @@
 mod affinity;
 mod critical;
 mod fit;
+mod occupants;
 mod preemption;
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 
 pub use critical::is_critical;
+pub use occupants::{Occupant, Occupants};
 pub use preemption::priority;
 
 use crate::api::GroupResource;
@@ -46,7 +48,7 @@ impl Misfit {
 }
 
 /// Decides for one pod that has no node. `others`: the pods on the node that have not finished.
-pub fn schedule(state: &State, pod: &Pod, node: Option<&Node>, others: &[&Pod]) -> Verdict {
+pub fn schedule(state: &State, pod: &Pod, node: Option<&Node>, others: &Occupants) -> Verdict {
     let Some(spec) = &pod.spec else { return Verdict::NotMine };
     let scheduler = spec.scheduler_name.as_deref().unwrap_or("default-scheduler");
     let gated = spec.scheduling_gates.as_deref().is_some_and(|g| !g.is_empty());
@@ -113,7 +115,7 @@ pub enum Admission {
 
 /// Whether the kubelet takes a pod.
 /// Source: pkg/kubelet/lifecycle/predicate.go: Admit.
-pub fn admission(pod: &Pod, node: &Node, others: &[&Pod]) -> Admission {
+pub fn admission(pod: &Pod, node: &Node, others: &Occupants) -> Admission {
     let refused = |(reason, message)| Admission::Refuses { reason, message };
     if !is_critical(pod) {
         let why = fit::no_room(pod, node, others).or_else(|| fit::refusal(pod, node, others));
@@ -134,6 +136,8 @@ pub fn admission(pod: &Pod, node: &Node, others: &[&Pod]) -> Admission {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;
@@ -160,8 +164,12 @@ mod tests {
         pod(json!({"containers": [{"name": "c", "resources": {"requests": {"cpu": cpu, "memory": memory}}}]}))
     }
 
+    fn beside(others: &[&Pod]) -> Occupants {
+        others.iter().enumerate().map(|(n, pod)| (n.to_string(), Arc::new((*pod).clone()))).collect()
+    }
+
     fn message(pod: &Pod, node: &Node, others: &[&Pod]) -> String {
-        match schedule(&State::new(), pod, Some(node), others) {
+        match schedule(&State::new(), pod, Some(node), &beside(others)) {
             Verdict::Fits { .. } => "fits".into(),
             Verdict::Unschedulable { message } => message,
             Verdict::Preempts { victims, message } => format!("{message} {victims:?}"),
@@ -210,7 +218,7 @@ mod tests {
             let tree = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b", "namespace": namespace},
                 "spec": {"selector": {"matchLabels": {"app": "kept"}}}, "status": status});
             state.put(Key::new(GroupResource::new("policy", "poddisruptionbudgets"), namespace, "b"), Object::new(tree));
-            match schedule(&state, &high, Some(&n), &[&kept, &other]) {
+            match schedule(&state, &high, Some(&n), &beside(&[&kept, &other])) {
                 Verdict::Preempts { victims, .. } => victims,
                 verdict => panic!("{verdict:?}"),
             }
@@ -302,7 +310,7 @@ mod tests {
         let n = node(json!({}));
         let refused = |pod: &Pod, reason: &str, message: &str| {
             let expected = Admission::Refuses { reason: reason.into(), message: message.into() };
-            assert_eq!(admission(pod, &n, &[]), expected);
+            assert_eq!(admission(pod, &n, &Occupants::default()), expected);
         };
         let message = "Node didn't have enough resource: cpu, requested: 100000, used: 0, capacity: 2000";
         refused(&asks("100", "1Mi"), "OutOfcpu", message);

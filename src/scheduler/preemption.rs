@@ -4,7 +4,7 @@
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 
-use super::fit;
+use super::{Occupant, Occupants, fit};
 use crate::api::GroupResource;
 use crate::api::selector::LabelSelector;
 use crate::api::tree::Tree;
@@ -12,12 +12,12 @@ use crate::state::State;
 
 /// The victims among `others` by their places, in that order; empty while enough of them are on their way out. `None`: it
 /// would not help. Those whose going a disruption budget does not allow are spared where that is possible.
-pub(super) fn victims(state: &State, pod: &Pod, node: &Node, others: &[&Pod]) -> Option<Vec<usize>> {
-    let own = priority(pod);
-    let mut lower: Vec<usize> = (0..others.len()).filter(|i| priority(others[*i]) < own).collect();
-    let leaves = |i: usize| others[i].metadata.deletion_timestamp.is_some();
+pub(super) fn victims(state: &State, pod: &Pod, node: &Node, all: &Occupants) -> Option<Vec<usize>> {
+    let (own, others) = (priority(pod), all.all());
+    let mut lower: Vec<usize> = (0..others.len()).filter(|i| priority(&others[*i].pod) < own).collect();
+    let leaves = |i: usize| others[i].pod.metadata.deletion_timestamp.is_some();
     let fits_beside = |kept: &dyn Fn(usize) -> bool| {
-        let beside: Vec<&Pod> = (0..others.len()).filter(|i| kept(*i)).map(|i| others[i]).collect();
+        let beside = (0..others.len()).filter(|i| kept(*i)).map(|i| (others[i].uid.clone(), others[i].pod.clone())).collect();
         fit::check(pod, node, &beside).is_ok()
     };
     if fits_beside(&|i| !(leaves(i) && lower.contains(&i))) {
@@ -27,7 +27,7 @@ pub(super) fn victims(state: &State, pod: &Pod, node: &Node, others: &[&Pod]) ->
         return None;
     }
     // The most important are spared first: by priority, then those that were there first.
-    lower.sort_by_key(|i| (std::cmp::Reverse(priority(others[*i])), started(others[*i])));
+    lower.sort_by_key(|i| (std::cmp::Reverse(priority(&others[*i].pod)), started(&others[*i].pod)));
     let mut gone = lower.clone();
     let (protected, others_first) = by_budgets(state, others, &lower);
     for candidate in protected.into_iter().chain(others_first) {
@@ -43,7 +43,7 @@ pub(super) fn victims(state: &State, pod: &Pod, node: &Node, others: &[&Pod]) ->
 
 /// Parts pods, most important first, into those whose going breaks a budget and the rest: each that is counted uses up one of
 /// what its budgets allow.
-fn by_budgets(state: &State, others: &[&Pod], candidates: &[usize]) -> (Vec<usize>, Vec<usize>) {
+fn by_budgets(state: &State, others: &[Occupant], candidates: &[usize]) -> (Vec<usize>, Vec<usize>) {
     let budgets = GroupResource::new("policy", "poddisruptionbudgets");
     let mut allowed: Vec<_> = state
         .all(&budgets)
@@ -53,7 +53,7 @@ fn by_budgets(state: &State, others: &[&Pod], candidates: &[usize]) -> (Vec<usiz
         })
         .collect();
     candidates.iter().partition(|candidate| {
-        let meta = &others[**candidate].metadata;
+        let meta = &others[**candidate].pod.metadata;
         let name = meta.name.as_deref().unwrap_or_default();
         let mut breaks = false;
         for (budget, selector, left) in &mut allowed {

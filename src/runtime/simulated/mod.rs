@@ -93,7 +93,7 @@ impl Simulated {
         if !shared.available {
             return Err(unavailable());
         }
-        shared.world.settle(now);
+        shared.world.settle_pod(action.pod_uid(), now);
         let name = name(action);
         let line = world::line(&shared.world, action);
         shared.log.push(line);
@@ -156,7 +156,11 @@ impl Runtime for Simulated {
     }
 
     async fn observe_pod(&self, uid: &str) -> Result<Option<Sandbox>, RuntimeError> {
-        Ok(self.observe().await?.into_iter().find(|s| s.uid == uid))
+        let mut shared = self.shared();
+        if !shared.available {
+            return Err(unavailable());
+        }
+        Ok(shared.world.settle_pod(uid, (self.now)()).cloned())
     }
 
     async fn execute(&self, action: &Action) -> Result<Outcome, RuntimeError> {

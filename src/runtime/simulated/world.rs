@@ -34,6 +34,22 @@ pub(super) struct Pod {
     pub(super) plans: BTreeMap<String, Planned>,
 }
 
+impl Pod {
+    /// Lets happen what is due; whether anything was.
+    fn settle(&mut self, now: Timestamp) -> bool {
+        let mut changed = false;
+        for container in &mut self.sandbox.containers {
+            let Some(planned) = self.plans.get(&container.id) else { continue };
+            let running = matches!(container.state, ContainerState::Running { .. });
+            if let Some((at, code)) = planned.ends_at.filter(|(at, _)| running && *at <= now) {
+                end(container, code, at, planned.behaviour.out_of_memory, &planned.behaviour.message);
+                changed = true;
+            }
+        }
+        changed
+    }
+}
+
 /// How a running container will end.
 pub(super) struct Planned {
     behaviour: Behaviour,
@@ -51,9 +67,10 @@ fn after(at: Timestamp, delay: Duration) -> Timestamp {
 
 /// One line of the log: the action, and names instead of ids.
 pub(super) fn line(world: &World, action: &Action) -> String {
-    let pod = world.pods.get(action.pod_uid()).map(|p| p.sandbox.name.clone()).unwrap_or_default();
+    let own = world.pods.get(action.pod_uid()).map(|p| &p.sandbox);
+    let pod = own.map(|sandbox| sandbox.name.clone()).unwrap_or_default();
     let container = |id: &str| {
-        let found = world.pods.values().flat_map(|p| &p.sandbox.containers).find(|c| c.id == id);
+        let found = own.into_iter().flat_map(|sandbox| &sandbox.containers).find(|c| c.id == id);
         found.map_or_else(|| format!("{pod}/?"), |c| format!("{pod}/{}#{}", c.name, c.attempt))
     };
     let about = match action {
@@ -77,20 +94,17 @@ impl World {
         self.pods.values().map(|p| p.sandbox.clone()).collect()
     }
 
+    /// What there is of one pod, after what is due of it has happened.
+    pub(super) fn settle_pod(&mut self, uid: &str, now: Timestamp) -> Option<&Sandbox> {
+        let pod = self.pods.get_mut(uid)?;
+        pod.settle(now);
+        Some(&pod.sandbox)
+    }
+
     /// Lets happen what is due; gives the uids of the pods where something did.
     pub(super) fn settle(&mut self, now: Timestamp) -> Vec<String> {
-        let mut changed = Vec::new();
-        for (uid, pod) in &mut self.pods {
-            for container in &mut pod.sandbox.containers {
-                let Some(planned) = pod.plans.get(&container.id) else { continue };
-                let running = matches!(container.state, ContainerState::Running { .. });
-                if let Some((at, code)) = planned.ends_at.filter(|(at, _)| running && *at <= now) {
-                    end(container, code, at, planned.behaviour.out_of_memory, &planned.behaviour.message);
-                    changed.push(uid.clone());
-                }
-            }
-        }
-        changed
+        let changed = self.pods.iter_mut().filter_map(|(uid, pod)| pod.settle(now).then(|| uid.clone()));
+        changed.collect()
     }
 
     fn breach(&mut self, message: String) -> RuntimeError {
