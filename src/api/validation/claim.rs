@@ -2,6 +2,7 @@
 
 use super::field::{self, Errors, Path};
 use super::pod::same;
+use super::pod::warnings::fraction;
 use super::{internal_form, meta, names, rules, selector};
 use crate::api::tree::{Tree, remove};
 use crate::api::{Json, Object, quantity::Quantity};
@@ -122,7 +123,9 @@ fn data_source(source: &Json, path: &Path, tolerated: bool) -> Errors {
 
 pub fn update(new: &Object, old: &Object) -> Errors {
     let (new_spec, old_spec) = (new.json().field("spec"), old.json().field("spec"));
-    let mut errors = meta::update(new, old);
+    // The strategy asks the rules for a new claim as well.
+    let mut errors = claim(new, Some(old_spec));
+    errors.extend(meta::update(new, old));
     errors.extend(claim(new, Some(old_spec)));
     let mut wanted = new_spec.clone();
     let mut kept = old_spec.clone();
@@ -269,16 +272,9 @@ pub fn warnings(object: &Object) -> Vec<String> {
 
 /// Amounts in fractions of a byte.
 pub fn spec_warnings(spec: &Json, path: &Path) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for list in ["requests", "limits"] {
-        let text = spec.field("resources").field(list).text("storage");
-        if !text.is_empty() && Quantity::parse(text).is_ok_and(|amount| !amount.is_multiple_of(0)) {
-            let path = path.child("resources").child(list).key("storage");
-            let quoted = crate::api::status::quote(text);
-            warnings.push(format!("{path}: fractional byte value {quoted} is invalid, must be an integer"));
-        }
-    }
-    warnings
+    let (resources, path) = (spec.field("resources"), path.child("resources"));
+    let lists = ["requests", "limits"].into_iter();
+    lists.filter_map(|list| fraction(resources.field(list), "storage", &path.child(list))).collect()
 }
 
 #[cfg(test)]
@@ -331,5 +327,16 @@ mod tests {
         let new = claim(json!({BETA_CLASS: "b"}), Json::Null, "Pending", Json::Null);
         let at = "metadata.annotations.volume.beta.kubernetes.io/storage-class";
         assert_eq!(shown(&update(&new, &old)), [format!("{at}: Invalid value: \"b\": field is immutable")]);
+    }
+
+    #[test]
+    fn a_changed_claim_is_asked_its_rules_twice() {
+        let old = claim(Json::Null, Json::Null, "Pending", Json::Null);
+        let mut new = old.clone();
+        new.json_mut()["spec"]["accessModes"] = json!([]);
+        let errors = shown(&update(&new, &old));
+        let missing = "spec.accessModes: Required value: at least 1 access mode is required";
+        assert_eq!(errors[..2], [missing, missing]);
+        assert!(errors.len() == 3 && errors[2].starts_with("spec: Forbidden: spec is immutable"), "{errors:?}");
     }
 }

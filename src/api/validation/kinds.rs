@@ -126,7 +126,8 @@ pub fn update_status(gvk: &Gvk, new: &Object, old: &Object) -> Errors {
 /// Warnings about an accepted object.
 pub fn warnings(gvk: &Gvk, new: &Object, old: Option<&Object>) -> Vec<String> {
     match parts(gvk) {
-        ("apps", "Deployment" | "ReplicaSet") | ("", "ReplicationController") => workloads::warnings(new, old, true),
+        ("apps", "Deployment" | "ReplicaSet") => workloads::warnings(new, old, true),
+        ("", "ReplicationController") => workloads::replication_controller_warnings(new, old),
         ("apps", "StatefulSet") => workloads::stateful_set_warnings(new, old),
         ("apps", "DaemonSet") => workloads::warnings(new, old, false),
         ("batch", "Job") => job::warnings(new, old),

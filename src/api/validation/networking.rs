@@ -256,7 +256,6 @@ pub fn network_policy(object: &Object) -> Errors {
 }
 
 pub fn network_policy_update(new: &Object, old: &Object) -> Errors {
-    let mut errors = meta::update(new, old);
     let old_spec = old.json().field("spec");
     let mut kept = Vec::new();
     for (rules, peers) in [("ingress", "from"), ("egress", "to")] {
@@ -266,7 +265,12 @@ pub fn network_policy_update(new: &Object, old: &Object) -> Errors {
             kept.extend(block.texts("except"));
         }
     }
-    errors.extend(policy_spec(new.json().field("spec"), &kept));
+    // The strategy asks the rules for a new policy as well.
+    let spec = || policy_spec(new.json().field("spec"), &kept);
+    let mut errors = meta::create(new, true, names::name_is_subdomain);
+    errors.extend(spec());
+    errors.extend(meta::update(new, old));
+    errors.extend(spec());
     errors
 }
 

@@ -35,9 +35,10 @@ pub fn cluster_role(object: &Object) -> Errors {
     errors
 }
 
-/// The rules for the new object, then those for what became of its metadata.
+/// The rules for the new object are asked by the strategy and again with those for its metadata.
 pub fn update(new: &Object, old: &Object, create: fn(&Object) -> Errors) -> Errors {
     let mut errors = create(new);
+    errors.extend(create(new));
     errors.extend(meta::update(new, old));
     errors
 }
@@ -140,4 +141,26 @@ pub fn binding_update(new: &Object, old: &Object, create: fn(&Object) -> Errors)
         errors.push(rules::invalid_struct(&Path::new("roleRef"), "RoleRef", role, "cannot change roleRef"));
     }
     errors
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_changed_object_is_asked_its_rules_twice() {
+        let binding = |role: Json, subject: &str| {
+            let subjects = json!([{"kind": "User", "apiGroup": GROUP, "name": subject}]);
+            let metadata = json!({"name": "b", "namespace": "n", "resourceVersion": "1"});
+            Object::new(json!({"metadata": metadata, "roleRef": role, "subjects": subjects}))
+        };
+        let role = |name: &str| json!({"apiGroup": GROUP, "kind": "Role", "name": name});
+        let errors = binding_update(&binding(role("z"), ""), &binding(role("r"), "u"), role_binding);
+        let shown: Vec<String> = errors.iter().map(|e| format!("{}: {}", e.field, e.message)).collect();
+        let changed = format!("Invalid value: {{\"APIGroup\":{GROUP:?},\"Kind\":\"Role\",\"Name\":\"z\"}}");
+        let subject = "subjects[0].name: Required value";
+        assert_eq!(shown, [subject, subject, &format!("roleRef: {changed}: cannot change roleRef")]);
+    }
 }

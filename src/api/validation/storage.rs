@@ -8,7 +8,6 @@ use crate::api::tree::Tree;
 use crate::api::{Json, Object};
 
 const MAX_PARAMETERS: usize = 512;
-const MAX_DRIVER_NAME: usize = 63;
 const MAX_PARAMETERS_BYTES: usize = 256 * 1024;
 
 pub fn class(object: &Object) -> Errors {
@@ -58,7 +57,8 @@ fn parameters(tree: &Json, path: &Path) -> Errors {
 }
 
 fn topologies(terms: &[Json], path: &Path) -> Errors {
-    let mut seen: Vec<BTreeMap<&str, BTreeSet<&str>>> = Vec::new();
+    // Kubernetes compares with as many empty terms as there are terms, too.
+    let mut seen: Vec<BTreeMap<&str, BTreeSet<&str>>> = vec![BTreeMap::new(); terms.len()];
     let mut errors = Errors::new();
     for (i, term) in terms.iter().enumerate() {
         let path = path.index(i).child("matchLabelExpressions");
@@ -101,7 +101,8 @@ pub fn class_warnings(object: &Object) -> Vec<String> {
 }
 
 pub fn class_update(new: &Object, old: &Object) -> Errors {
-    let mut errors = meta::update(new, old);
+    let mut errors = class(new);
+    errors.extend(meta::update(new, old));
     let (new, old) = (new.json(), old.json());
     for name in ["parameters", "provisioner", "reclaimPolicy"] {
         if new.field(name) != old.field(name) {
@@ -113,18 +114,8 @@ pub fn class_update(new: &Object, old: &Object) -> Errors {
     errors
 }
 
-/// A driver's name may have capitals, and is told as `name`.
 pub fn csi_driver(object: &Object) -> Errors {
-    let (name, path) = (object.name(), Path::new("name"));
-    let mut errors = Errors::new();
-    if name.is_empty() {
-        errors.push(field::required(&path, ""));
-    } else {
-        if name.len() > MAX_DRIVER_NAME {
-            errors.push(field::too_long(&path, MAX_DRIVER_NAME as i64));
-        }
-        errors.extend(rules::each(&path, name, names::dns1123_subdomain(&name.to_lowercase())));
-    }
+    let mut errors = meta::create(object, false, names::name_is_subdomain);
     errors.extend(csi_driver_spec(object.json().field("spec")));
     errors
 }
@@ -151,6 +142,11 @@ fn csi_driver_spec(spec: &Json) -> Errors {
     if let Some(seconds) = spec.opt_int(period).filter(|seconds| *seconds < 10) {
         let detail = "must be greater than or equal to 10 seconds";
         errors.push(field::invalid(&path.child(period), seconds, detail));
+    }
+    let in_secrets = "serviceAccountTokenInSecrets";
+    if spec.has(in_secrets) && spec.list("tokenRequests").is_empty() {
+        let detail = "serviceAccountTokenInSecrets is set but no tokenRequests are specified";
+        errors.push(field::invalid(&path.child(in_secrets), spec.field(in_secrets).clone(), detail));
     }
     errors
 }
@@ -192,17 +188,43 @@ mod tests {
 
     use super::*;
 
+    fn shown(errors: &Errors) -> Vec<String> {
+        errors.iter().map(|e| format!("{}: {}", e.field, e.message)).collect()
+    }
+
     #[test]
-    fn a_driver_has_a_name_of_its_own_kind() {
-        let spec = json!({"attachRequired": true, "podInfoOnMount": false, "storageCapacity": false, "seLinuxMount": false});
-        let of = |name: &str| {
-            let errors = csi_driver(&Object::new(json!({"metadata": {"name": name}, "spec": spec})));
-            errors.iter().map(|e| format!("{}: {}", e.field, e.message)).collect::<Vec<_>>()
+    fn a_drivers_tokens_in_secrets_need_requests() {
+        let mut spec = json!({
+            "attachRequired": true, "podInfoOnMount": false, "storageCapacity": false, "seLinuxMount": false,
+            "serviceAccountTokenInSecrets": false, "tokenRequests": [{"audience": "a"}],
+        });
+        let of = |spec: &Json| {
+            let driver = json!({"metadata": {"name": "csi.example.com"}, "spec": spec});
+            shown(&csi_driver(&Object::new(driver)))
         };
-        assert_eq!(of("CSI.example.com"), Vec::<String>::new());
-        assert_eq!(of(""), ["name: Required value"]);
-        assert_eq!(of(&"a".repeat(64)), ["name: Too long: may not be more than 63 bytes"]);
-        let odd = of("a_b");
-        assert!(odd.len() == 1 && odd[0].starts_with("name: Invalid value: \"a_b\": a lowercase RFC 1123 subdomain"), "{odd:?}");
+        assert_eq!(of(&spec), Vec::<String>::new());
+        spec["tokenRequests"] = json!([]);
+        let detail = "serviceAccountTokenInSecrets is set but no tokenRequests are specified";
+        assert_eq!(of(&spec), [format!("spec.serviceAccountTokenInSecrets: Invalid value: false: {detail}")]);
+    }
+
+    #[test]
+    fn a_changed_class_is_judged_as_a_new_one_too() {
+        let class = |provisioner: &str, topologies: Json| {
+            Object::new(json!({
+                "metadata": {"name": "c", "resourceVersion": "1"}, "provisioner": provisioner, "reclaimPolicy": "Delete",
+                "volumeBindingMode": "Immediate", "allowedTopologies": topologies,
+            }))
+        };
+        let old = class("example.com/a", Json::Null);
+        let gone = shown(&class_update(&class("", Json::Null), &old));
+        let forbidden = "provisioner: Forbidden: updates to provisioner are forbidden.";
+        assert_eq!(gone, ["provisioner: Required value", forbidden]);
+        let term = json!({"matchLabelExpressions": [{"key": "zone", "values": []}]});
+        let at = "allowedTopologies[0].matchLabelExpressions[0]";
+        let bad = shown(&class_update(&class("example.com/a", json!([term])), &old));
+        assert_eq!(bad, [format!("{at}.values: Required value")]);
+        let empty = shown(&class_update(&class("example.com/a", json!([{}])), &old));
+        assert_eq!(empty, ["allowedTopologies[0].matchLabelExpressions: Duplicate value: \"\""]);
     }
 }

@@ -35,9 +35,42 @@ pub const SOURCES: &[&str] = &[
 ];
 
 pub fn create(object: &Object) -> Errors {
+    let mut errors = volume(object);
+    errors.extend(mount_options(object));
+    errors
+}
+
+fn volume(object: &Object) -> Errors {
     let mut errors = meta::create(object, false, names::name_is_subdomain);
     errors.extend(spec(object.json().field("spec"), &Path::new("spec")));
     errors
+}
+
+const MOUNT_OPTIONS: &str = "volume.beta.kubernetes.io/mount-options";
+
+/// The old annotation is for the sources of its time. Source: pkg/volume/validation/pv_validation.go.
+fn mount_options(object: &Object) -> Errors {
+    const MOUNTED: &[&str] = &[
+        "gcePersistentDisk",
+        "awsElasticBlockStore",
+        "glusterfs",
+        "nfs",
+        "rbd",
+        "quobyte",
+        "iscsi",
+        "cinder",
+        "cephfs",
+        "azureFile",
+        "vsphereVolume",
+        "azureDisk",
+        "photonPersistentDisk",
+    ];
+    let spec = object.json().field("spec");
+    if object.annotation(MOUNT_OPTIONS).is_none() || MOUNTED.iter().any(|source| spec.has(source)) {
+        return Errors::new();
+    }
+    let path = Path::new("metadata").child("annotations").child(MOUNT_OPTIONS);
+    vec![field::forbidden(&path, "may not specify mount options for this volume type")]
 }
 
 fn spec(spec: &Json, path: &Path) -> Errors {
@@ -154,7 +187,9 @@ fn source_of(spec: &Json) -> Json {
 
 pub fn update(new: &Object, old: &Object) -> Errors {
     let (new_spec, old_spec) = (new.json().field("spec"), old.json().field("spec"));
+    // The strategy asks the rules for a new volume as well.
     let mut errors = create(new);
+    errors.extend(volume(new));
     let (mut wanted, kept) = (source_of(new_spec), source_of(old_spec));
     let expand = "controllerExpandSecretRef";
     if kept.has("csi") && !kept.field("csi").has(expand) && wanted.has("csi") {
@@ -262,3 +297,37 @@ const DEPRECATED_SOURCES: &[(&str, &str)] = &[
     ("glusterfs", "deprecated in v1.25, non-functional in v1.26+"),
     ("rbd", "deprecated in v1.28, non-functional in v1.31+"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn mount_options_by_annotation_are_for_old_sources() {
+        let of = |source: Json| {
+            let mut spec = json!({"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}});
+            spec.as_object_mut().into_iter().for_each(|spec| spec.extend(source.as_object().cloned().unwrap_or_default()));
+            let metadata = json!({"name": "v", "resourceVersion": "1", "annotations": {MOUNT_OPTIONS: "ro"}});
+            Object::new(json!({"metadata": metadata, "spec": spec}))
+        };
+        let shown = |errors: Errors| errors.iter().map(|e| format!("{}: {}", e.field, e.message)).collect::<Vec<_>>();
+        assert_eq!(shown(create(&of(json!({"nfs": {"server": "s", "path": "/"}})))), Vec::<String>::new());
+        let host = of(json!({"hostPath": {"path": "/d"}}));
+        let detail = "Forbidden: may not specify mount options for this volume type";
+        let told = format!("metadata.annotations.{MOUNT_OPTIONS}: {detail}");
+        assert_eq!((shown(create(&host)), shown(update(&host, &host))), (vec![told.clone()], vec![told]));
+    }
+
+    #[test]
+    fn a_changed_volume_is_asked_its_rules_twice() {
+        let of = |modes: Json| {
+            let spec = json!({"accessModes": modes, "capacity": {"storage": "1Gi"}, "hostPath": {"path": "/d"}});
+            Object::new(json!({"metadata": {"name": "v", "resourceVersion": "1"}, "spec": spec}))
+        };
+        let errors = update(&of(json!([])), &of(json!(["ReadWriteOnce"])));
+        let shown: Vec<String> = errors.iter().map(|e| format!("{}: {}", e.field, e.message)).collect();
+        assert_eq!(shown, ["spec.accessModes: Required value", "spec.accessModes: Required value"]);
+    }
+}

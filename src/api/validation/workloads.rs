@@ -153,14 +153,28 @@ fn replica_set_spec(spec: &Json, old: Option<&Json>) -> Errors {
 }
 
 pub fn replication_controller(object: &Object) -> Errors {
+    let spec = object.json().field("spec");
     let mut errors = meta::create(object, true, names::name_is_subdomain);
-    errors.extend(replication_controller_spec(object.json().field("spec"), None));
+    errors.extend(replication_controller_spec(spec, None));
+    errors.extend(replication_controller_counts(spec));
     errors
 }
 
+/// The strategy asks the rules for a new one as well; those for its counts are declared, and asked once.
 pub fn replication_controller_update(new: &Object, old: &Object) -> Errors {
-    let mut errors = meta::update(new, old);
-    errors.extend(replication_controller_spec(new.json().field("spec"), Some(old.json().field("spec"))));
+    let (spec, old_spec) = (new.json().field("spec"), old.json().field("spec"));
+    let mut errors = meta::create(new, true, names::name_is_subdomain);
+    errors.extend(replication_controller_spec(spec, Some(old_spec)));
+    errors.extend(meta::update(new, old));
+    errors.extend(replication_controller_spec(spec, Some(old_spec)));
+    errors.extend(replication_controller_counts(spec));
+    errors
+}
+
+fn replication_controller_counts(spec: &Json) -> Errors {
+    let path = Path::new("spec");
+    let mut errors = not_negative_at(spec, &path, "replicas");
+    errors.extend(not_negative_at(spec, &path, "minReadySeconds"));
     errors
 }
 
@@ -182,8 +196,6 @@ fn replication_controller_spec(spec: &Json, old: Option<&Json>) -> Errors {
         errors.extend(self::template(spec, old, &template_path));
         errors.extend(runs_forever(template, &template_path, "ReplicationController"));
     }
-    errors.extend(not_negative_at(spec, &path, "replicas"));
-    errors.extend(not_negative_at(spec, &path, "minReadySeconds"));
     errors
 }
 
@@ -418,12 +430,23 @@ pub fn warnings(new: &Object, old: Option<&Object>, names_pods: bool) -> Vec<Str
     warnings
 }
 
+/// A changed ReplicationController is warned about the template that it had: Kubernetes takes the two for each other.
+/// Source: pkg/registry/core/replicationcontroller/strategy.go.
+pub fn replication_controller_warnings(new: &Object, old: Option<&Object>) -> Vec<String> {
+    match old {
+        None => warnings(new, None, true),
+        Some(old) => warnings(old, Some(new), true),
+    }
+}
+
 /// What a StatefulSet is warned about besides.
 pub fn stateful_set_warnings(new: &Object, old: Option<&Object>) -> Vec<String> {
     let mut warnings = warnings(new, old, false);
     let claims = new.json().field("spec").list("volumeClaimTemplates");
     for (i, item) in claims.iter().enumerate() {
-        let path = Path::new("spec").child("volumeClaimTemplates").index(i).child("spec");
+        // Kubernetes names the place so: without the claim's `spec`, and as it is called in Go.
+        let path = Path::new("spec").child("volumeClaimTemplates").index(i);
+        let path = if old.is_none() { path } else { path.child("Spec") };
         warnings.extend(claim::spec_warnings(item.field("spec"), &path));
     }
     if new.i64_at("/spec/revisionHistoryLimit").unwrap_or(0) < 0 {
@@ -432,4 +455,44 @@ pub fn stateful_set_warnings(new: &Object, old: Option<&Object>) -> Vec<String> 
         warnings.push(text.to_owned());
     }
     warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn claims_of_a_stateful_set_are_warned_of_where_kubernetes_puts_them() {
+        let claim = json!({"metadata": {"name": "a"}, "spec": {"resources": {"requests": {"storage": "1500m"}}}});
+        let set = Object::new(json!({"metadata": {"name": "s"}, "spec": {"volumeClaimTemplates": [claim]}}));
+        let told = "resources.requests[storage]: fractional byte value \"1500m\" is invalid, must be an integer";
+        let at = "spec.volumeClaimTemplates[0]";
+        assert_eq!(stateful_set_warnings(&set, None), [format!("{at}.{told}")]);
+        assert_eq!(stateful_set_warnings(&set, Some(&set)), [format!("{at}.Spec.{told}")]);
+    }
+
+    #[test]
+    fn a_changed_controller_is_warned_about_the_template_it_had() {
+        let of = |label: &str, generation: i64| {
+            let template = json!({"metadata": {}, "spec": {"nodeSelector": {label: "a"}}});
+            Object::new(json!({"metadata": {"name": "c", "generation": generation}, "spec": {"template": template}}))
+        };
+        let (old, new) = (of("beta.kubernetes.io/os", 1), of("kubernetes.io/os", 2));
+        assert_eq!(replication_controller_warnings(&new, None), Vec::<String>::new());
+        let warnings = replication_controller_warnings(&new, Some(&old));
+        assert!(warnings.len() == 1 && warnings[0].contains("[beta.kubernetes.io/os]"), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_changed_controller_is_asked_its_rules_twice_but_for_counts() {
+        let of = |selector: Json, replicas: i64| {
+            let spec = json!({"selector": selector, "replicas": replicas, "template": {"spec": {}}});
+            Object::new(json!({"metadata": {"name": "c", "namespace": "n", "resourceVersion": "1"}, "spec": spec}))
+        };
+        let errors = replication_controller_update(&of(json!({}), -1), &of(json!({"a": "b"}), 1));
+        let told = |field: &str| errors.iter().filter(|e| e.field == field).count();
+        assert_eq!((told("spec.selector"), told("spec.template.spec.containers"), told("spec.replicas")), (2, 2, 1));
+    }
 }

@@ -235,7 +235,7 @@ fn doubles(spec: &Json, path: &Path) -> Vec<String> {
 }
 
 /// An amount of bytes that is no whole number of them.
-fn fraction(list: &Json, resource: &str, path: &Path) -> Option<String> {
+pub fn fraction(list: &Json, resource: &str, path: &Path) -> Option<String> {
     let amount = Quantity::parse(list.opt_text(resource)?).ok()?;
     if amount.milli_value() % 1000 == 0 {
         return None;
