@@ -2,7 +2,7 @@
 
 use super::field::Errors;
 use super::{
-    autoscaling, claim, cluster, config, cron_job, custom_resource as crd, endpoints, event, job, job_status, limits,
+    autoscaling, claim, classes, cluster, config, cron_job, custom_resource as crd, endpoints, event, job, job_status, limits,
     networking, rbac, service, statuses, storage, volume, workloads,
 };
 use crate::api::{Gvk, Object};
@@ -50,6 +50,9 @@ pub fn create(gvk: &Gvk, object: &Object) -> Errors {
         ("rbac.authorization.k8s.io", "ClusterRoleBinding") => rbac::cluster_role_binding(object),
         ("storage.k8s.io", "StorageClass") => storage::class(object),
         ("storage.k8s.io", "CSIDriver") => storage::csi_driver(object),
+        ("storage.k8s.io", "VolumeAttributesClass") => classes::attributes(object),
+        ("storage.k8s.io", "CSIStorageCapacity") => classes::capacity(object),
+        ("node.k8s.io", "RuntimeClass") => classes::runtime(object),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::create(object),
         _ => Errors::new(),
     }
@@ -95,6 +98,9 @@ pub fn update(gvk: &Gvk, new: &Object, old: &Object) -> Errors {
         }
         ("storage.k8s.io", "StorageClass") => storage::class_update(new, old),
         ("storage.k8s.io", "CSIDriver") => storage::csi_driver_update(new, old),
+        ("storage.k8s.io", "VolumeAttributesClass") => classes::attributes_update(new, old),
+        ("storage.k8s.io", "CSIStorageCapacity") => classes::capacity_update(new, old),
+        ("node.k8s.io", "RuntimeClass") => classes::runtime_update(new, old),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::update(new, old),
         _ => Errors::new(),
     }
@@ -144,6 +150,8 @@ pub fn warnings(gvk: &Gvk, new: &Object, old: Option<&Object>) -> Vec<String> {
         ("networking.k8s.io", "Ingress") => networking::ingress_warnings(new, old),
         ("networking.k8s.io", "NetworkPolicy") => networking::network_policy_warnings(new),
         ("storage.k8s.io", "StorageClass") => storage::class_warnings(new),
+        ("storage.k8s.io", "CSIStorageCapacity") => classes::capacity_warnings(new),
+        ("node.k8s.io", "RuntimeClass") => classes::runtime_warnings(new),
         ("apiextensions.k8s.io", "CustomResourceDefinition") => crd::warnings(new, old),
         _ => Vec::new(),
     }

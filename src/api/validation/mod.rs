@@ -2,6 +2,7 @@
 
 pub mod autoscaling;
 pub mod claim;
+pub mod classes;
 pub mod cluster;
 pub mod config;
 pub mod cron_job;

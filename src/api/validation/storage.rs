@@ -32,7 +32,7 @@ fn one_of(tree: &Json, name: &str, allowed: &[&str], errors: &mut Errors) {
     }
 }
 
-fn provisioner(name: &str, path: &Path) -> Errors {
+pub fn provisioner(name: &str, path: &Path) -> Errors {
     if name.is_empty() {
         return vec![field::required(path, "")];
     }
@@ -40,7 +40,7 @@ fn provisioner(name: &str, path: &Path) -> Errors {
     rules::each(path, &lower, names::qualified_name(&lower))
 }
 
-fn parameters(tree: &Json, path: &Path) -> Errors {
+pub fn parameters(tree: &Json, path: &Path) -> Errors {
     let parameters = tree.entries("parameters");
     if parameters.len() > MAX_PARAMETERS {
         return vec![field::too_long(path, MAX_PARAMETERS as i64)];

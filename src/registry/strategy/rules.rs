@@ -165,7 +165,7 @@ plain_kinds! {
     "storage.k8s.io" "csistoragecapacities" => plain(NoGeneration).needs_version();
     "storage.k8s.io" "volumeattachments" => plain(NoGeneration).status(r#"{"attached":false}"#).status_metadata(StatusMetadata::Kept).needs_version().answers_deleted();
     "storage.k8s.io" "volumeattributesclasses" => plain(NoGeneration).answers_deleted();
-    "node.k8s.io" "runtimeclasses" => plain(NoGeneration).needs_version();
+    "node.k8s.io" "runtimeclasses" => plain(NoGeneration).made_by_update().needs_version();
     "certificates.k8s.io" "certificatesigningrequests" => plain(NoGeneration).status("{}");
     "flowcontrol.apiserver.k8s.io" "flowschemas" => plain(Spec).status("{}").status_metadata(StatusMetadata::Kept);
     "flowcontrol.apiserver.k8s.io" "prioritylevelconfigurations" => plain(Spec).status("{}").status_metadata(StatusMetadata::Kept);

@@ -23,6 +23,8 @@ mod windows;
 
 pub use change::{bind, same, update, update_ephemeral_containers};
 pub use resize::resize;
+pub use resources::fixed_overhead;
+pub use scheduling::tolerations;
 pub use spec::Options;
 pub use status::update_status;
 

@@ -34,6 +34,20 @@ pub(super) fn overhead(scope: &Scope<'_>, path: &Path) -> Errors {
     requirements(scope, &limits, container_resource_name, path)
 }
 
+/// What a RuntimeClass adds to each Pod, which reads like limits, too.
+pub fn fixed_overhead(amounts: &Json, path: &Path) -> Errors {
+    let limits = serde_json::json!({"limits": amounts});
+    let scope = Scope {
+        spec: &Json::Null,
+        options: &super::Options::of_template(None),
+        volumes: Default::default(),
+        claims: BTreeSet::new(),
+        grace: None,
+        host_users: false,
+    };
+    requirements(&scope, &limits, container_resource_name, path)
+}
+
 /// `resources` of a Pod: names, amounts, and that what its containers have fits in.
 pub(super) fn of_pod(scope: &Scope<'_>, path: &Path) -> Errors {
     let resources = scope.spec.field("resources");

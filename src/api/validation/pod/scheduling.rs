@@ -114,7 +114,7 @@ pub(super) fn has_odd_selector_value(spec: &Json) -> bool {
     expressions.any(|e| e.texts("values").iter().any(|v| !names::label_value(v).is_empty()))
 }
 
-pub(super) fn tolerations(tolerations: &[Json], path: &Path) -> Errors {
+pub fn tolerations(tolerations: &[Json], path: &Path) -> Errors {
     const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
     let mut errors = Errors::new();
     for (index, toleration) in tolerations.iter().enumerate() {
