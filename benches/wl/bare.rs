@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
+use wl::network::{Cidr, has_ipv6};
 
 /// Podman's service, called as directly as can be.
 pub struct Bare {
@@ -89,7 +90,9 @@ impl Bare {
     pub async fn make_network(&self) {
         let there = self.get("/networks/json").await;
         if !there.as_array().into_iter().flatten().any(|n| n["name"] == NETWORK) {
-            self.post("/networks/create", json!({"name": NETWORK, "driver": "bridge", "dns_enabled": false})).await;
+            let dual = has_ipv6(&[Cidr::OWN_V6]);
+            let network = json!({"name": NETWORK, "driver": "bridge", "dns_enabled": false, "ipv6_enabled": dual});
+            self.post("/networks/create", network).await;
         }
     }
 

@@ -24,6 +24,7 @@ pub(super) fn apply(
         Some(live) => Managed::of(live)
             .ok_or_else(|| ApplyError::Untyped("failed to decode managed fields".into()))?,
     };
+    let whole = live;
     let live = without_managed_fields(live.unwrap_or(&fm.nothing()));
     let mut attempt = run(fm, &live, patch, managed.clone(), manager, force, now);
     if let Err(ApplyError::Conflicts(conflicts)) = &attempt
@@ -37,7 +38,10 @@ pub(super) fn apply(
             Err(ApplyError::Conflicts(rest))
         };
     }
-    let (mut object, managed) = attempt?;
+    let (mut object, managed) = match (attempt?, whole) {
+        (Merged::Changed(object, managed), _) => (*object, managed),
+        (Merged::Same, whole) => return Ok(whole.map_or_else(|| fm.nothing(), Json::clone)),
+    };
     if last_applied::goes_on(manager) {
         last_applied::refresh(&mut object, patch);
     }
@@ -77,6 +81,13 @@ fn whole_numbers(value: &Json) -> Json {
     }
 }
 
+/// What an applied configuration makes of the live object.
+enum Merged {
+    Changed(Box<Json>, Managed),
+    /// The manager sends what it sent last time, and the live object has all of it.
+    Same,
+}
+
 fn run(
     fm: &FieldManager<'_>,
     live: &Json,
@@ -85,7 +96,7 @@ fn run(
     manager: &str,
     force: bool,
     now: Timestamp,
-) -> Result<(Json, Managed), ApplyError> {
+) -> Result<Merged, ApplyError> {
     let untyped = |sort: &str, object: &Json, why: typed::TypeErrors| {
         let text = |pointer: &str| object.pointer(pointer).and_then(Json::as_str).unwrap_or("");
         let names = format!("{}/{}", text("/metadata/namespace"), text("/metadata/name"));
@@ -101,26 +112,48 @@ fn run(
     let live = fm.structured(live);
     typed::validate(&live, fm.kind, Duplicates::Allowed).map_err(|e| untyped("live", &live, e))?;
 
-    reconcile(fm, &mut managed);
     let merged = typed::merge(&live, patch, fm.kind);
     let id = fm.id(manager, Operation::Apply);
-    let last = managed.0.remove(&id);
-    let time = last.as_ref().and_then(|o| o.time);
     let set = typed::field_set(patch, fm.kind).recursive_difference(&fm.reset);
+    let sends_the_same = |last: &Owned| last.api_version == fm.api_version() && last.set == set.difference(&unowned());
+    if !last_applied::goes_on(manager)
+        && managed.0.get(&id).is_some_and(sends_the_same)
+        && typed::same(&live, &merged)
+    {
+        return Ok(Merged::Same);
+    }
+    settle(fm, live, merged, set, managed, &id, force, now)
+}
+
+/// Whose the merged object's fields are, and what goes with them.
+#[expect(clippy::too_many_arguments, reason = "what `run` has found out")]
+fn settle(
+    fm: &FieldManager<'_>,
+    live: Json,
+    merged: Json,
+    set: FieldSet,
+    mut managed: Managed,
+    id: &ManagerId,
+    force: bool,
+    now: Timestamp,
+) -> Result<Merged, ApplyError> {
+    reconcile(fm, &mut managed);
+    let last = managed.0.remove(id);
+    let time = last.as_ref().and_then(|o| o.time);
     managed.0.insert(id.clone(), Owned { set, api_version: fm.api_version(), time });
     let new = match &last {
         // What is sent again goes on being owned: nothing can be taken away.
-        Some(last) if gives_up(fm, last, &managed, &id) => prune(fm, merged, &managed, last),
+        Some(last) if gives_up(fm, last, &managed, id) => prune(fm, merged, &managed, last),
         _ => merged,
     };
     let comparison = typed::compare(&live, &new, fm.kind).without(&fm.reset);
-    let conflicts = take_over(fm, &live, &new, &mut managed, Some(&id), &comparison);
+    let conflicts = take_over(fm, &live, &new, &mut managed, Some(id), &comparison);
     if !force && !conflicts.is_empty() {
         return Err(ApplyError::Conflicts(conflicts));
     }
     let same = typed::same(&live, &new);
-    finish(&mut managed, &id, (!same).then_some(now));
-    Ok((if same { live } else { new }, managed))
+    finish(&mut managed, id, (!same).then_some(now));
+    Ok(Merged::Changed(Box::new(if same { live } else { new }), managed))
 }
 
 /// Nobody owns an object's identity; who owns nothing has no entry; what changed is from now.
@@ -233,6 +266,29 @@ mod tests {
             let merged = typed::merge(&fm.structured(&without_managed_fields(&live)), &a, fm.kind);
             prop_assert!(!gives_up(&fm, &last, &managed, &id));
             prop_assert!(typed::same(&prune(&fm, merged.clone(), &managed, &last), &merged));
+        }
+
+        #[test]
+        fn what_is_said_to_change_nothing_changes_nothing(a in any_pod(), b in any_pod(), take in any::<bool>()) {
+            let fm = FieldManager::new(&Gvk::of("v1", "Pod"), "");
+            let (now, later) = (Timestamp::UNIX_EPOCH, Timestamp::from_second(9).unwrap());
+            let Ok(first) = fm.apply(None, &a, "m", true, now) else { return Ok(()) };
+            let live = if take { fm.apply(Some(&first), &b, "other", true, now) } else { Ok(first) };
+            let Ok(live) = live else { return Ok(()) };
+            let managed = Managed::of(&live).expect("managers");
+            let bare = without_managed_fields(&live);
+            let Ok(Merged::Same) = run(&fm, &bare, &a, managed.clone(), "m", false, later) else {
+                prop_assert!(take, "nobody else has changed anything");
+                return Ok(());
+            };
+            let structured = fm.structured(&bare);
+            let merged = typed::merge(&structured, &a, fm.kind);
+            let set = typed::field_set(&a, fm.kind).recursive_difference(&fm.reset);
+            let id = fm.id("m", Operation::Apply);
+            let slowly = settle(&fm, structured.clone(), merged, set, managed.clone(), &id, false, later);
+            let Ok(Merged::Changed(object, owners)) = slowly else { panic!("no conflict is possible") };
+            prop_assert!(typed::same(&object, &structured));
+            prop_assert_eq!(owners, managed);
         }
     }
 }
