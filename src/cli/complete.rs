@@ -116,7 +116,7 @@ fn ask(word: &OsStr, question: impl FnOnce(Client, Line) -> Names<'static>) -> V
     // Shells that tell where the cursor is count the program's name.
     let index = env.get("_CLAP_COMPLETE_INDEX").and_then(|i| i.parse::<usize>().ok());
     let before = index.map_or(args.len(), |index| index.min(args.len() + 1)).saturating_sub(1);
-    let mut line = Line::read(&super::command(), &args[..before]);
+    let mut line = Line::read(&super::command_of(args.first().map(OsStr::new)), &args[..before]);
     if line.namespace.is_empty() {
         line.namespace = env.get("WL_NAMESPACE").filter(|n| !n.is_empty()).cloned().unwrap_or_else(|| "default".into());
     }

@@ -68,10 +68,10 @@ mod wait_for;
 mod watch;
 mod watch_install;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::{Args, FromArgMatches};
 
 #[cfg(feature = "internals")]
 pub use context::Server;
@@ -84,15 +84,7 @@ pub use terminal::Output;
 /// What a command gives back.
 pub type CliResult = Result<Exit, CliError>;
 
-#[derive(clap::Parser)]
-#[command(
-    name = "wl",
-    about = "Runs Kubernetes workloads on one machine's Podman, with no cluster",
-    disable_version_flag = true,
-    disable_help_subcommand = true,
-    infer_long_args = false,
-    subcommand_required = false
-)]
+#[derive(clap::Args)]
 struct Cli {
     #[command(flatten)]
     flags: GlobalFlags,
@@ -109,6 +101,17 @@ macro_rules! commands {
         }
 
         impl Command {
+            /// The tree of the command that is called by this word, alone.
+            fn tree_of(word: &str) -> Option<clap::Command> {
+                $(
+                    let name = kebab(stringify!($variant));
+                    if name == word {
+                        return Some(<$arguments as clap::Args>::augment_args(clap::Command::new(name)));
+                    }
+                )*
+                None
+            }
+
             async fn run(&self, ctx: &mut Context) -> CliResult {
                 match self {
                     $(Command::$variant(arguments) => arguments.run(ctx).await,)*
@@ -170,9 +173,46 @@ commands! {
     Watch(watch::Watch),
 }
 
+/// A variant's name as clap makes a word of it.
+fn kebab(variant: &str) -> String {
+    let mut word = String::with_capacity(variant.len() + 1);
+    for (at, letter) in variant.char_indices() {
+        if at > 0 && letter.is_ascii_uppercase() {
+            word.push('-');
+        }
+        word.push(letter.to_ascii_lowercase());
+    }
+    word
+}
+
+fn program() -> clap::Command {
+    clap::Command::new("wl")
+        .about("Runs Kubernetes workloads on one machine's Podman, with no cluster")
+        .disable_version_flag(true)
+        .disable_help_subcommand(true)
+        .infer_long_args(false)
+        .subcommand_required(false)
+}
+
 /// The tree of commands and flags, with pflag's rules for values.
 pub fn command() -> clap::Command {
-    flags::as_pflag(Cli::command())
+    flags::as_pflag(Cli::augment_args(program()))
+}
+
+/// The same for a line whose first word this is: where it names a command, the others are left out, which takes half the time.
+pub fn command_of(first: Option<&OsStr>) -> clap::Command {
+    match first.and_then(OsStr::to_str).and_then(Command::tree_of) {
+        Some(only) => flags::as_pflag(GlobalFlags::augment_args(program()).subcommand(only)),
+        None => command(),
+    }
+}
+
+/// The tree for the line that a shell wants completed: its first word counts once the cursor is behind it.
+fn command_to_complete() -> clap::Command {
+    let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
+    let cursor = std::env::var("_CLAP_COMPLETE_INDEX").ok().and_then(|index| index.parse().ok());
+    let is_behind = cursor.unwrap_or(words.len().saturating_sub(1)) > 1;
+    command_of(words.get(1).filter(|_| is_behind).map(OsString::as_os_str))
 }
 
 /// Prints the help of a command that does nothing by itself.
@@ -190,7 +230,7 @@ fn help(ctx: &mut Context, path: &[&str]) {
 /// Reads this process's arguments, does what they say and returns the exit code.
 pub fn main() -> ExitCode {
     crate::store::memory::one_heap();
-    clap_complete::CompleteEnv::with_factory(command).complete();
+    clap_complete::CompleteEnv::with_factory(command_to_complete).complete();
     let world = World::of_this_process();
     let mut builder = if world.wants_threads() {
         let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -232,7 +272,7 @@ fn spelled_out(args: &[OsString]) -> Vec<OsString> {
 /// The command asked for; `None` where help was asked for, and printed.
 fn parse(args: &[OsString], ctx: &mut Context) -> Result<Option<Command>, Exit> {
     let args = &spelled_out(args);
-    let mut tree = command();
+    let mut tree = command_of(args.get(1).map(OsString::as_os_str));
     let parsed = tree.try_get_matches_from_mut(args).and_then(|matches| {
         ctx.command_path = usage::path_of(&matches);
         Cli::from_arg_matches(&matches)
@@ -254,5 +294,37 @@ fn parse(args: &[OsString], ctx: &mut Context) -> Result<Option<Command>, Exit> 
             ctx.err.text(&usage::text(&error, &tree, args));
             Err(Exit::Failure)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A command's help and those below it.
+    fn helps(tree: &mut clap::Command, path: &str, found: &mut Vec<(String, String)>) {
+        found.push((path.to_owned(), tree.render_long_help().to_string()));
+        tree.get_subcommands_mut().for_each(|inner| {
+            let path = format!("{path} {}", inner.get_name());
+            helps(inner, &path, found);
+        });
+    }
+
+    #[test]
+    fn a_command_alone_is_what_it_is_among_the_others() {
+        let mut whole = command();
+        whole.build();
+        let names: Vec<String> = whole.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
+        assert!(names.iter().any(|name| name == "port-forward"));
+        for name in names {
+            let mut alone = command_of(Some(OsStr::new(&name)));
+            alone.build();
+            assert_eq!(alone.get_subcommands().count(), 1, "{name}");
+            let (mut one, mut other) = (Vec::new(), Vec::new());
+            helps(alone.find_subcommand_mut(&name).unwrap(), &name, &mut one);
+            helps(whole.find_subcommand_mut(&name).unwrap(), &name, &mut other);
+            assert_eq!(one, other);
+        }
+        assert_eq!(command_of(Some(OsStr::new("ge"))).get_subcommands().count(), whole.get_subcommands().count());
     }
 }
