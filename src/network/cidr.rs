@@ -148,15 +148,6 @@ impl PodSubnet {
         }
     }
 
-    pub fn cidr(&self) -> Cidr {
-        self.v4
-    }
-
-    /// The range of IPv6, if the network has one.
-    pub fn v6(&self) -> Option<Cidr> {
-        self.v6
-    }
-
     /// All ranges, that of IPv4 first.
     pub fn cidrs(&self) -> impl Iterator<Item = Cidr> {
         std::iter::once(self.v4).chain(self.v6)
@@ -282,7 +273,7 @@ mod tests {
     #[test]
     fn a_subnet_has_a_gateway_pods_and_services() {
         let subnet = PodSubnet::new(cidr("10.200.3.4/24")).expect("a subnet");
-        assert_eq!(subnet.cidr().to_string(), "10.200.3.0/24");
+        assert_eq!(subnet.cidrs().next().expect("one").to_string(), "10.200.3.0/24");
         assert_eq!(subnet.gateway().to_string(), "10.200.3.1");
         assert_eq!(subnet.pods(), (Ipv4Addr::new(10, 200, 3, 2), Ipv4Addr::new(10, 200, 3, 125)));
         assert_eq!(subnet.name_server().to_string(), "10.200.3.126");
@@ -293,9 +284,9 @@ mod tests {
 
     #[test]
     fn the_choice_avoids_what_is_taken() {
-        assert_eq!(choose(None, &[]).expect("a range").cidr().to_string(), "10.200.0.0/16");
+        assert_eq!(choose(None, &[]).expect("a range").cidrs().next().expect("one").to_string(), "10.200.0.0/16");
         let taken = [cidr("10.200.7.0/24"), cidr("10.201.0.0/16"), cidr("192.168.0.0/16")];
-        assert_eq!(choose(None, &taken).expect("a range").cidr().to_string(), "10.202.0.0/16");
+        assert_eq!(choose(None, &taken).expect("a range").cidrs().next().expect("one").to_string(), "10.202.0.0/16");
         assert_eq!(choose(None, &[cidr("10.0.0.0/8")]), Err(CidrError::NoneFree));
         let wanted = Some(cidr("10.201.128.0/24"));
         assert!(matches!(choose(wanted, &taken), Err(CidrError::Taken { .. })));
@@ -305,7 +296,7 @@ mod tests {
     fn a_network_of_both_families_gives_each_pod_one_address_of_each() {
         let subnet = PodSubnet::new(cidr("10.200.3.0/24")).expect("a subnet");
         let both = choose_v6(subnet, None, 0xabcd_1234, &[]).expect("a range");
-        assert_eq!(both.v6().expect("two").to_string(), "fd77:abcd:1234::/120");
+        assert_eq!(both.cidrs().nth(1).expect("two").to_string(), "fd77:abcd:1234::/120");
         assert_eq!(both.services_v6().expect("two").to_string(), "fd77:abcd:1234::80/121");
         let shown = |addresses: Vec<IpAddr>| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         assert_eq!(shown(both.all_of(both.name_server())), "10.200.3.126,fd77:abcd:1234::7e");
@@ -314,7 +305,7 @@ mod tests {
         assert_eq!(halves, ["10.200.3.0/25", "fd77:abcd:1234::/121"]);
         // A taken one is passed over, a larger one may be named, a smaller one has no room.
         let next = choose_v6(subnet, None, 0xabcd_1234, &[cidr("fd77:abcd:1234::/64")]).expect("a range");
-        assert_eq!(next.v6().expect("two").to_string(), "fd77:abcd:1234:1::/120");
+        assert_eq!(next.cidrs().nth(1).expect("two").to_string(), "fd77:abcd:1234:1::/120");
         assert!(choose_v6(subnet, Some(cidr("fd00:1::/64")), 0, &[]).is_ok());
         assert!(matches!(choose_v6(subnet, Some(cidr("fd00:1::/64")), 0, &[cidr("fd00::/16")]), Err(CidrError::Taken { .. })));
         for bad in ["fd00:1::/63", "fd00:1::/121", "10.0.0.0/24"] {
@@ -347,7 +338,7 @@ mod tests {
         fn a_chosen_range_overlaps_with_nothing(taken in proptest::collection::vec((any::<u32>(), 8u8..=32), 0..20)) {
             let taken: Vec<Cidr> = taken.into_iter().filter_map(|(a, p)| Cidr::new(Ipv4Addr::from(a), p)).collect();
             if let Ok(chosen) = choose(None, &taken) {
-                prop_assert!(taken.iter().all(|t| !t.overlaps(&chosen.cidr())));
+                prop_assert!(taken.iter().all(|t| !t.overlaps(&chosen.cidrs().next().expect("one"))));
             }
         }
     }

@@ -37,13 +37,6 @@ impl Family {
         }
     }
 
-    pub fn other(self) -> Family {
-        match self {
-            Family::V4 => Family::V6,
-            Family::V6 => Family::V4,
-        }
-    }
-
     fn bits(self) -> u8 {
         match self {
             Family::V4 => 32,
