@@ -251,8 +251,10 @@ pub fn pod_template_update(new: &Object, old: &Object) -> Errors {
 
 /// Odd templates. Source: pkg/registry/core/podtemplate/strategy.go.
 pub fn pod_template_warnings(new: &Object, old: Option<&Object>) -> Vec<String> {
-    let old_template = old.map(|old| old.json().field("template"));
-    pod::warnings::of_template(&Path::new("template"), new.json().field("template"), old_template)
+    if old.is_some_and(|old| old.generation() == new.generation()) {
+        return Vec::new();
+    }
+    pod::warnings::of_template(&Path::new("template"), new.json().field("template"))
 }
 
 pub fn controller_revision(object: &Object) -> Errors {

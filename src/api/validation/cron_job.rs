@@ -116,9 +116,9 @@ pub fn warnings(new: &Object, old: Option<&Object>) -> Vec<String> {
         warnings.extend(super::statuses::pod_name_warning(new.name()));
     }
     if old.is_none_or(|old| old.generation() != new.generation()) {
-        let spec = |object: &Object| object.json().field("spec").field("jobTemplate").field("spec").clone();
         let path = Path::new("spec").child("jobTemplate").child("spec");
-        warnings.extend(job::spec_warnings(&spec(new), &path, old.map(spec).as_ref()));
+        let spec = new.json().field("spec").field("jobTemplate").field("spec");
+        warnings.extend(job::spec_warnings(spec, &path));
     }
     if old.is_some() && new.str_at("/spec/schedule").is_some_and(|schedule| schedule.contains("TZ")) {
         warnings.push(

@@ -317,14 +317,13 @@ pub fn warnings(new: &Object, old: Option<&Object>) -> Vec<String> {
         warnings.extend(statuses::pod_name_warning(new.name()));
     }
     if old.is_none_or(|old| old.generation() != new.generation()) {
-        let spec = |object: &Object| object.json().field("spec").clone();
-        warnings.extend(spec_warnings(&spec(new), &Path::new("spec"), old.map(spec).as_ref()));
+        warnings.extend(spec_warnings(new.json().field("spec"), &Path::new("spec")));
     }
     warnings
 }
 
 /// Warnings about a Job's spec. Source: pkg/api/job/warnings.go.
-pub fn spec_warnings(spec: &Json, path: &Path, old: Option<&Json>) -> Vec<String> {
+pub fn spec_warnings(spec: &Json, path: &Path) -> Vec<String> {
     let mut warnings = Vec::new();
     if spec.text("completionMode") == "Indexed" {
         let (completions, parallelism) = (spec.int("completions"), spec.int("parallelism"));
@@ -335,7 +334,6 @@ pub fn spec_warnings(spec: &Json, path: &Path, old: Option<&Json>) -> Vec<String
             ));
         }
     }
-    let old_template = old.map(|old| old.field("template"));
-    warnings.extend(pod::warnings::of_template(&path.child("template"), spec.field("template"), old_template));
+    warnings.extend(pod::warnings::of_template(&path.child("template"), spec.field("template")));
     warnings
 }

@@ -278,7 +278,7 @@ pub fn warnings(object: &Object) -> Vec<String> {
     }
     let required = Path::new("spec").child("nodeAffinity").child("required").child("nodeSelectorTerms");
     for (i, term) in spec.field("nodeAffinity").field("required").list("nodeSelectorTerms").iter().enumerate() {
-        warnings.extend(node_selector::term_warnings(term, &required.index(i)));
+        warnings.extend(node_selector::term_warnings(term, false, &required.index(i)));
     }
     for (kind, text) in DEPRECATED_SOURCES {
         if spec.has(kind) {

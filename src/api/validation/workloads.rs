@@ -423,9 +423,8 @@ pub fn warnings(new: &Object, old: Option<&Object>, names_pods: bool) -> Vec<Str
         warnings.extend(statuses::pod_name_warning(new.name()));
     }
     if old.is_none_or(|old| old.generation() != new.generation()) {
-        let path = Path::new("spec").child("template");
-        let template = |object: &Object| object.json().field("spec").field("template").clone();
-        warnings.extend(pod::warnings::of_template(&path, &template(new), old.map(template).as_ref()));
+        let template = new.json().field("spec").field("template");
+        warnings.extend(pod::warnings::of_template(&Path::new("spec").child("template"), template));
     }
     warnings
 }
@@ -474,12 +473,14 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_controller_is_warned_about_the_template_it_had() {
+    fn changes_of_a_spec_bring_warnings_and_a_controllers_those_of_its_old_template() {
         let of = |label: &str, generation: i64| {
             let template = json!({"metadata": {}, "spec": {"nodeSelector": {label: "a"}}});
             Object::new(json!({"metadata": {"name": "c", "generation": generation}, "spec": {"template": template}}))
         };
         let (old, new) = (of("beta.kubernetes.io/os", 1), of("kubernetes.io/os", 2));
+        assert_eq!(warnings(&of("beta.kubernetes.io/os", 2), Some(&old), true).len(), 1);
+        assert_eq!(warnings(&old, Some(&old), true), Vec::<String>::new());
         assert_eq!(replication_controller_warnings(&new, None), Vec::<String>::new());
         let warnings = replication_controller_warnings(&new, Some(&old));
         assert!(warnings.len() == 1 && warnings[0].contains("[beta.kubernetes.io/os]"), "{warnings:?}");

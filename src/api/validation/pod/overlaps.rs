@@ -39,11 +39,16 @@ pub(super) fn warnings(volumes: &[Json]) -> Vec<String> {
         warn(&format!("ConfigMap {}", quote(map.text("name"))), &files(map, ""));
         warn(&format!("Secret {}", quote(secret.text("secretName"))), &files(secret, ""));
         warn("DownwardAPI", &files(volume.field("downwardAPI"), ""));
-        let sources = volume.field("projected").list("sources");
-        let all: Vec<Placed> = sources.iter().flat_map(projected).collect();
-        warn("Projected", &all);
-        for _ in sources.iter().filter(|s| s.as_object().is_some_and(|s| s.is_empty())) {
-            warnings.push(format!("volume {name} (Projected) has no sources provided"));
+        let mut all: Vec<Placed> = Vec::new();
+        for source in volume.field("projected").list("sources") {
+            if source.as_object().is_some_and(|source| source.is_empty()) {
+                warnings.push(format!("volume {name} (Projected) has no sources provided"));
+            }
+            for file in projected(source) {
+                let clashes = clashes_with(&file, &all);
+                warnings.extend(clashes.map(|c| format!("volume {name} (Projected): overlapping paths: {c}")));
+                all.push(file);
+            }
         }
     }
     warnings
@@ -76,17 +81,39 @@ fn projected(source: &Json) -> Vec<Placed> {
         return vec![Placed::new(bundle.text("path"), &format!("ClusterTrustBundle {}", quote(name)))];
     }
     let certificate = source.field("podCertificate");
-    let paths = ["credentialBundlePath", "keyPath", "certificateChainPath"].map(|name| certificate.text(name));
-    let shown = "PodCertificateProjection";
-    paths.into_iter().filter(|p| !p.is_empty()).map(|path| Placed::new(path, shown)).collect()
+    let parts = [("certificateChainPath", "chain"), ("keyPath", "key"), ("credentialBundlePath", "credential bundle")];
+    let placed = parts.map(|(name, part)| Placed::new(certificate.text(name), &format!("PodCertificate {part}")));
+    placed.into_iter().filter(|file| !file.path.is_empty()).collect()
 }
 
 /// Each file with each one before it that it lies on, above or below.
 fn clashes(files: &[Placed]) -> Vec<String> {
-    let mut found = Vec::new();
-    for (index, file) in files.iter().enumerate() {
-        let before = files[..index].iter().filter(|other| file.overlaps(other));
-        found.extend(before.map(|other| format!("{} with {}", file.show(), other.show())));
+    files.iter().enumerate().flat_map(|(index, file)| clashes_with(file, &files[..index])).collect()
+}
+
+fn clashes_with<'a>(file: &'a Placed, before: &'a [Placed]) -> impl Iterator<Item = String> + 'a {
+    let overlapping = before.iter().filter(|other| file.overlaps(other));
+    overlapping.map(|other| format!("{} with {}", file.show(), other.show()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn sources_are_told_in_their_order() {
+        let certificate = json!({"podCertificate": {"keyPath": "a/k", "certificateChainPath": "a", "credentialBundlePath": "b"}});
+        let token = json!({"serviceAccountToken": {"path": "b/c"}});
+        let volumes = [json!({"name": "v", "projected": {"sources": [certificate, {}, token]}})];
+        assert_eq!(
+            warnings(&volumes),
+            [
+                r#"volume "v" (Projected): overlapping paths: "a/k" (PodCertificate key) with "a" (PodCertificate chain)"#,
+                r#"volume "v" (Projected) has no sources provided"#,
+                r#"volume "v" (Projected): overlapping paths: "b/c" (ServiceAccountToken) with "b" (PodCertificate credential bundle)"#,
+            ]
+        );
     }
-    found
 }

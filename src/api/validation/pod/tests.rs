@@ -154,6 +154,19 @@ fn an_ended_container_that_the_pod_does_not_have_stays_ended() {
 }
 
 #[test]
+fn labels_of_nodes_that_are_no_more_are_warned_of() {
+    let preferred = json!([{"preference": {"matchExpressions": [{"key": "a", "values": ["-"]}]}}]);
+    let affinity = json!({"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": preferred}});
+    let spec = json!({"nodeSelector": {"node-role.kubernetes.io/master": ""}, "affinity": affinity});
+    let warnings = warnings::of_pod(&pod(spec), None);
+    let master = "spec.nodeSelector[node-role.kubernetes.io/master]: use \"node-role.kubernetes.io/control-plane\" instead";
+    let at = "spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference";
+    assert_eq!(warnings[0], master);
+    let value = format!("{at}.matchExpressions[0].values[0]: - is invalid, a valid label must be");
+    assert!(warnings.len() == 2 && warnings[1].starts_with(&value), "{warnings:?}");
+}
+
+#[test]
 fn names_of_ports_that_two_containers_have_are_warned_of() {
     let ports = |list: Json| json!({"name": "c", "image": "a", "ports": list});
     let one = ports(json!([{"name": "web", "containerPort": 80, "hostPort": 80}]));

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::field::Path;
+use super::super::node_selector::{deprecated_label, term_warnings};
 use super::super::{claim, ips, names};
 use super::annotations::{APPARMOR, SECCOMP_CONTAINER, SECCOMP_POD};
 use super::overlaps;
@@ -67,11 +68,8 @@ pub fn of_status(pod: &Object) -> Vec<String> {
 }
 
 /// Warnings about a template within another object, at `path`.
-pub fn of_template(path: &Path, new: &Json, old: Option<&Json>) -> Vec<String> {
-    if old.is_some_and(|old| old == new) {
-        return Vec::new();
-    }
-    of_spec_and_metadata(path, new, true)
+pub fn of_template(path: &Path, template: &Json) -> Vec<String> {
+    of_spec_and_metadata(path, template, true)
 }
 
 fn of_spec_and_metadata(path: &Path, holder: &Json, is_template: bool) -> Vec<String> {
@@ -131,22 +129,10 @@ fn is_profile(profile: &Json, annotation: &str) -> bool {
     profile.text("type") == kind && profile.opt_text("localhostProfile") == file
 }
 
-fn old_node_label(label: &str) -> Option<String> {
-    let (since, instead) = match label {
-        "beta.kubernetes.io/arch" => ("v1.14", "kubernetes.io/arch"),
-        "beta.kubernetes.io/os" => ("v1.14", "kubernetes.io/os"),
-        "failure-domain.beta.kubernetes.io/region" => ("v1.17", "topology.kubernetes.io/region"),
-        "failure-domain.beta.kubernetes.io/zone" => ("v1.17", "topology.kubernetes.io/zone"),
-        "beta.kubernetes.io/instance-type" => ("v1.17", "node.kubernetes.io/instance-type"),
-        _ => return None,
-    };
-    Some(format!("deprecated since {since}; use {} instead", quote(instead)))
-}
-
 fn node_labels(spec: &Json, path: &Path) -> Vec<String> {
     let mut warnings = Vec::new();
     for (key, _) in spec.entries("nodeSelector") {
-        if let Some(message) = old_node_label(key) {
+        if let Some(message) = deprecated_label(key) {
             warnings.push(format!("{}: {message}", path.child("nodeSelector").key(key)));
         }
     }
@@ -155,36 +141,20 @@ fn node_labels(spec: &Json, path: &Path) -> Vec<String> {
     let name = "requiredDuringSchedulingIgnoredDuringExecution";
     let terms = at.child(name).child("nodeSelectorTerms");
     for (index, term) in affinity.field(name).list("nodeSelectorTerms").iter().enumerate() {
-        warnings.extend(node_term(term, false, &terms.index(index)));
+        warnings.extend(term_warnings(term, false, &terms.index(index)));
     }
     let name = "preferredDuringSchedulingIgnoredDuringExecution";
     for (index, term) in affinity.list(name).iter().enumerate() {
-        warnings.extend(node_term(term.field("preference"), true, &at.child(name).index(index).child("preference")));
+        warnings.extend(term_warnings(term.field("preference"), true, &at.child(name).index(index).child("preference")));
     }
     for (index, constraint) in spec.list("topologySpreadConstraints").iter().enumerate() {
         let path = path.child("topologySpreadConstraints").index(index);
         let key = constraint.text("topologyKey");
-        if let Some(message) = old_node_label(key) {
+        if let Some(message) = deprecated_label(key) {
             warnings.push(format!("{}: {key} is {message}", path.child("topologyKey")));
         }
         if !constraint.has("labelSelector") {
             warnings.push(format!("{}: {NO_SELECTOR}", path.child("labelSelector")));
-        }
-    }
-    warnings
-}
-
-fn node_term(term: &Json, check_values: bool, path: &Path) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for (index, expression) in term.list("matchExpressions").iter().enumerate() {
-        let path = path.child("matchExpressions").index(index);
-        let key = expression.text("key");
-        if let Some(message) = old_node_label(key) {
-            warnings.push(format!("{}: {key} is {message}", path.child("key")));
-        }
-        for (index, value) in expression.texts("values").iter().enumerate().filter(|_| check_values) {
-            let at = path.child("values").index(index);
-            warnings.extend(names::label_value(value).iter().map(|m| format!("{at}: {m}")));
         }
     }
     warnings
