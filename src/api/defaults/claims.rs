@@ -1,14 +1,21 @@
 //! Defaults of PersistentVolumeClaim and PersistentVolume. Source: pkg/apis/core/v1/defaults.go.
 
+use super::pod::round_resources;
 use crate::api::Json;
 use crate::api::tree::{child, default_text, default_to, present};
 
 pub fn claim(tree: &mut Json) {
     if let Some(status) = child(tree, "status") {
         default_text(status, "phase", "Pending");
+        round_resources(status.get_mut("capacity"));
+        round_resources(status.get_mut("allocatedResources"));
     }
     if let Some(spec) = child(tree, "spec") {
         default_to(spec, "volumeMode", "Filesystem");
+        if let Some(resources) = present(spec, "resources") {
+            round_resources(resources.get_mut("limits"));
+            round_resources(resources.get_mut("requests"));
+        }
     }
 }
 
@@ -17,6 +24,7 @@ pub fn volume(tree: &mut Json) {
         default_text(status, "phase", "Pending");
     }
     let Some(spec) = child(tree, "spec") else { return };
+    round_resources(spec.get_mut("capacity"));
     default_text(spec, "persistentVolumeReclaimPolicy", "Retain");
     default_to(spec, "volumeMode", "Filesystem");
     if let Some(source) = present(spec, "hostPath") {

@@ -1,8 +1,9 @@
-//! Defaults of Namespace, Node, Secret, LimitRange, PriorityClass and the storage kinds.
+//! Defaults of Namespace, Node, Secret, LimitRange, ResourceQuota, PriorityClass and the storage kinds.
 //! Source: pkg/apis/{core,scheduling,storage}/v1/defaults.go.
 
 use base64::Engine as _;
 
+use super::pod::round_resources;
 use crate::api::Json;
 use crate::api::tree::{Tree, child, default_text, default_to, items, object_at, present, remove};
 
@@ -25,13 +26,10 @@ pub fn node(tree: &mut Json) {
         pod_cidrs(spec);
     }
     let Some(status) = child(tree, "status") else { return };
-    let capacity = status.field("capacity").clone();
-    if let Json::Object(capacity) = capacity
-        && let Some(allocatable) = object_at(status, "allocatable")
-    {
-        for (resource, amount) in capacity {
-            allocatable.entry(resource).or_insert(amount);
-        }
+    round_resources(status.get_mut("capacity"));
+    round_resources(status.get_mut("allocatable"));
+    if status.has("capacity") && !status.has("allocatable") {
+        status["allocatable"] = status.field("capacity").clone();
     }
 }
 
@@ -70,7 +68,13 @@ pub fn secret(tree: &mut Json) {
 /// For containers: max → default → defaultRequest ← min.
 pub fn limit_range(tree: &mut Json) {
     let Some(spec) = child(tree, "spec") else { return };
-    for item in items(spec, "limits").filter(|i| i.text("type") == "Container") {
+    for item in items(spec, "limits") {
+        for list in ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"] {
+            round_resources(item.get_mut(list));
+        }
+        if item.text("type") != "Container" {
+            continue;
+        }
         copy_missing(item, "max", "default");
         copy_missing(item, "default", "defaultRequest");
         copy_missing(item, "min", "defaultRequest");
@@ -85,6 +89,12 @@ fn copy_missing(item: &mut Json, from: &str, to: &str) {
         for (resource, amount) in source {
             target.entry(resource).or_insert(amount);
         }
+    }
+}
+
+pub fn resource_quota(tree: &mut Json) {
+    for (part, list) in [("spec", "hard"), ("status", "hard"), ("status", "used")] {
+        round_resources(present(tree, part).and_then(|part| part.get_mut(list)));
     }
 }
 
@@ -114,6 +124,18 @@ pub fn csi_driver(tree: &mut Json) {
 pub fn definition(tree: &mut Json) {
     let Some(spec) = present(tree, "spec") else { return };
     default_to(spec, "conversion", serde_json::json!({"strategy": "None"}));
+    let client = present(spec, "conversion").and_then(|c| present(c, "webhook")).and_then(|w| present(w, "clientConfig"));
+    if let Some(service) = client.and_then(|client| present(client, "service")) {
+        default_to(service, "port", 443);
+    }
+    let stored = spec.list("versions").iter().find(|version| version.flag("storage"));
+    let stored = stored.map(|version| version.text("name").to_owned());
+    if let (Some(status), Some(stored)) = (present(tree, "status"), stored)
+        && status.list("storedVersions").is_empty()
+    {
+        status["storedVersions"] = Json::Array(vec![stored.into()]);
+    }
+    let Some(spec) = present(tree, "spec") else { return };
     let kind = spec.field("names").text("kind").to_owned();
     if kind.is_empty() {
         return;
@@ -121,5 +143,45 @@ pub fn definition(tree: &mut Json) {
     if let Some(names) = present(spec, "names") {
         default_text(names, "singular", &kind.to_lowercase());
         default_text(names, "listKind", &format!("{kind}List"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn amounts_are_told_in_thousandths() {
+        let mut quota = json!({"spec": {"hard": {"cpu": "1.0001"}}});
+        resource_quota(&mut quota);
+        assert_eq!(quota["spec"]["hard"]["cpu"], "1001m");
+        let mut range = json!({"spec": {"limits": [{"type": "Pod", "max": {"cpu": "0.0001"}}]}});
+        limit_range(&mut range);
+        assert_eq!(range["spec"]["limits"][0]["max"]["cpu"], "1m");
+    }
+
+    #[test]
+    fn what_a_node_can_allocate_is_its_own_say() {
+        let mut tree = json!({"status": {"capacity": {"cpu": "4", "memory": "1Gi"}, "allocatable": {"cpu": "3"}}});
+        node(&mut tree);
+        assert_eq!(tree["status"]["allocatable"], json!({"cpu": "3"}));
+        let mut tree = json!({"status": {"capacity": {"cpu": "4"}}});
+        node(&mut tree);
+        assert_eq!(tree["status"]["allocatable"], json!({"cpu": "4"}));
+    }
+
+    #[test]
+    fn a_definition_knows_its_stored_version_and_the_port_of_its_webhook() {
+        let service = json!({"namespace": "n", "name": "s"});
+        let conversion = json!({"strategy": "Webhook", "webhook": {"clientConfig": {"service": service}}});
+        let versions = json!([{"name": "v1"}, {"name": "v2", "storage": true}]);
+        let spec = json!({"names": {"kind": "Thing"}, "conversion": conversion, "versions": versions});
+        let mut tree = json!({"spec": spec, "status": {"storedVersions": []}});
+        definition(&mut tree);
+        assert_eq!(tree["status"]["storedVersions"], json!(["v2"]));
+        assert_eq!(tree.pointer("/spec/conversion/webhook/clientConfig/service/port"), Some(&json!(443)));
+        assert_eq!(tree["spec"]["names"], json!({"kind": "Thing", "singular": "thing", "listKind": "ThingList"}));
     }
 }

@@ -22,6 +22,7 @@ pub fn fill(gvk: &Gvk, tree: &mut Json) {
         ("", "v1", "Node") => cluster::node(tree),
         ("", "v1", "Secret") => cluster::secret(tree),
         ("", "v1", "LimitRange") => cluster::limit_range(tree),
+        ("", "v1", "ResourceQuota") => cluster::resource_quota(tree),
         ("discovery.k8s.io", "v1", "EndpointSlice") => service::endpoint_slice(tree),
         ("scheduling.k8s.io", "v1", "PriorityClass") => cluster::priority_class(tree),
         ("storage.k8s.io", "v1", "StorageClass") => cluster::storage_class(tree),
