@@ -28,11 +28,11 @@ pub(super) fn controlled<'a>(
     owner: &'a Object,
     resource: &'a GroupResource,
 ) -> impl Iterator<Item = &'a Arc<Object>> {
-    state.owned_by(owner.uid()).filter(move |object| {
-        object.controller_uid() == Some(owner.uid())
-            && object.namespace() == owner.namespace()
-            && state.get(&key_of(resource, object)).is_some_and(|kept| Arc::ptr_eq(kept, object))
-    })
+    state
+        .keys_owned_by(owner.uid())
+        .filter(move |key| key.resource == *resource && *key.namespace == *owner.namespace())
+        .filter_map(move |key| state.get(key))
+        .filter(move |object| object.controller_uid() == Some(owner.uid()))
 }
 
 /// What `owner` controls after taking in the orphans that fit and letting go what does not.

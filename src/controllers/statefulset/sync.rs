@@ -89,7 +89,7 @@ impl<'a> Sync<'a> {
         now: Timestamp,
     ) -> Option<Self> {
         history::sort(&mut revisions);
-        pods.sort_by_key(|pod| identity::ordinal_of(set, pod));
+        pods.sort_by_cached_key(|pod| identity::ordinal_of(set, pod));
         let none = Revision { name: String::new(), template: Json::Null };
         let collisions = int(set, &["status", "collisionCount"]);
         let mut sync = Sync {
