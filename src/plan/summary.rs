@@ -8,11 +8,11 @@ use sha2::{Digest, Sha256};
 
 use crate::api::{Gvk, Json, Key, Object, Status};
 use crate::controllers::Controller;
-use crate::registry::{Body, Options, Request, Settings, Verb};
+use crate::registry::{self, Body, Env, Options, Request, Settings, Verb};
 use crate::state::State;
 
 use super::changes::{FieldChange, changes};
-use super::fork::{Fork, Rest, on_key};
+use super::fork::{Fork, Rest, SplitMix, on_key};
 use super::moves::{Moves, moves};
 use super::notes::{Note, notes};
 use super::pretend::Reference;
@@ -88,13 +88,25 @@ pub struct Inputs<'a> {
     pub replace: bool,
 }
 
+/// From so many objects on it is worth a thread for each processor to see which of them stay as they are.
+pub(super) const MANY: usize = 50;
+
 /// Makes the plan. Nothing outside is touched.
 pub fn make(intents: &[Intent], inputs: &Inputs<'_>) -> Plan {
     let mut fork = Fork::new(inputs.state.clone(), inputs.controllers, inputs.settings, inputs.now);
     let mut objects = Vec::with_capacity(intents.len());
     let mut warnings = Vec::new();
-    for intent in intents {
-        objects.push(submit(&mut fork, intent, inputs.replace, &mut warnings));
+    let begun = fork.state.revision();
+    let kept = what_stays(&fork, intents, inputs);
+    for (intent, stays) in intents.iter().zip(kept) {
+        // What was found out about the state as it is holds until something changes it.
+        match stays.filter(|_| fork.state.revision() == begun) {
+            Some(texts) => {
+                warnings.extend(texts.into_iter().map(|text| (intent.place.clone(), text)));
+                objects.push(ObjectPlan::of(intent, Verdict::Unchanged, Vec::new()));
+            }
+            None => objects.push(submit(&mut fork, intent, inputs.replace, &mut warnings)),
+        }
     }
     for key in &inputs.prune {
         objects.extend(prune(&mut fork, key));
@@ -140,17 +152,35 @@ fn submit(fork: &mut Fork<'_>, intent: &Intent, replace: bool, warnings: &mut Ve
         _ => Vec::new(),
     };
     let verdict = if verdict == Verdict::Change && fields.is_empty() { Verdict::Unchanged } else { verdict };
-    ObjectPlan {
-        name: format!("{}/{}", intent.gvk.kind.to_lowercase(), intent.request.name),
-        gvk: intent.gvk.clone(),
-        namespace: intent.request.namespace.clone(),
-        place: intent.place.clone(),
-        verdict,
-        changes: fields,
-        moves: Moves::default(),
-        readers: Vec::new(),
-        notes: Vec::new(),
+    ObjectPlan::of(intent, verdict, fields)
+}
+
+/// For each intent the warnings of its apply if that changes nothing of the state as it is, else `None`. Many are looked at by
+/// all processors.
+fn what_stays(fork: &Fork<'_>, intents: &[Intent], inputs: &Inputs<'_>) -> Vec<Option<Vec<String>>> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if threads == 1 || intents.len() < MANY {
+        return vec![None; intents.len()];
     }
+    let one = |state: &mut State, intent: &Intent| {
+        let mut random = SplitMix(0);
+        let mut env = Env { now: inputs.now, random: &mut random, settings: inputs.settings };
+        let answer = registry::execute(state, &intent.request, &mut env);
+        if !state.take_changes().is_empty() {
+            *state = fork.state.clone();
+            return None;
+        }
+        answer.ok().map(|answer| answer.warnings)
+    };
+    let part = |intents: &[Intent]| {
+        let mut state = fork.state.clone();
+        intents.iter().map(|intent| one(&mut state, intent)).collect::<Vec<_>>()
+    };
+    std::thread::scope(|scope| {
+        let parts = intents.chunks(intents.len().div_ceil(threads));
+        let running: Vec<_> = parts.map(|intents| scope.spawn(|| part(intents))).collect();
+        running.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|why| std::panic::resume_unwind(why))).collect()
+    })
 }
 
 /// Deletes and makes again, as `apply --replace` does.
@@ -197,6 +227,20 @@ fn prune(fork: &mut Fork<'_>, key: &Key) -> Option<ObjectPlan> {
 }
 
 impl ObjectPlan {
+    fn of(intent: &Intent, verdict: Verdict, changes: Vec<FieldChange>) -> Self {
+        ObjectPlan {
+            name: format!("{}/{}", intent.gvk.kind.to_lowercase(), intent.request.name),
+            gvk: intent.gvk.clone(),
+            namespace: intent.request.namespace.clone(),
+            place: intent.place.clone(),
+            verdict,
+            changes,
+            moves: Moves::default(),
+            readers: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
     /// The object as it will be, or was where it goes; and its uid, of the old one where it is replaced.
     fn kept(&self, before: &State, after: &State) -> Option<(String, Arc<Object>)> {
         let resource = crate::api::schema::Schema::get().resource_of(&self.gvk)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::fork::SplitMix;
+use super::summary::Verdict;
 use super::{Fork, Inputs, Intent, Plan, make, render};
 use crate::api::schema::Schema;
 use crate::api::{GroupResource, Json, Key};
@@ -247,4 +248,36 @@ fn a_workload_that_asked_is_rolled_when_what_it_reads_once_changes() {
     assert!(world.names("pods").iter().all(|pod| !before.contains(pod)));
     let again: Json = render::json(&world.plan(&readers(asked, "b", "y"), false, Vec::new()));
     assert_eq!(again["changes"], false, "{again:#}");
+}
+
+/// So many pods that threads look at them.
+fn many(changed: &[usize]) -> String {
+    let one = |n: usize| {
+        let value = if changed.contains(&n) { "new" } else { "old" };
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p{n:03}, labels: {{is: {value}}}}}\nspec:\n  containers:\n  - {{name: a, image: x:1}}\n  \
+             nodeSelector: {{beta.kubernetes.io/os: linux}}\n"
+        )
+    };
+    (0..2 * super::summary::MANY + 1).map(one).collect::<Vec<_>>().join("---\n")
+}
+
+#[test]
+fn many_objects_are_planned_as_few_are() {
+    let mut world = World::new();
+    world.apply(&many(&[]));
+    for changed in [&[][..], &[0], &[70], &[3, 40, 99, 100]] {
+        let plan = world.plan(&many(changed), false, Vec::new());
+        let verdicts: Vec<_> = plan.objects.iter().map(|object| (object.name.clone(), object.verdict.clone())).collect();
+        // One at a time: no threads.
+        let text = many(changed);
+        let alone: Vec<Plan> = text.split("---\n").map(|text| world.plan(text, false, Vec::new())).collect();
+        let expected: Vec<_> =
+            alone.iter().flat_map(|plan| &plan.objects).map(|object| (object.name.clone(), object.verdict.clone())).collect();
+        assert_eq!(verdicts, expected);
+        let texts = |warnings: &[(String, String)]| warnings.iter().map(|(_, text)| text.clone()).collect::<Vec<_>>();
+        assert_eq!(texts(&plan.warnings), alone.iter().flat_map(|plan| texts(&plan.warnings)).collect::<Vec<_>>());
+        let count = verdicts.iter().filter(|(_, verdict)| *verdict == Verdict::Change).count();
+        assert_eq!((verdicts.len(), count), (2 * super::summary::MANY + 1, changed.len()));
+    }
 }

@@ -116,7 +116,7 @@ fn run(
     let id = fm.id(manager, Operation::Apply);
     let set = typed::field_set(patch, fm.kind).recursive_difference(&fm.reset);
     let sends_the_same = |last: &Owned| last.api_version == fm.api_version() && last.set == set.difference(&unowned());
-    if !last_applied::goes_on(manager)
+    if !(last_applied::goes_on(manager) && last_applied::is_kept(&live))
         && managed.0.get(&id).is_some_and(sends_the_same)
         && typed::same(&live, &merged)
     {

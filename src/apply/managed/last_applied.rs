@@ -23,6 +23,11 @@ fn annotation(object: &Json) -> Option<&str> {
     object.get("metadata")?.get("annotations")?.get(LAST_APPLIED)?.as_str().filter(|t| !t.is_empty())
 }
 
+/// Whether the object has the annotation, which then goes along with each apply.
+pub(super) fn is_kept(object: &Json) -> bool {
+    annotation(object).is_some()
+}
+
 /// Fields that kubectl may take over although another manager has them: it applied them itself, by the
 /// annotation, and they still have the value it applied.
 pub(super) fn allowed_conflicts(fm: &FieldManager<'_>, live: &Json) -> Option<FieldSet> {
@@ -40,7 +45,7 @@ pub(super) fn allowed_conflicts(fm: &FieldManager<'_>, live: &Json) -> Option<Fi
 
 /// Keeps the annotation of an object that has one at what was applied.
 pub(super) fn refresh(object: &mut Json, applied: &Json) {
-    if annotation(object).is_none() {
+    if !is_kept(object) {
         return;
     }
     let mut applied = applied.clone();

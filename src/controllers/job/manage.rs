@@ -90,7 +90,7 @@ impl Sync<'_> {
             let (kept, superfluous): (Vec<_>, Vec<_>) =
                 left.into_iter().rev().partition(|pod| self.valid_index(pod).is_some_and(|index| held.insert(index)));
             gone = superfluous;
-            gone.sort_by_key(|pod| index_of(pod));
+            gone.sort_by_cached_key(|pod| index_of(pod));
             left = kept;
             left.reverse();
         }

@@ -70,7 +70,7 @@ impl<'a> Sync<'a> {
         mut pods: Vec<PodView>,
         now: Timestamp,
     ) -> Self {
-        pods.sort_by(|a, b| (a.creation_timestamp(), a.name()).cmp(&(b.creation_timestamp(), b.name())));
+        pods.sort_by_cached_key(|pod| (pod.creation_timestamp(), pod.name().to_owned()));
         let active: Vec<PodView> = pods.iter().filter(|pod| pod.is_active()).cloned().collect();
         let counts = Counts {
             active: active.len(),

@@ -24,7 +24,7 @@ impl Sync<'_> {
         self.status.ready = i32::try_from(self.counts.ready).ok();
         self.status.terminating = i32::try_from(self.counts.terminating).ok();
         if self.is_indexed() {
-            self.pods.sort_by_key(|pod| index_of(pod));
+            self.pods.sort_by_cached_key(|pod| index_of(pod));
         }
         let mut tracked: HashSet<String> =
             self.pods.iter().filter(|pod| is_tracked(pod)).map(|pod| pod.uid().to_owned()).collect();
