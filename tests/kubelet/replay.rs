@@ -14,19 +14,19 @@ use crate::{image, play, registry};
 
 /// At least so many percent of each group agree entirely.
 const FLOORS: [(&str, usize); 13] = [
-    ("admission", 85),
-    ("config", 90),
+    ("admission", 88),
+    ("config", 95),
     ("deletion", 92),
     ("ephemeral", 100),
     ("hooks", 90),
     ("init", 92),
     ("kubelet-restart", 92),
-    ("lifecycle", 84),
+    ("lifecycle", 95),
     ("probes", 90),
     ("resources", 92),
     ("scheduling", 94),
     ("security", 95),
-    ("static", 80),
+    ("static", 85),
 ];
 /// The same of those together that are played where nothing is chosen.
 const FLOOR_OF_SAMPLE: usize = 90;

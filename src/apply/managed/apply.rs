@@ -25,7 +25,7 @@ pub(super) fn apply(
             .ok_or_else(|| ApplyError::Untyped("failed to decode managed fields".into()))?,
     };
     let whole = live;
-    let live = without_managed_fields(live.unwrap_or(&fm.nothing()));
+    let live = whole.map_or_else(|| without_managed_fields(&fm.nothing()), without_managed_fields);
     let mut attempt = run(fm, &live, patch, managed.clone(), manager, force, now);
     if let Err(ApplyError::Conflicts(conflicts)) = &attempt
         && last_applied::goes_on(manager)
