@@ -21,7 +21,7 @@ struct Pretended {
 }
 
 impl Pretended {
-    fn start() -> Self {
+    async fn start() -> Self {
         let world = World::new();
         let clock = clock::system();
         let store = Store::open(&world.state(), WatchFlags::default().settings()).expect("a store");
@@ -35,6 +35,7 @@ impl Pretended {
             ..EngineOptions::default()
         };
         let socket = world.state().join("api.sock");
+        let listened = socket.clone();
         let server = Server::new(store.clone()).with_controllers(true);
         let runtime = Arc::new(node.clone());
         let engine = Engine { store, runtime, controllers: wl::controllers::all(), clock, options };
@@ -46,8 +47,12 @@ impl Pretended {
                 }
             }),
             tokio::spawn(async move { engine.run(std::future::pending()).await.expect("the engine runs") }),
-            tokio::spawn(async move { listen(server, &socket, std::future::pending()).await.expect("it listens") }),
+            tokio::spawn(async move { listen(server, &listened, std::future::pending()).await.expect("it listens") }),
         ];
+        // Who asks before would start a watch of its own.
+        while !socket.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         Pretended { world, tasks }
     }
 
@@ -82,7 +87,7 @@ pub fn deployments_from(first: usize, count: usize, replicas: usize, image: &str
 pub async fn converged(plan: &Plan) {
     let mut plans = Vec::new();
     for count in [plan.scaled(1_000), plan.scaled(10_000)] {
-        let watch = Pretended::start();
+        let watch = Pretended::start().await;
         let file = watch.world.file("many.yaml", &deployments(count, 1, "docker.io/library/nginx:1"));
         let applied = watch.world.wl(&["apply", "-f", &file, "--timeout=3600s"], &[0]).0;
         let mut pairs = Pairs::default();
@@ -104,7 +109,7 @@ pub async fn converged(plan: &Plan) {
 /// The plan of a rollout of a thousand pods, beside its apply.
 pub async fn rollout(plan: &Plan) {
     let count = plan.scaled(1_000);
-    let watch = Pretended::start();
+    let watch = Pretended::start().await;
     let file = watch.world.file("one.yaml", &deployments(1, count, "docker.io/library/nginx:1"));
     watch.world.wl(&["apply", "-f", &file, "--timeout=3600s"], &[0]);
     let mut pairs = Pairs::default();
