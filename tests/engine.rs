@@ -284,6 +284,38 @@ async fn a_pod_that_does_not_fit_starts_when_there_is_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_many_that_wait_as_many_are_bound_as_fit() {
+    let world = World::new().await;
+    let one = |name: &str| {
+        let container = json!({"name": "c", "image": "i:1", "resources": {"requests": {"cpu": "300m"}}});
+        let spec = json!({"containers": [container], "terminationGracePeriodSeconds": 1});
+        let tree = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": spec});
+        request(Verb::Create, "", "pods", "default", "", Body::Tree(tree))
+    };
+    let node = world.store.snapshot().all(&GroupResource::new("", "nodes")).next().unwrap().clone();
+    let milli = wl::api::requests::milli(
+        &serde_json::from_value(node.at("/status/allocatable/cpu").cloned().unwrap()).unwrap(),
+    );
+    let fit = usize::try_from(milli / 300).unwrap();
+    let names: Vec<String> = (0..fit + 3).map(|n| format!("p{n:02}")).collect();
+    let answers = world.store.write_all(names.iter().map(|name| one(name)).collect()).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    let up = |s: &State| pods(s).into_iter().filter(|p| is_ready(p)).count();
+    world.until("as many are ready as fit", 20, |s| up(s) == fit).await;
+    // The room of each that goes is another's, once.
+    for round in 1..=3 {
+        let state = world.store.snapshot();
+        let goes = pods(&state).into_iter().find(|p| is_ready(p)).unwrap().name().to_owned();
+        world.delete("", "pods", &goes, None).await;
+        world.until("the next is ready", 20, |s| pod(s, &goes).is_none() && up(s) == fit).await;
+        let left = pods(&world.store.snapshot());
+        assert_eq!(left.len(), fit + 3 - round);
+        assert!(left.iter().all(|p| p.str_at("/status/phase") != Some("Failed")), "the node refuses none");
+    }
+    world.nothing_out_of_turn();
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_pods_that_are_given_at_once_the_node_takes_those_that_fit() {
     let world = World::new().await;
     let node = world.store.snapshot().all(&GroupResource::new("", "nodes")).next().unwrap().name().to_owned();

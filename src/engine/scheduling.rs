@@ -95,12 +95,15 @@ impl Desk {
         }
     }
 
-    /// The binding of these was refused: they are not on the node, unless somebody else has brought them there.
-    fn forget<'a>(&self, state: &State, pods: impl Iterator<Item = &'a Arc<Object>>) {
-        for pod in pods {
-            let now = state.get(&key_of(pod)).filter(|now| now.uid() == pod.uid());
-            if now.is_none_or(|now| now.str_at("/spec/nodeName") != Some(&self.node) || is_final(now)) {
-                self.papers().others.remove(pod.uid());
+    /// What became of the bindings: who was refused is not on the node, unless somebody else has brought him there.
+    fn settle(&self, state: &State, bound: &[Arc<Object>]) {
+        let mut papers = self.papers();
+        for pod in bound {
+            let now = state.get(&key_of(pod)).filter(|now| now.uid() == pod.uid() && !is_final(now));
+            let here = now.filter(|now| now.str_at("/spec/nodeName") == Some(&self.node));
+            match here.and_then(|now| now.typed().ok()) {
+                Some(typed) => papers.others.put(pod.uid().to_owned(), typed),
+                None => papers.others.remove(pod.uid()),
             }
         }
     }
@@ -179,8 +182,8 @@ async fn round(
 #[derive(Default)]
 struct Round {
     writes: Vec<crate::registry::Request>,
-    /// Which of the writes bind which pods.
-    bound: Vec<(usize, Arc<Object>)>,
+    /// The pods that the writes bind.
+    bound: Vec<Arc<Object>>,
     notes: Vec<EventNote>,
     failures: Vec<EventNote>,
     preempted: Vec<EventNote>,
@@ -200,8 +203,7 @@ async fn look(
     failpoint::reach(Point::Bind);
     let answers = store.write_all(round.writes).await;
     failpoint::reach(Point::Bound);
-    let refused = round.bound.iter().filter(|(place, _)| answers.get(*place).is_none_or(Result::is_err));
-    desk.forget(&store.snapshot(), refused.map(|(_, object)| object));
+    desk.settle(&store.snapshot(), &round.bound);
     if answers.iter().any(Result::is_err) {
         // What was refused (the pod has changed or gone) comes again with its change.
         told.clear();
@@ -225,7 +227,7 @@ fn judge(state: &State, clock: &Clock, desk: &Desk, waiting: &[Arc<Object>], tol
         match schedule(state, &pod, node.as_deref(), others) {
             Verdict::NotMine => {}
             Verdict::Fits { node } => {
-                round.bound.push((round.writes.len(), object.clone()));
+                round.bound.push(object.clone());
                 round.writes.push(binding(object, &node));
                 let message = format!("Successfully assigned {}/{} to {node}", object.namespace(), object.name());
                 round.notes.push(note(object, EventKind::Normal, "Scheduled", message));
