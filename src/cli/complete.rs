@@ -107,15 +107,22 @@ struct Line {
     words: Vec<String>,
 }
 
+/// The words that a shell wants completed, behind the program's name, and how many of them stand before the cursor's.
+pub(super) fn typed() -> (Vec<String>, usize) {
+    let words = std::env::args_os().skip_while(|word| word != "--").skip(2);
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    // Shells that tell where the cursor is count the program's name.
+    let index = std::env::var("_CLAP_COMPLETE_INDEX").ok().and_then(|index| index.parse::<usize>().ok());
+    let before = index.map_or(words.len(), |index| index.min(words.len() + 1)).saturating_sub(1);
+    (words, before)
+}
+
 type Names<'a> = std::pin::Pin<Box<dyn Future<Output = Option<Vec<String>>> + 'a>>;
 
 fn ask(word: &OsStr, question: impl FnOnce(Client, Line) -> Names<'static>) -> Vec<CompletionCandidate> {
     let env: BTreeMap<String, String> = std::env::vars().collect();
     let cwd = std::env::current_dir().unwrap_or_default();
-    let args: Vec<String> = std::env::args().skip_while(|a| a != "--").skip(2).collect();
-    // Shells that tell where the cursor is count the program's name.
-    let index = env.get("_CLAP_COMPLETE_INDEX").and_then(|i| i.parse::<usize>().ok());
-    let before = index.map_or(args.len(), |index| index.min(args.len() + 1)).saturating_sub(1);
+    let (args, before) = typed();
     let mut line = Line::read(&super::command_of(args.first().map(OsStr::new)), &args[..before]);
     if line.namespace.is_empty() {
         line.namespace = env.get("WL_NAMESPACE").filter(|n| !n.is_empty()).cloned().unwrap_or_else(|| "default".into());

@@ -209,10 +209,8 @@ pub fn command_of(first: Option<&OsStr>) -> clap::Command {
 
 /// The tree for the line that a shell wants completed: its first word counts once the cursor is behind it.
 fn command_to_complete() -> clap::Command {
-    let words: Vec<OsString> = std::env::args_os().skip_while(|word| word != "--").skip(1).collect();
-    let cursor = std::env::var("_CLAP_COMPLETE_INDEX").ok().and_then(|index| index.parse().ok());
-    let is_behind = cursor.unwrap_or(words.len().saturating_sub(1)) > 1;
-    command_of(words.get(1).filter(|_| is_behind).map(OsString::as_os_str))
+    let (words, before) = complete::typed();
+    command_of(words.first().filter(|_| before > 0).map(OsStr::new))
 }
 
 /// Prints the help of a command that does nothing by itself.

@@ -24,8 +24,12 @@ const AGENT: &str = "default-scheduler";
 /// The pods of a node that have not finished.
 pub fn on_node(state: &State, node: &str) -> Occupants {
     let pods = GroupResource::new("", "pods");
-    let here = state.all(&pods).filter(|p| p.str_at("/spec/nodeName") == Some(node) && !is_final(p));
-    here.filter_map(|p| Some((place_of(p).to_owned(), p.typed().ok()?))).collect()
+    state.all(&pods).filter(|pod| is_on(pod, node)).filter_map(|p| Some((place_of(p).to_owned(), p.typed().ok()?))).collect()
+}
+
+/// Whether a pod has been given to a node, and has not finished.
+fn is_on(pod: &Object, node: &str) -> bool {
+    pod.str_at("/spec/nodeName") == Some(node) && !is_final(pod)
 }
 
 /// The uid by which a node knows a pod: a picture of a static pod has that of its file.
@@ -99,8 +103,7 @@ impl Desk {
     fn settle(&self, state: &State, bound: &[Arc<Object>]) {
         let mut papers = self.papers();
         for pod in bound {
-            let now = state.get(&key_of(pod)).filter(|now| now.uid() == pod.uid() && !is_final(now));
-            let here = now.filter(|now| now.str_at("/spec/nodeName") == Some(&self.node));
+            let here = state.get(&key_of(pod)).filter(|now| now.uid() == pod.uid() && is_on(now, &self.node));
             match here.and_then(|now| now.typed().ok()) {
                 Some(typed) => papers.others.put(pod.uid().to_owned(), typed),
                 None => papers.others.remove(pod.uid()),
@@ -116,7 +119,7 @@ impl Papers {
             None => self.waiting.remove(&change.key),
         };
         match (&change.before, &change.after) {
-            (_, Some(pod)) if pod.str_at("/spec/nodeName") == Some(node) && !is_final(pod) => {
+            (_, Some(pod)) if is_on(pod, node) => {
                 if let Ok(typed) = pod.typed() {
                     self.others.put(place_of(pod).to_owned(), typed);
                 }
