@@ -15,6 +15,9 @@ pub(super) fn validate(
     if attributes.operation == Operation::Delete || !attributes.is_main() {
         return Ok(Vec::new());
     }
+    if old == Some(object) {
+        return Ok(Vec::new());
+    }
     let gvk = attributes.resource.gvk();
     let before = old.map(|old| support::findings(&gvk, old.json())).unwrap_or_default();
     let mut errors = Errors::new();

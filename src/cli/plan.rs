@@ -12,7 +12,7 @@ use super::prune::PruneFlags;
 use super::{CliError, CliResult, Context, Exit};
 use crate::api::schema::Schema;
 use crate::api::{Json, Key, Object};
-use crate::client::{Ask, Client, Found};
+use crate::client::{Ask, Client, Discovery, Found};
 use crate::controllers;
 use crate::plan::{self, Inputs, Intent, Plan as Made};
 use crate::registry::{Body, FieldValidation, Options, PatchKind, Request, User, Verb};
@@ -94,19 +94,21 @@ impl Plan {
 
 /// Makes the plan of applying `targets` and deleting `prune` from what the server holds now.
 pub async fn make(ctx: &Context, client: &Client, targets: &[Target], prune: Vec<Key>, replace: bool) -> Result<Made, CliError> {
-    let state = fetch(client).await?;
     let intents: Vec<Intent> = targets.iter().map(intent).collect();
     let controllers = controllers::of_a_plan();
     let settings = ctx.watch_flags.settings();
-    let inputs = Inputs {
-        state: &state,
-        controllers: &controllers,
-        settings: &settings,
-        now: ctx.now(),
-        prune,
-        replace,
-    };
-    Ok(plan::make(&intents, &inputs))
+    let (mut state, now) = (State::new(), ctx.now());
+    let discovery = client.discovery().await?;
+    let lists = Lists::of(&discovery);
+    let (first, rest) = lists.split(|list| NEEDED_FIRST.contains(&list.kind.as_str()) || intents.iter().any(|i| i.gvk.kind == list.kind));
+    first.fetch(client, &mut state).await?;
+    let inputs = Inputs { state: &state, controllers: &controllers, settings: &settings, now, prune, replace };
+    if let Some(nothing) = plan::nothing(&intents, &inputs) {
+        return Ok(nothing);
+    }
+    let prune = inputs.prune;
+    rest.fetch(client, &mut state).await?;
+    Ok(plan::make(&intents, &Inputs { state: &state, controllers: &controllers, settings: &settings, now, prune, replace }))
 }
 
 fn intent(target: &Target) -> Intent {
@@ -147,35 +149,50 @@ fn intent(target: &Target) -> Intent {
     Intent { request, gvk: found.gvk(), wanted: target.tree.clone(), place: target.document.place_of("metadata.name") }
 }
 
-/// Everything the server holds, Events left out, as a state to fork.
-pub async fn fetch(client: &Client) -> Result<State, CliError> {
-    let discovery = client.discovery().await?;
-    // A resource that is served in several versions is kept once: one of them is enough.
-    let mut wanted: BTreeMap<(String, String), Arc<Found>> = BTreeMap::new();
-    for found in discovery.preferred().filter(|r| r.supports("list") && r.kind != "Event" && r.kind != "ComponentStatus") {
-        wanted.entry((found.group.clone(), found.resource.clone())).or_insert_with(|| found.clone());
-    }
-    let lists = futures_util::stream::iter(wanted.into_values())
-        .map(|found| async move { list(client, &found).await.map(|items| (found, items)) })
-        .buffered(IN_FLIGHT)
-        .collect::<Vec<_>>()
-        .await;
-    let mut state = State::new();
-    let mut newest = 0;
-    for answer in lists {
-        let (found, items) = answer?;
-        for mut item in items {
-            item["apiVersion"] = Json::from(found.api_version());
-            item["kind"] = Json::from(found.kind.clone());
-            let object = Object::new(item);
-            newest = newest.max(object.resource_version().parse().unwrap_or(0));
-            let namespace = if found.namespaced { object.namespace() } else { "" };
-            let key = Key::new(found.group_resource(), namespace, object.name());
-            state.load(key, object);
+/// What is asked for before it is known whether anything changes, besides the kinds that are applied: what admission looks at.
+const NEEDED_FIRST: &[&str] = &["Namespace", "LimitRange", "ResourceQuota"];
+
+/// What the server lists, Events left out.
+struct Lists(Vec<Arc<Found>>);
+
+impl Lists {
+    fn of(discovery: &Discovery) -> Self {
+        // A resource that is served in several versions is kept once: one of them is enough.
+        let mut wanted: BTreeMap<(String, String), Arc<Found>> = BTreeMap::new();
+        for found in discovery.preferred().filter(|r| r.supports("list") && r.kind != "Event" && r.kind != "ComponentStatus") {
+            wanted.entry((found.group.clone(), found.resource.clone())).or_insert_with(|| found.clone());
         }
+        Lists(wanted.into_values().collect())
     }
-    state.set_revision(newest);
-    Ok(state)
+
+    fn split(self, is_first: impl Fn(&Found) -> bool) -> (Lists, Lists) {
+        let (first, rest) = self.0.into_iter().partition(|found| is_first(found));
+        (Lists(first), Lists(rest))
+    }
+
+    /// Puts all objects of the lists into a state to fork.
+    async fn fetch(self, client: &Client, state: &mut State) -> Result<(), CliError> {
+        let answers = futures_util::stream::iter(self.0)
+            .map(|found| async move { list(client, &found).await.map(|items| (found, items)) })
+            .buffered(IN_FLIGHT)
+            .collect::<Vec<_>>()
+            .await;
+        let mut newest = state.revision();
+        for answer in answers {
+            let (found, items) = answer?;
+            for mut item in items {
+                item["apiVersion"] = Json::from(found.api_version());
+                item["kind"] = Json::from(found.kind.clone());
+                let object = Object::new(item);
+                newest = newest.max(object.resource_version().parse().unwrap_or(0));
+                let namespace = if found.namespaced { object.namespace() } else { "" };
+                let key = Key::new(found.group_resource(), namespace, object.name());
+                state.load(key, object);
+            }
+        }
+        state.set_revision(newest);
+        Ok(())
+    }
 }
 
 async fn list(client: &Client, found: &Found) -> Result<Vec<Json>, CliError> {

@@ -16,4 +16,4 @@ mod tests;
 
 #[cfg(feature = "internals")]
 pub use fork::Fork;
-pub use summary::{Inputs, Intent, Plan, make};
+pub use summary::{Inputs, Intent, Plan, make, nothing};

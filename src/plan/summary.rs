@@ -91,6 +91,25 @@ pub struct Inputs<'a> {
 /// From so many objects on it is worth a thread for each processor to see which of them stay as they are.
 pub(super) const MANY: usize = 50;
 
+/// The plan if a look shows that nothing changes. That look needs of the state only namespaces and objects of the kinds that are
+/// applied. `None` says nothing.
+pub fn nothing(intents: &[Intent], inputs: &Inputs<'_>) -> Option<Plan> {
+    if !inputs.prune.is_empty() {
+        return None;
+    }
+    let kept = on_all_processors(intents, |intents| intents.iter().map(|intent| looks_kept(inputs, intent)).collect());
+    let kept: Vec<Vec<String>> = kept.into_iter().collect::<Option<_>>()?;
+    let objects = intents.iter().map(|intent| ObjectPlan::of(intent, Verdict::Unchanged, Vec::new())).collect();
+    let told = intents.iter().zip(kept).flat_map(|(intent, texts)| texts.into_iter().map(|text| (intent.place.clone(), text)));
+    Some(Plan { objects, warnings: told.collect(), rest: Rest::Quiet, id: identify(intents, inputs) })
+}
+
+/// The warnings of an apply of which a look shows that it changes nothing.
+fn looks_kept(inputs: &Inputs<'_>, intent: &Intent) -> Option<Vec<String>> {
+    let mut random = SplitMix(0);
+    registry::stays(inputs.state, &intent.request, &Env { now: inputs.now, random: &mut random, settings: inputs.settings })
+}
+
 /// Makes the plan. Nothing outside is touched.
 pub fn make(intents: &[Intent], inputs: &Inputs<'_>) -> Plan {
     let mut fork = Fork::new(inputs.state.clone(), inputs.controllers, inputs.settings, inputs.now);
@@ -120,7 +139,9 @@ pub fn make(intents: &[Intent], inputs: &Inputs<'_>) -> Plan {
             let of_both = both.into_iter().flatten().filter_map(|uid| by_root.get(uid));
             object.moves = of_both.cloned().reduce(Moves::then).unwrap_or_default();
         }
-        object.readers = read_by(&fork.state, object);
+        if object.verdict != Verdict::Unchanged {
+            object.readers = read_by(&fork.state, object);
+        }
         for reader in &mut object.readers {
             reader.rolled = by_root.get(&reader.uid).map_or(0, Moves::rolled);
         }
@@ -155,14 +176,9 @@ fn submit(fork: &mut Fork<'_>, intent: &Intent, replace: bool, warnings: &mut Ve
     ObjectPlan::of(intent, verdict, fields)
 }
 
-/// For each intent the warnings of its apply if that changes nothing of the state as it is, else `None`. Many are looked at by
-/// all processors.
+/// For each intent the warnings of its apply if that changes nothing of the state as it is, else `None`.
 fn what_stays(fork: &Fork<'_>, intents: &[Intent], inputs: &Inputs<'_>) -> Vec<Option<Vec<String>>> {
-    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    if threads == 1 || intents.len() < MANY {
-        return vec![None; intents.len()];
-    }
-    let one = |state: &mut State, intent: &Intent| {
+    let carried_out = |state: &mut State, intent: &Intent| {
         let mut random = SplitMix(0);
         let mut env = Env { now: inputs.now, random: &mut random, settings: inputs.settings };
         let answer = registry::execute(state, &intent.request, &mut env);
@@ -172,10 +188,18 @@ fn what_stays(fork: &Fork<'_>, intents: &[Intent], inputs: &Inputs<'_>) -> Vec<O
         }
         answer.ok().map(|answer| answer.warnings)
     };
-    let part = |intents: &[Intent]| {
+    on_all_processors(intents, |intents| {
         let mut state = fork.state.clone();
-        intents.iter().map(|intent| one(&mut state, intent)).collect::<Vec<_>>()
-    };
+        intents.iter().map(|intent| looks_kept(inputs, intent).or_else(|| carried_out(&mut state, intent))).collect()
+    })
+}
+
+/// `part` of all intents, in their order. Many are shared out among the processors.
+fn on_all_processors<T: Send>(intents: &[Intent], part: impl Fn(&[Intent]) -> Vec<T> + Sync) -> Vec<T> {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if threads == 1 || intents.len() < MANY {
+        return part(intents);
+    }
     std::thread::scope(|scope| {
         let parts = intents.chunks(intents.len().div_ceil(threads));
         let running: Vec<_> = parts.map(|intents| scope.spawn(|| part(intents))).collect();

@@ -205,6 +205,12 @@ pub fn execute(state: &mut State, request: &Request, env: &mut Env<'_>) -> Resul
     Ok(answer)
 }
 
+/// The warnings of a server-side apply that surely leaves its object as it is, found by a look and nothing carried out. `None`
+/// says nothing.
+pub fn stays(state: &State, request: &Request, env: &Env<'_>) -> Option<Vec<String>> {
+    patch::stays::stays(state, request, env)
+}
+
 /// Carries out a write that is a part of another one.
 fn within(run: &mut Run<'_, '_>, request: &Request) -> Result<Answer, Status> {
     carry_out(Run::new(run.state, request, run.env))

@@ -67,6 +67,39 @@ fn all(state: &State) -> Vec<(crate::api::GroupResource, Arc<crate::api::Object>
     resources.iter().flat_map(|r| state.all(r).map(|o| (r.clone(), o.clone())).collect::<Vec<_>>()).collect()
 }
 
+#[test]
+fn a_look_sees_that_what_is_sent_again_changes_nothing() {
+    let settings = Settings::default();
+    let mut random = Counting(1);
+    let mut state = State::new();
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    for request in bootstrap::requests(&state, &settings) {
+        execute(&mut state, &request, &mut Env { now, random: &mut random, settings: &settings }).unwrap();
+    }
+    // (kind, pick) as `request` draws them; whether a look is enough.
+    for (kind, pick, enough) in [(0, 1, true), (1, 1, true), (3, 1, true), (2, 1, false), (4, 1, false)] {
+        let apply = request((kind, 0, 5, pick, false));
+        let env = &mut Env { now, random: &mut random, settings: &settings };
+        assert_eq!(stays(&state, &apply, env), None, "nothing is there");
+        execute(&mut state, &apply, env).unwrap();
+        assert_eq!(stays(&state, &apply, env), enough.then(Vec::new), "{}", apply.resource.kind);
+        let other = request((kind, 0, 5, pick + 1, false));
+        assert_eq!(stays(&state, &other, env), None, "{} changes", apply.resource.kind);
+        let less = Request { body: Body::Patch { kind: PatchKind::Apply, tree: fewer(&apply.body) }, ..apply.clone() };
+        assert_eq!(stays(&state, &less, env), None, "{} gives something up", apply.resource.kind);
+        let somebody = Options { field_manager: Some("somebody".into()), ..apply.options.clone() };
+        assert_eq!(stays(&state, &Request { options: somebody, ..apply.clone() }, env), None, "{} gets an owner", apply.resource.kind);
+    }
+}
+
+/// The body without its labels.
+fn fewer(body: &Body) -> Json {
+    let Body::Patch { tree, .. } = body else { panic!("a patch") };
+    let mut tree = tree.clone();
+    tree["metadata"].as_object_mut().unwrap().remove("labels");
+    tree
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
@@ -85,8 +118,13 @@ proptest! {
             let now = start + jiff::SignedDuration::from_secs(i64::try_from(step).unwrap());
             let before = state.clone();
             state.take_changes();
+            let looked = stays(&state, &request, &Env { now, random: &mut random, settings: &settings });
             let answer = execute(&mut state, &request, &mut Env { now, random: &mut random, settings: &settings });
             let changes = state.take_changes();
+            if let Some(warnings) = looked {
+                prop_assert!(changes.is_empty() && all(&before) == all(&state), "a look said that it changes nothing");
+                prop_assert_eq!(&answer.as_ref().expect("an answer").warnings, &warnings);
+            }
             if answer.is_err() || request.options.dry_run {
                 prop_assert!(changes.is_empty());
                 prop_assert!(all(&before) == all(&state));

@@ -49,6 +49,17 @@ pub(super) fn apply(
     Ok(object)
 }
 
+/// See [`FieldManager::sends_nothing_new`].
+pub(super) fn sends_nothing_new(fm: &FieldManager<'_>, live: &Json, patch: &Json, manager: &str) -> bool {
+    let has_annotation = last_applied::goes_on(manager) && last_applied::is_kept(live);
+    if has_annotation || check_request(fm, patch).is_err() || !typed::covers(live, patch, fm.kind) {
+        return false;
+    }
+    let set = typed::field_set(patch, fm.kind).recursive_difference(&fm.reset).difference(&unowned());
+    let last = Managed::one_of(live, &fm.id(manager, Operation::Apply));
+    last.is_some_and(|last| last.api_version == fm.api_version() && last.set == set)
+}
+
 /// Source: versioncheck.go, and `Apply` in structuredmerge.go.
 fn check_request(fm: &FieldManager<'_>, patch: &Json) -> Result<(), ApplyError> {
     let text = |key: &str| patch.get(key).and_then(Json::as_str).unwrap_or("");
@@ -277,8 +288,10 @@ mod tests {
             let Ok(live) = live else { return Ok(()) };
             let managed = Managed::of(&live).expect("managers");
             let bare = without_managed_fields(&live);
+            let nothing_new = fm.sends_nothing_new(&live, &a, "m");
             let Ok(Merged::Same) = run(&fm, &bare, &a, managed.clone(), "m", false, later) else {
                 prop_assert!(take, "nobody else has changed anything");
+                prop_assert!(!nothing_new);
                 return Ok(());
             };
             let structured = fm.structured(&bare);

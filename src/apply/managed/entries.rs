@@ -79,29 +79,14 @@ impl Managed {
 
     /// `None`: an entry is broken.
     pub fn parse(entries: &[Json]) -> Option<Managed> {
-        let mut managed = Managed::default();
-        for entry in entries {
-            let text = |key: &str| entry.get(key).and_then(Json::as_str).unwrap_or("");
-            let operation = match text("operation") {
-                "Apply" => Operation::Apply,
-                "Update" => Operation::Update,
-                _ => return None,
-            };
-            let api_version = text("apiVersion").to_owned();
-            if api_version.is_empty() || text("fieldsType") != "FieldsV1" {
-                return None;
-            }
-            let set = fields::parse(entry.get("fieldsV1").unwrap_or(&Json::Null)).ok()?;
-            let id = ManagerId {
-                manager: text("manager").to_owned(),
-                operation,
-                api_version: if operation == Operation::Apply { String::new() } else { api_version.clone() },
-                subresource: text("subresource").to_owned(),
-            };
-            let time = text("time").parse().ok();
-            managed.0.insert(id, Owned { set, api_version, time });
-        }
-        Some(managed)
+        let read = entries.iter().map(|entry| Some((id_of(entry)?, owned_of(entry)?)));
+        read.collect::<Option<_>>().map(Managed)
+    }
+
+    /// What one manager of an object owns. `None`: nothing, or its entry is broken.
+    pub fn one_of(object: &Json, id: &ManagerId) -> Option<Owned> {
+        let entries = object.pointer("/metadata/managedFields")?.as_array()?;
+        owned_of(entries.iter().find(|entry| id_of(entry).as_ref() == Some(id))?)
     }
 
     /// The entries in Kubernetes' order: appliers first, then by time, name, version, subresource.
@@ -126,6 +111,29 @@ impl Managed {
             metadata.insert("managedFields".into(), Json::Array(self.print()));
         }
     }
+}
+
+fn text_of<'a>(entry: &'a Json, key: &str) -> &'a str {
+    entry.get(key).and_then(Json::as_str).unwrap_or("")
+}
+
+fn id_of(entry: &Json) -> Option<ManagerId> {
+    let text = |key: &str| text_of(entry, key).to_owned();
+    let (operation, api_version) = match text_of(entry, "operation") {
+        "Apply" => (Operation::Apply, String::new()),
+        "Update" => (Operation::Update, text("apiVersion")),
+        _ => return None,
+    };
+    Some(ManagerId { manager: text("manager"), operation, api_version, subresource: text("subresource") })
+}
+
+fn owned_of(entry: &Json) -> Option<Owned> {
+    let api_version = text_of(entry, "apiVersion").to_owned();
+    if api_version.is_empty() || text_of(entry, "fieldsType") != "FieldsV1" {
+        return None;
+    }
+    let set = fields::parse(entry.get("fieldsV1").unwrap_or(&Json::Null)).ok()?;
+    Some(Owned { set, api_version, time: text_of(entry, "time").parse().ok() })
 }
 
 fn entry(id: &ManagerId, owned: &Owned) -> Json {

@@ -104,6 +104,12 @@ impl<'a> FieldManager<'a> {
         apply::apply(self, live, patch, manager, force, now)
     }
 
+    /// Whether an apply of `patch` surely leaves `live` as it is: `manager` sent the same last time, and the live object has
+    /// all of it. `false` says nothing.
+    pub fn sends_nothing_new(&self, live: &Json, patch: &Json, manager: &str) -> bool {
+        apply::sends_nothing_new(self, live, patch, manager)
+    }
+
     fn api_version(&self) -> String {
         self.gvk.api_version()
     }

@@ -3,6 +3,7 @@
 
 mod atom;
 mod compare;
+mod covers;
 mod custom;
 mod items;
 mod merge;
@@ -13,6 +14,7 @@ mod validate;
 pub use atom::{List, TypeRef};
 pub use custom::CustomTypes;
 pub use compare::{Comparison, compare, same};
+pub use covers::covers;
 pub use items::{field_set, remove_items, with_named_fields};
 pub use merge::merge;
 pub use reconcile::reconcile;

@@ -6,6 +6,7 @@ mod applied;
 mod body;
 mod changed;
 pub(crate) mod scale;
+pub(crate) mod stays;
 
 use std::sync::Arc;
 
