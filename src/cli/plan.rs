@@ -146,7 +146,7 @@ fn intent(target: &Target) -> Intent {
         body: Body::Patch { kind: PatchKind::Apply, tree: target.tree.clone() },
         options,
     };
-    Intent { request, gvk: found.gvk(), wanted: target.tree.clone(), place: target.document.place_of("metadata.name") }
+    Intent { request, gvk: found.gvk(), place: target.document.place_of("metadata.name") }
 }
 
 /// What is asked for before it is known whether anything changes, besides the kinds that are applied: what admission looks at.

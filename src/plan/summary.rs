@@ -30,11 +30,9 @@ pub const ASSUMPTIONS: &[&str] = &[
 /// One object that the user wants applied.
 #[derive(Clone, Debug)]
 pub struct Intent {
-    /// A server-side apply (or create) of the object.
+    /// A server-side apply of the object as the manifest has it.
     pub request: Request,
     pub gvk: Gvk,
-    /// The object as the manifest has it.
-    pub wanted: Json,
     /// `web.yaml:1:1`.
     pub place: String,
 }
@@ -150,6 +148,14 @@ pub fn make(intents: &[Intent], inputs: &Inputs<'_>) -> Plan {
     }
     let id = identify(intents, inputs);
     Plan { objects, warnings, rest, id }
+}
+
+/// The object as the manifest has it.
+fn wanted(request: &Request) -> &Json {
+    match &request.body {
+        Body::Tree(tree) | Body::Patch { tree, .. } => tree,
+        Body::None | Body::Text { .. } => &Json::Null,
+    }
 }
 
 fn key_of(request: &Request) -> Key {
@@ -295,7 +301,7 @@ fn identify(intents: &[Intent], inputs: &Inputs<'_>) -> String {
     };
     for intent in intents {
         add(&intent.gvk.api_version());
-        add(&intent.wanted.to_string());
+        add(&wanted(&intent.request).to_string());
     }
     let mut read: BTreeMap<String, String> = BTreeMap::new();
     let pods = crate::api::GroupResource::new("", "pods");

@@ -47,11 +47,11 @@ fn intents(text: &str) -> Vec<Intent> {
             subresource: None,
             namespace: if resource.namespaced { "default".into() } else { String::new() },
             name: tree["metadata"]["name"].as_str().expect("a name").into(),
-            body: Body::Patch { kind: PatchKind::Apply, tree: tree.clone() },
+            body: Body::Patch { kind: PatchKind::Apply, tree },
             options,
             resource: Arc::new(resource),
         };
-        Intent { request, gvk: document.gvk(), wanted: tree, place: document.place_of("metadata.name") }
+        Intent { request, gvk: document.gvk(), place: document.place_of("metadata.name") }
     };
     parsed.documents.iter().map(of_one).collect()
 }
