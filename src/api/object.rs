@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use super::{Gvk, Json, JsonMap, resource::GroupResource};
+use super::{Gvk, Json, JsonMap, resource::GroupResource, tree};
 
 /// Where an object is kept: resource, namespace (empty for cluster-scoped ones) and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,7 +79,7 @@ impl Object {
 
     /// The value at a JSON pointer (`/spec/replicas`).
     pub fn at(&self, pointer: &str) -> Option<&Json> {
-        self.json.pointer(pointer)
+        tree::at(&self.json, pointer)
     }
 
     pub fn str_at(&self, pointer: &str) -> Option<&str> {

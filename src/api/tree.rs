@@ -55,6 +55,19 @@ pub trait Tree {
 
 static NULL: Json = Json::Null;
 
+/// The value at a JSON pointer, as [`Json::pointer`] finds it: nothing is allocated for a pointer without escapes.
+pub fn at<'a>(tree: &'a Json, pointer: &str) -> Option<&'a Json> {
+    if pointer.contains('~') {
+        return tree.pointer(pointer);
+    }
+    let Some(steps) = pointer.strip_prefix('/') else { return pointer.is_empty().then_some(tree) };
+    steps.split('/').try_fold(tree, |at, step| match at {
+        Json::Object(map) => map.get(step),
+        Json::Array(items) if !step.starts_with('+') && (step == "0" || !step.starts_with('0')) => items.get(step.parse::<usize>().ok()?),
+        _ => None,
+    })
+}
+
 impl Tree for Json {
     fn field(&self, name: &str) -> &Json {
         self.get(name).unwrap_or(&NULL)
@@ -113,5 +126,20 @@ pub fn default_text(tree: &mut Json, name: &str, text: &str) {
 pub fn remove(tree: &mut Json, name: &str) {
     if let Some(map) = tree.as_object_mut() {
         map.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn finds_what_a_json_pointer_finds() {
+        let tree = json!({"a": [{"b": 1}, {"": 2}], "x/y": 3, "": {"0": 4}, "01": 5});
+        for pointer in ["", "/", "a", "/a", "/a/0/b", "/a/1/", "/a/01/b", "/a/+0/b", "/a/2", "/a/-", "/x~1y", "//0", "/01", "/a/0/b/c"] {
+            assert_eq!(at(&tree, pointer), tree.pointer(pointer), "{pointer}");
+        }
     }
 }

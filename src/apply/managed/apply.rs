@@ -25,7 +25,7 @@ pub(super) fn apply(
             .ok_or_else(|| ApplyError::Untyped("failed to decode managed fields".into()))?,
     };
     let whole = live;
-    let live = whole.map_or_else(|| without_managed_fields(&fm.nothing()), without_managed_fields);
+    let live = without_managed_fields(whole.map_or_else(|| fm.nothing(), Json::clone));
     let mut attempt = run(fm, &live, patch, managed.clone(), manager, force, now);
     if let Err(ApplyError::Conflicts(conflicts)) = &attempt
         && last_applied::goes_on(manager)
@@ -120,7 +120,7 @@ fn run(
         })?;
     }
     typed::validate(patch, fm.kind, Duplicates::Refused).map_err(|e| untyped("patch", patch, e))?;
-    let live = fm.structured(live);
+    let live = fm.structured(live.clone());
     typed::validate(&live, fm.kind, Duplicates::Allowed).map_err(|e| untyped("live", &live, e))?;
 
     let merged = typed::merge(&live, patch, fm.kind);
@@ -274,7 +274,7 @@ mod tests {
             let Some(last) = managed.0.remove(&id) else { return Ok(()) };
             let set = typed::field_set(&a, fm.kind).recursive_difference(&fm.reset);
             managed.0.insert(id.clone(), Owned { set, api_version: fm.api_version(), time: None });
-            let merged = typed::merge(&fm.structured(&without_managed_fields(&live)), &a, fm.kind);
+            let merged = typed::merge(&fm.structured(without_managed_fields(live.clone())), &a, fm.kind);
             prop_assert!(!gives_up(&fm, &last, &managed, &id));
             prop_assert!(typed::same(&prune(&fm, merged.clone(), &managed, &last), &merged));
         }
@@ -287,14 +287,14 @@ mod tests {
             let live = if take { fm.apply(Some(&first), &b, "other", true, now) } else { Ok(first) };
             let Ok(live) = live else { return Ok(()) };
             let managed = Managed::of(&live).expect("managers");
-            let bare = without_managed_fields(&live);
+            let bare = without_managed_fields(live.clone());
             let nothing_new = fm.sends_nothing_new(&live, &a, "m");
             let Ok(Merged::Same) = run(&fm, &bare, &a, managed.clone(), "m", false, later) else {
                 prop_assert!(take, "nobody else has changed anything");
                 prop_assert!(!nothing_new);
                 return Ok(());
             };
-            let structured = fm.structured(&bare);
+            let structured = fm.structured(bare.clone());
             let merged = typed::merge(&structured, &a, fm.kind);
             let set = typed::field_set(&a, fm.kind).recursive_difference(&fm.reset);
             let id = fm.id("m", Operation::Apply);

@@ -32,7 +32,7 @@ pub(super) fn is_kept(object: &Json) -> bool {
 /// annotation, and they still have the value it applied.
 pub(super) fn allowed_conflicts(fm: &FieldManager<'_>, live: &Json) -> Option<FieldSet> {
     let last: Json = serde_json::from_str(annotation(live)?).ok()?;
-    let live = fm.structured(live);
+    let live = fm.structured(live.clone());
     typed::validate(&live, fm.kind, Duplicates::Refused).ok()?;
     if last.get("apiVersion")?.as_str()? != fm.api_version() {
         return None;

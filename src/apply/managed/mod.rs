@@ -116,14 +116,12 @@ impl<'a> FieldManager<'a> {
 
     /// An object in which nothing is set.
     fn nothing(&self) -> Json {
-        self.structured(&serde_json::json!({}))
+        self.structured(serde_json::json!({}))
     }
 
-    fn structured(&self, tree: &Json) -> Json {
+    fn structured(&self, tree: Json) -> Json {
+        let tree = if tree.is_object() { tree } else { serde_json::json!({}) };
         let mut tree = typed::structured(&self.gvk, tree);
-        if !tree.is_object() {
-            tree = typed::structured(&self.gvk, &serde_json::json!({}));
-        }
         if let Some(root) = tree.as_object_mut() {
             root.insert("apiVersion".into(), self.gvk.api_version().into());
             root.insert("kind".into(), self.gvk.kind.as_str().into());

@@ -78,8 +78,11 @@ pub(super) fn track(
     id: ManagerId,
     now: Timestamp,
 ) -> Result<(), TypeErrors> {
-    let live = fm.structured(&without_managed_fields(live));
-    let new = fm.structured(&without_managed_fields(new));
+    // Other versions are made of whole trees.
+    let has_others = managed.0.values().any(|owned| owned.api_version != fm.api_version());
+    let (live, new) = if has_others { (live.clone(), new.clone()) } else { typed::differing(live, new) };
+    let live = fm.structured(without_managed_fields(live));
+    let new = fm.structured(without_managed_fields(new));
     typed::validate(&new, fm.kind, Duplicates::Allowed)?;
     typed::validate(&live, fm.kind, Duplicates::Allowed)?;
     reconcile(fm, managed);
@@ -98,8 +101,7 @@ pub(super) fn track(
     Ok(())
 }
 
-pub(super) fn without_managed_fields(object: &Json) -> Json {
-    let mut object = object.clone();
+pub(super) fn without_managed_fields(mut object: Json) -> Json {
     if let Some(metadata) = object.get_mut("metadata").and_then(Json::as_object_mut) {
         metadata.remove("managedFields");
     }

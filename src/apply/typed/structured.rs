@@ -59,8 +59,7 @@ fn is_struct(type_name: &str, field: &str) -> bool {
 const POINTERS: &[(&str, &str)] = &[("CustomResourceDefinition", "status")];
 
 /// The tree with what Go's structs of this kind always show. Idempotent.
-pub fn structured(gvk: &Gvk, tree: &Json) -> Json {
-    let mut tree = tree.clone();
+pub fn structured(gvk: &Gvk, mut tree: Json) -> Json {
     let schema = Schema::get();
     if let Some((name, kind)) = schema.type_name(gvk).and_then(|n| schema.types.get_key_value(n)) {
         complete(name, kind, &mut tree);
