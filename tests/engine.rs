@@ -283,6 +283,45 @@ async fn a_pod_that_does_not_fit_starts_when_there_is_room() {
     world.until("b is ready", 20, |s| is_up(s, "b")).await;
 }
 
+fn bound_to(node: &str) -> Value {
+    json!({"terminationGracePeriodSeconds": 5, "nodeName": node, "containers": [{"name": "c", "image": "i:1"}]})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_whose_node_is_not_there_goes_after_a_while() {
+    let world = World::new().await;
+    world.pod("a", bound_to("nowhere")).await;
+    tokio::time::sleep(Duration::from_secs(39)).await;
+    let pending = pod(&world.store.snapshot(), "a").and_then(|p| p.str_at("/status/phase").map(str::to_owned));
+    assert_eq!(pending.as_deref(), Some("Pending"), "its node may come yet");
+    let before = world.store.snapshot().revision();
+    world.until("a is gone", 3, |s| pod(s, "a").is_none()).await;
+    let changes = world.store.watch(before).unwrap().take().unwrap();
+    let failed = changes
+        .iter()
+        .filter_map(|c| c.after.clone())
+        .find(|o| o.str_at("/status/phase") == Some("Failed"))
+        .expect("it is told");
+    let condition = &failed.at("/status/conditions").unwrap()[0];
+    let told = ["type", "status", "reason", "message"].map(|field| condition[field].as_str().unwrap_or_default());
+    assert_eq!(told, ["DisruptionTarget", "True", "DeletionByPodGC", "PodGC: node no longer exists"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_somebody_deletes_comes_back_before_its_pods_go() {
+    let world = World::new().await;
+    world.pod("a", plain()).await;
+    world.until("a is ready", 10, |s| is_up(s, "a")).await;
+    let uid = pod(&world.store.snapshot(), "a").unwrap().uid().to_owned();
+    let options = Body::Tree(json!({"apiVersion": "v1", "kind": "DeleteOptions"}));
+    world.write_in("", Verb::Delete, "", "nodes", "wl", options).await;
+    world.until("the node is back", 25, |s| s.count(&GroupResource::new("", "nodes")) == 1).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let state = world.store.snapshot();
+    assert_eq!(pod(&state, "a").map(|p| p.uid().to_owned()), Some(uid));
+    assert!(is_up(&state, "a"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_many_that_wait_as_many_are_bound_as_fit() {
     let world = World::new().await;

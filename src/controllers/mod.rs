@@ -19,6 +19,7 @@ mod job;
 mod names;
 mod namespace;
 mod ownership;
+mod pod_gc;
 mod pods;
 mod quantities;
 mod replicaset;
@@ -153,6 +154,7 @@ pub fn of_the_manager() -> Vec<Box<dyn Controller>> {
         Box::new(volumes::ClaimProtection),
         Box::new(volumes::VolumeProtection),
         Box::new(garbage::GarbageCollector),
+        Box::new(pod_gc::PodGarbageCollector::default()),
         Box::new(aggregation::Aggregation),
     ]
 }
@@ -173,7 +175,7 @@ pub fn of_a_server() -> Vec<Box<dyn Controller>> {
 
 /// Everything whose work a plan foretells: all but what the clock alone sets off.
 pub fn of_a_plan() -> Vec<Box<dyn Controller>> {
-    let by_the_clock = ["cronjob-controller", "ttl-after-finished-controller"];
+    let by_the_clock = ["cronjob-controller", "ttl-after-finished-controller", "pod-garbage-collector"];
     let mut all = of_a_server();
     all.retain(|controller| !by_the_clock.contains(&controller.name()));
     all

@@ -14,7 +14,7 @@ use super::events::Recorder;
 use super::node::{Agent, News, Shared};
 use super::scheduling::{self, Desk};
 use super::{Rotation, node_object, statics};
-use crate::api::Status;
+use crate::api::{GroupResource, Key, Status};
 use crate::controllers::Controller;
 use crate::network::PodSubnet;
 use crate::node::NodeConfig;
@@ -25,6 +25,8 @@ use crate::store::Store;
 const EXPIRE: Duration = Duration::from_secs(300);
 /// Between two looks at the machine (its addresses, its size).
 const MACHINE: Duration = Duration::from_secs(300);
+/// Between two looks whether somebody has deleted the Node: its pods would go 40 s later (`controllers::pod_gc`).
+const REGISTERED: Duration = Duration::from_secs(20);
 
 /// How the engine is to run.
 #[derive(Clone, Debug)]
@@ -219,7 +221,7 @@ async fn node<R: Runtime>(
     ));
     let refresh = async {
         loop {
-            clock::sleep(MACHINE).await;
+            until_missed(&store, &config.node_name).await;
             if let Ok(machine) = runtime.machine().await {
                 // What cannot be written now is tried again with the next look.
                 let _ = node_object::publish(&store, &clock, &machine, &config, &allocatable).await;
@@ -229,6 +231,17 @@ async fn node<R: Runtime>(
     tokio::select! {
         ended = Agent::new(shared).run(received) => ended,
         () = refresh => Ok(()),
+    }
+}
+
+/// Until the machine is to be looked at again: after a while, or as its Node is gone.
+async fn until_missed(store: &Store, node: &str) {
+    let key = Key::new(GroupResource::new("", "nodes"), "", node);
+    for _ in 0..MACHINE.as_secs() / REGISTERED.as_secs() {
+        clock::sleep(REGISTERED).await;
+        if store.snapshot().get(&key).is_none() {
+            return;
+        }
     }
 }
 

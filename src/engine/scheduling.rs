@@ -99,14 +99,15 @@ impl Desk {
         }
     }
 
-    /// What became of the bindings: who was refused is not on the node, unless somebody else has brought him there.
-    fn settle(&self, state: &State, bound: &[Arc<Object>]) {
+    /// What became of the bindings and of who has to go: who was refused is not on the node, unless somebody else has brought him
+    /// there; who goes already makes room for nobody else.
+    fn settle(&self, state: &State, touched: impl Iterator<Item = Arc<Object>>) {
         let mut papers = self.papers();
-        for pod in bound {
-            let here = state.get(&key_of(pod)).filter(|now| now.uid() == pod.uid() && is_on(now, &self.node));
+        for pod in touched {
+            let here = state.get(&key_of(&pod)).filter(|now| now.uid() == pod.uid() && is_on(now, &self.node));
             match here.and_then(|now| now.typed().ok()) {
-                Some(typed) => papers.others.put(pod.uid().to_owned(), typed),
-                None => papers.others.remove(pod.uid()),
+                Some(typed) => papers.others.put(place_of(&pod).to_owned(), typed),
+                None => papers.others.remove(place_of(&pod)),
             }
         }
     }
@@ -187,6 +188,8 @@ struct Round {
     writes: Vec<crate::registry::Request>,
     /// The pods that the writes bind.
     bound: Vec<Arc<Object>>,
+    /// Those that the writes make go for others.
+    victims: Vec<Arc<Object>>,
     notes: Vec<EventNote>,
     failures: Vec<EventNote>,
     preempted: Vec<EventNote>,
@@ -206,7 +209,7 @@ async fn look(
     failpoint::reach(Point::Bind);
     let answers = store.write_all(round.writes).await;
     failpoint::reach(Point::Bound);
-    desk.settle(&store.snapshot(), &round.bound);
+    desk.settle(&store.snapshot(), round.bound.into_iter().chain(round.victims));
     if answers.iter().any(Result::is_err) {
         // What was refused (the pod has changed or gone) comes again with its change.
         told.clear();
@@ -248,7 +251,7 @@ fn judge(state: &State, clock: &Clock, desk: &Desk, waiting: &[Arc<Object>], tol
             }
             Verdict::Preempts { victims, message } => {
                 for victim in victims.iter().map(|place| others.all()[*place].pod.clone()) {
-                    preempt(state, &victim, object, node_name, clock, (&mut round.writes, &mut round.preempted));
+                    preempt(state, &victim, object, node_name, clock, &mut round);
                 }
                 if !victims.is_empty() {
                     told.insert(object.uid().to_owned(), message.clone());
@@ -276,7 +279,7 @@ fn preempt(
     by: &Object,
     node_name: &str,
     clock: &Clock,
-    (writes, notes): (&mut Vec<crate::registry::Request>, &mut Vec<EventNote>),
+    round: &mut Round,
 ) {
     let (namespace, name) = (victim.metadata.namespace.as_deref(), victim.metadata.name.as_deref());
     let key = Key::new(GroupResource::new("", "pods"), namespace.unwrap_or_default(), name.unwrap_or_default());
@@ -286,10 +289,11 @@ fn preempt(
         "message": "default-scheduler: preempting to accommodate a higher priority pod",
         "lastTransitionTime": now(clock),
     }));
-    writes.push(requests::on_core(Verb::Update, "pods", Some("status"), &key.namespace, &key.name, tree, AGENT));
-    writes.extend(requests::delete(state, &key, Some(object.uid()), None, None, AGENT));
+    round.writes.push(requests::on_core(Verb::Update, "pods", Some("status"), &key.namespace, &key.name, tree, AGENT));
+    round.writes.extend(requests::delete(state, &key, Some(object.uid()), None, None, AGENT));
+    round.victims.push(object.clone());
     let message = format!("Preempted by pod {} on node {node_name}", by.uid());
-    notes.push(note(object, EventKind::Normal, "Preempted", message));
+    round.preempted.push(note(object, EventKind::Normal, "Preempted", message));
 }
 
 fn note(pod: &Object, kind: EventKind, reason: &str, message: String) -> EventNote {
@@ -332,4 +336,48 @@ fn unschedulable(pod: &Object, message: &str, nominated: Option<&str>, clock: &C
         tree["status"]["nominatedNodeName"] = json!(node);
     }
     requests::on_core(Verb::Update, "pods", Some("status"), pod.namespace(), pod.name(), tree, AGENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state_of(objects: &[Json]) -> State {
+        let mut state = State::new();
+        for tree in objects {
+            let resource = if tree["kind"] == "Node" { "nodes" } else { "pods" };
+            let object = Object::new(tree.clone());
+            state.put(Key::new(GroupResource::new("", resource), object.namespace(), object.name()), object);
+        }
+        state
+    }
+
+    fn pod(name: &str, priority: i64) -> Json {
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default", "uid": name},
+            "spec": {"priority": priority, "containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]},
+        })
+    }
+
+    #[test]
+    fn a_victim_goes_once_whatever_is_heard_of_its_deletion() {
+        let room = json!({"cpu": "1500m", "memory": "1Gi", "pods": "9"});
+        let node = json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "status": {"allocatable": room, "capacity": room},
+        });
+        let (mut low, high) = (pod("low", 0), pod("high", 10));
+        low["spec"]["nodeName"] = json!("n");
+        let before = state_of(&[node.clone(), low.clone(), high.clone()]);
+        low["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:30Z");
+        let after = state_of(&[node, low, high]);
+        let (clock, desk) = (super::super::clock::system(), Desk::new("n"));
+        desk.everything(&before);
+        let waiting = |state: &State| state.all(&GroupResource::new("", "pods")).filter(|p| is_waiting(p)).cloned().collect::<Vec<_>>();
+        let mut told = HashMap::new();
+        let first = judge(&before, &clock, &desk, &waiting(&before), &mut told);
+        assert_eq!(first.preempted.len(), 1);
+        desk.settle(&after, first.victims.into_iter());
+        let second = judge(&after, &clock, &desk, &waiting(&after), &mut told);
+        assert_eq!(second.preempted, []);
+    }
 }
