@@ -84,6 +84,13 @@ fn pid_of(spec: &PodSpec, container: &Container, sandbox: &Sandbox) -> Result<Op
     }
 }
 
+/// Why the runtime would not make a container: neither its spec nor its image names a command. (Podman 5 would make it.)
+/// Source: github.com/containerd/containerd: pkg/cri/opts/spec_opts.go (WithProcessArgs).
+pub fn without_command(config: &ContainerConfig, image: &ImageInfo) -> Option<String> {
+    let lists = [&config.command, &config.args, &image.entrypoint, &image.command];
+    lists.iter().all(|list| list.is_empty()).then(|| "no command specified".to_owned())
+}
+
 /// Why the runtime would not make an ephemeral container whose target was there and does not run any more.
 /// Source: github.com/containerd/containerd: pkg/cri/sbserver/container_create.go (validateTargetContainer).
 pub fn ended_target(config: &ContainerConfig, sandbox: &Sandbox) -> Option<String> {
@@ -187,4 +194,25 @@ fn sub_path(mount: &VolumeMount, env: &Env) -> Result<String, String> {
         return Err("unable to provision SubPath: must not contain NUL".into());
     }
     Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn something_has_to_name_a_command() {
+        let some = || vec!["x".to_owned()];
+        let (config, image) = (ContainerConfig::default(), ImageInfo::default());
+        assert_eq!(without_command(&config, &image).as_deref(), Some("no command specified"));
+        let named = [
+            (ContainerConfig { command: some(), ..config.clone() }, image.clone()),
+            (ContainerConfig { args: some(), ..config.clone() }, image.clone()),
+            (config.clone(), ImageInfo { entrypoint: some(), ..image.clone() }),
+            (config, ImageInfo { command: some(), ..image }),
+        ];
+        for (config, image) in named {
+            assert_eq!(without_command(&config, &image), None);
+        }
+    }
 }

@@ -215,7 +215,7 @@ impl Start<'_> {
         let delay = memory.container(name).backoff.delay().as_secs();
         match container::config(self.pod, self.container, attempt, delay, info, self.observed, context) {
             Ok(config) => {
-                if let Some(message) = container::ended_target(&config, self.observed) {
+                if let Some(message) = container::without_command(&config, info).or_else(|| container::ended_target(&config, self.observed)) {
                     let retry_at = Some(context.now + memory.pause(&self.container.name));
                     return self.fail("CreateContainerError", message, retry_at, memory, events);
                 }

@@ -321,5 +321,6 @@ pub(super) fn end(container: &mut Container, code: i32, at: Timestamp, oom_kille
 }
 
 fn info(image: &str) -> ImageInfo {
-    ImageInfo { id: format!("sha256:{image}"), digest_reference: format!("{image}@sha256:0"), ..ImageInfo::default() }
+    let command = vec!["/program".to_owned()];
+    ImageInfo { id: format!("sha256:{image}"), digest_reference: format!("{image}@sha256:0"), command, ..ImageInfo::default() }
 }
