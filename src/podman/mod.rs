@@ -31,6 +31,7 @@ mod readable;
 mod reset;
 mod sandbox;
 mod service;
+mod shared_memory;
 mod spec;
 pub mod tar;
 mod storage;

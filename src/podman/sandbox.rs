@@ -126,6 +126,14 @@ impl Inner {
     }
 
     async fn delete_pod(&self, pod: &str) -> Result<(), Fault> {
+        match self.delete_pod_once(pod).await {
+            // A container ended by itself just when Podman was about to kill it; now it has ended.
+            Err(fault) if fault.is_improper_state() => self.delete_pod_once(pod).await,
+            answer => answer,
+        }
+    }
+
+    async fn delete_pod_once(&self, pod: &str) -> Result<(), Fault> {
         // Without a timeout, each container would be waited for in turn.
         let call = self.http.delete(format!("/pods/{}", encode(pod, false))).query("force", "true").query("timeout", "0");
         match call.ok().await {
