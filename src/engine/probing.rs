@@ -15,12 +15,13 @@ use crate::runtime::{Action, Outcome, Runtime, RuntimeError, RuntimeErrorKind, S
 /// Output of a command that is kept (pkg/probe/exec: maxReadLength).
 pub const MAX_OUTPUT: usize = 10 * 1024;
 
-/// Connections from inside a pod's network, for an ordinary user's pods.
+/// Connections from inside a pod's network, for an ordinary user's pods. Who names the loopback as the host means the machine's:
+/// it is the node that asks.
 pub struct InsidePod(pub Inside);
 
 impl probes::Dial for InsidePod {
     fn connect(&self, address: std::net::SocketAddr) -> probes::Connecting<'_> {
-        Box::pin(self.0.connect(address))
+        if address.ip().is_loopback() { probes::Direct.connect(address) } else { Box::pin(self.0.connect(address)) }
     }
 }
 
@@ -153,5 +154,22 @@ fn translate(answer: probes::Answer) -> Answer {
         probes::Answer::Warning(text) => Answer::Warning(text),
         probes::Answer::Failure(text) => Answer::Failure(text),
         probes::Answer::Error(text) => Answer::Error(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probes::Dial;
+
+    #[tokio::test]
+    async fn the_loopback_is_the_machines_for_an_ordinary_users_pods_too() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        // Nothing can be entered through it.
+        let inside = InsidePod(Inside::new(0, "/nowhere".into()));
+        let address = listener.local_addr().expect("an address");
+        let (connected, accepted) = tokio::join!(inside.connect(address), listener.accept());
+        assert_eq!(connected.expect("connected").local_addr().expect("an address"), accepted.expect("accepted").1);
+        assert!(inside.connect("10.0.0.1:80".parse().expect("an address")).await.is_err());
     }
 }
