@@ -55,7 +55,7 @@ mod restore;
 mod rollout;
 mod run;
 mod scale;
-mod session;
+pub mod session;
 mod set;
 mod taint;
 mod terminal;

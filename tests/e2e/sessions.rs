@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use wl::cli::session::raw::RawMode;
 
 use crate::terminal::{Terminal, told};
 use crate::world::{IMAGES, Run, World};
@@ -148,6 +149,37 @@ async fn a_terminal_is_raw_has_a_size_and_is_given_back() {
     terminal.shows("not found");
     assert_eq!(terminal.ends().code(), Some(127));
     world.end().await;
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back_before_it_says_why() {
+    let program = std::env::current_exe().expect("a program");
+    let child = ["--exact", "sessions::panics_on_a_terminal", "--ignored", "--nocapture"];
+    let mut terminal = Terminal::start(&program.to_string_lossy(), &child, |_| {});
+    terminal.shows("begins");
+    let before = told(&terminal.settings());
+    terminal.types("go\r");
+    terminal.shows("raw");
+    assert_ne!(told(&terminal.settings()), before);
+    terminal.types("x");
+    // A line that ends as a terminal that is not raw ends it.
+    terminal.shows("as it was told to\r\n");
+    assert_eq!(told(&terminal.settings()), before, "though nothing has been dropped");
+}
+
+#[test]
+#[ignore = "another test starts it, on a terminal"]
+fn panics_on_a_terminal() {
+    let read = |bytes: &mut [u8]| std::io::Read::read(&mut std::io::stdin(), bytes).expect("typed");
+    println!("begins");
+    read(&mut [0; 16]);
+    let _raw = RawMode::enter().expect("a terminal");
+    println!("raw");
+    read(&mut [0; 1]);
+    // On another thread, so that the guard stays: where a panic ends the process, nothing is dropped.
+    let ended = std::thread::spawn(|| panic!("as it was told to")).join();
+    assert!(ended.is_err());
+    read(&mut [0; 1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

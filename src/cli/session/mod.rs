@@ -2,7 +2,7 @@
 
 mod detach;
 pub mod pod;
-mod raw;
+pub mod raw;
 
 use std::io::Read;
 
