@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value as Json;
+use wl::runtime::Runtime;
 
 use crate::compare::{self, Aspect};
 use crate::departures::Departures;
@@ -88,12 +89,13 @@ pub async fn run() -> ExitCode {
     };
     registry::serve(root);
     registry::forget(&podman).await;
+    let machine = podman.machine().await.expect("told");
     podman.close().await;
     // The longest first: nothing is waited for in the end.
     records.sort_by(|a, b| b["ended_at"].as_f64().unwrap_or(0.0).total_cmp(&a["ended_at"].as_f64().unwrap_or(0.0)));
     let (alone, together): (Vec<Json>, Vec<Json>) = records.into_iter().partition(needs_own_node);
     let verdicts = Arc::new(Mutex::new(Vec::new()));
-    let departures = Arc::new(Departures::read());
+    let departures = Arc::new(Departures::read(&machine));
     let own = at_once.div_ceil(3).max(1);
     tokio::join!(
         on_own_nodes(alone, own, verdicts.clone(), departures.clone()),
