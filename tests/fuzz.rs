@@ -160,3 +160,59 @@ fn patches_and_applies_survive_mutated_trees() {
     }
     println!("{rounds} pairs");
 }
+
+/// A body in protobuf of some kind: tags and lengths that fit now and then.
+fn protobuf(random: &mut SplitMix, depth: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for _ in 0..below(random, 6) {
+        let number = u8::try_from(1 + below(random, 15)).unwrap();
+        match below(random, 8) {
+            0 => bytes.extend([number << 3, u8::try_from(below(random, 256)).unwrap()]),
+            1 => bytes.extend([number << 3 | 2, u8::try_from(below(random, 256)).unwrap()]),
+            2 => bytes.extend([number << 3 | u8::try_from(below(random, 8)).unwrap(), 1, 0, 0, 0]),
+            _ if depth < 9 => {
+                let inner = protobuf(random, depth + 1);
+                let length = inner.len();
+                bytes.push(number << 3 | 2);
+                if length >= 128 {
+                    bytes.push(u8::try_from(length & 127).unwrap() | 128);
+                }
+                bytes.push(u8::try_from(if length >= 128 { length >> 7 } else { length } & 127).unwrap());
+                bytes.extend(inner);
+            }
+            _ => bytes.extend([number << 3 | 2, 1, b'a']),
+        }
+    }
+    bytes
+}
+
+#[test]
+fn bodies_in_protobuf_are_read_or_refused() {
+    let kinds = [
+        ("v1", "Pod"),
+        ("v1", "Service"),
+        ("apps/v1", "Deployment"),
+        ("v1", "DeleteOptions"),
+        ("v1", "PersistentVolume"),
+    ];
+    let (start, mut random) = (Instant::now(), SplitMix(u64::from(std::process::id()) + 2));
+    let mut taken = 0u64;
+    while start.elapsed() < budget() {
+        let (version, kind) = kinds[below(&mut random, kinds.len())];
+        let gvk = wl::api::Gvk::of(version, kind);
+        let raw = protobuf(&mut random, 0);
+        let mut length = vec![];
+        let mut rest = raw.len();
+        while rest > 127 {
+            length.push(u8::try_from(rest & 127).unwrap() | 128);
+            rest >>= 7;
+        }
+        length.push(u8::try_from(rest).unwrap());
+        let body = [b"k8s\0\x12".as_slice(), &length, &raw].concat();
+        if let Ok(tree) = wl::api::protobuf::decode(&body, &gvk) {
+            assert_eq!(tree["kind"], kind);
+            taken += 1;
+        }
+    }
+    assert!(taken > 0, "some body fits");
+}

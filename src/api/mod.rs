@@ -9,6 +9,7 @@ pub mod go_time;
 pub mod object;
 pub mod placement;
 pub mod pod;
+pub mod protobuf;
 pub mod quantity;
 pub mod requests;
 pub mod resource;

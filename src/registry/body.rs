@@ -6,6 +6,7 @@ use super::run::Run;
 use super::text::{self, Text};
 use super::{Body, FieldValidation};
 use crate::api::schema::Schema;
+use crate::api::protobuf::{self, Refused};
 use crate::api::{Gvk, Json, Object, Status, decode, status::quote};
 
 /// Media types that bodies may have.
@@ -42,18 +43,17 @@ fn read_text(media_type: &str, bytes: &[u8], gvk: &Gvk) -> Result<Text, Status> 
         "application/json" | "" => text::read_json(bytes)
             .map_err(|e| unrecognized(gvk, &format!("couldn't get version/kind; json parse error: {e}"), bytes)),
         "application/yaml" => text::read_yaml(bytes).map_err(|e| unrecognized(gvk, &e, bytes)),
-        "application/vnd.kubernetes.protobuf" => Err(protobuf(gvk, bytes)),
+        "application/vnd.kubernetes.protobuf" => protobuf(gvk, bytes).map(Text::of),
         _ => Err(unsupported_media_type(ACCEPTED)),
     }
 }
 
-/// Protobuf is not spoken here; a body that is none is told apart.
-fn protobuf(gvk: &Gvk, bytes: &[u8]) -> Status {
-    if bytes.starts_with(b"k8s\0") {
-        return unsupported_media_type("application/json, application/yaml");
-    }
-    let why = "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]";
-    unrecognized(gvk, why, bytes)
+/// The object of a body in protobuf; of kinds without messages none is taken.
+pub(crate) fn protobuf(gvk: &Gvk, bytes: &[u8]) -> Result<Json, Status> {
+    protobuf::decode(bytes, gvk).map_err(|refused| match refused {
+        Refused::Broken(why) => unrecognized(gvk, &why, bytes),
+        Refused::Unknown(_) => unsupported_media_type("application/json, application/yaml"),
+    })
 }
 
 /// 415, with the media types that are known.

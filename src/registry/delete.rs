@@ -9,7 +9,7 @@ use super::run::Run;
 use super::strategy::{self, Collect, Strategy};
 use super::{Answer, Body, admit, metadata, text};
 use crate::api::validation::field::{self, Path};
-use crate::api::{GroupResource, Json, Object, Status, status::quote};
+use crate::api::{GroupResource, Gvk, Json, Object, Status, status::quote};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
@@ -70,7 +70,7 @@ pub(crate) fn options(run: &Run<'_, '_>) -> Result<DeleteOptions, Status> {
                 "application/yaml" => text::read_yaml(bytes),
                 "application/json" | "" | "*/*" => text::read_json(bytes),
                 "application/vnd.kubernetes.protobuf" => {
-                    return Err(super::body::unsupported_media_type("application/json, application/yaml"));
+                    Ok(text::Text::of(super::body::protobuf(&Gvk::of("v1", "DeleteOptions"), bytes)?))
                 }
                 _ => return Err(super::body::unsupported_media_type(super::body::ACCEPTED)),
             };

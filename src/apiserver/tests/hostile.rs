@@ -85,7 +85,7 @@ async fn broken_bodies_are_bad_requests() {
     let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
     let texts = ["{", "{\"a\":}", "\u{feff}{}", "[1,2", "nul", "{\"metadata\":{\"name\":\"\\ud800\"}}x", deep.as_str()];
     for text in texts {
-        for (method, media) in [("POST", "application/json"), ("POST", "application/yaml"), ("PATCH", "application/merge-patch+json"),
+        for (method, media) in [("POST", "application/json"), ("POST", "application/yaml"), ("POST", "application/vnd.kubernetes.protobuf"), ("PATCH", "application/merge-patch+json"),
             ("PATCH", "application/json-patch+json"), ("PATCH", "application/strategic-merge-patch+json"), ("PATCH", "application/apply-patch+yaml")]
         {
             let path = if method == "POST" { "/api/v1/namespaces" } else { "/api/v1/namespaces/default?fieldManager=m" };
