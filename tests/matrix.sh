@@ -12,8 +12,7 @@ read -ra flavours <<<"${FLAVOURS:-4-root 4-user 5-root 5-user}"
 trap 'for f in "${flavours[@]}"; do "$tool" down "$f" "$name" >/dev/null 2>&1 || true; done; rm -rf "$logs"' EXIT
 
 cd "$here/.."
-# Not yet stable on all four (docs/status.md); `make test` runs them on the Podman that is installed.
-args=(--skip sessions::)
+args=()
 if (($#)); then binaries=("$1") && shift && args=("$@"); else
   mapfile -t binaries < <(cargo test --features internals --test podman --test e2e --no-run --message-format json 2>/dev/null |
     sed -n 's/.*"name":"\(podman\|e2e\)".*"executable":"\([^"]*\)".*/\2/p' | sort -u)

@@ -16,7 +16,7 @@ use node::{Node, exec, file};
 use wl::podman::{ConnectOptions, StartService, Surroundings};
 use wl::runtime::{
     Action, ContainerState, Hint, LinuxResources, Mount, MountSource, Outcome, PortMapping, Runtime, RuntimeErrorKind,
-    SandboxState, VolumeKind,
+    SandboxConfig, SandboxState, VolumeKind,
 };
 
 fn mount(target: &str, source: MountSource) -> Mount {
@@ -212,6 +212,35 @@ async fn what_ends_is_told_at_once_and_how() {
     node.act(Action::StopSandbox { id: id.clone(), pod_uid: node.uid("web") }).await.expect("stopped");
     node.eventually("the sandbox is not ready", || async { node.see("web").await.state == SandboxState::NotReady })
         .await;
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shared_memory_is_the_pods_and_writable_under_a_read_only_root() {
+    let Some(node) = Node::new("shared").await else { return };
+    let own = node.sandbox("web");
+    // The machine may have no message queues.
+    let hosts = SandboxConfig { host_ipc: true, ..node.sandbox("host") };
+    for sandbox in [own, hosts] {
+        let pod = sandbox.name.clone();
+        let id = node.run(&sandbox).await;
+        let path = format!("/dev/shm/{}", sandbox.uid);
+        let mut writer = node.container(&sandbox, &id, "writer", &[&format!("write:{path}=told"), "wait:1"]);
+        writer.security.read_only_root_filesystem = true;
+        let reader = node.container(&sandbox, &id, "reader", &[&format!("cat:{path}"), "wait:1"]);
+        for config in [writer, reader] {
+            let container = node.create(&config).await;
+            node.start(&container, &pod).await;
+            let ended = node.until_ended(&pod, &config.name).await;
+            assert!(matches!(&ended.state, ContainerState::Exited(exit) if exit.code == 0), "{:?}", ended.state);
+            if config.name == "reader" {
+                assert_eq!(node.log(&ended).await.trim(), "told");
+            }
+        }
+        if sandbox.host_ipc {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
     node.end().await;
 }
 

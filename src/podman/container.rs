@@ -75,7 +75,7 @@ impl Inner {
             volume::resolve(self, &dir, mount, &mut resolved).await?;
         }
         add_own_files(&dir, config, &mut resolved)?;
-        resolved.mounts.extend(self.shared_memory(config, sandbox.host_ipc).await?);
+        resolved.mounts.extend(self.ipc_mounts(config, sandbox.host_ipc).await?);
         spec::container(&self.instance, config, resolved).map_err(refused)
     }
 
