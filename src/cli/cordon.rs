@@ -68,7 +68,8 @@ impl Nodes {
         let labels = self.selector.clone().filter(|_| self.names.is_empty());
         let selection = Selection { args, labels, chunk: 500, ..Selection::default() };
         let found = selection.fetch(ctx).await?;
-        if let Some(error) = CliError::many(found.errors) {
+        // kubectl stops at the first.
+        if let Some(error) = found.errors.into_iter().next() {
             return Err(error);
         }
         let nodes = items(found.infos);

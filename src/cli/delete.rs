@@ -1,14 +1,16 @@
 //! `wl delete`: takes objects away and waits until they are gone. Source: k8s.io/kubectl/pkg/cmd/delete/delete.go.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::raw::Raw;
 use super::change::deletion::{Deletion, policy, wait_until_gone};
 use super::change::{DryRun, DryRunFlag};
 use super::input::Files;
-use super::resources::{Selection, Targets};
+use super::resources::{Info, Infos, Selection, Targets};
 use super::{CliError, CliResult, Context, Exit};
+use crate::client::Found;
 
 /// Delete objects, and wait until they are gone
 #[derive(clap::Args)]
@@ -59,6 +61,15 @@ pub struct Delete {
     output: String,
 }
 
+/// Objects by their names alone.
+fn named_only(ctx: &Context, named: Vec<(Arc<Found>, String)>) -> Infos {
+    let info = |(found, name): (Arc<Found>, String)| {
+        let namespace = if found.namespaced { ctx.namespace().to_owned() } else { String::new() };
+        Info { found, namespace, name, object: serde_json::json!({}), source: None }
+    };
+    Infos { infos: named.into_iter().map(info).collect(), ..Infos::default() }
+}
+
 impl Delete {
     pub async fn run(&self, ctx: &mut Context) -> CliResult {
         let dry_run = self.dry_run.mode(ctx)?;
@@ -81,7 +92,11 @@ impl Delete {
                  may continue to run on the cluster indefinitely.",
             );
         }
-        let found = selection.fetch(ctx).await?;
+        let found = match targets {
+            // Nobody asks whether it is there: kubectl does not either.
+            Targets::Named(named) if dry_run == DryRun::Client => named_only(ctx, named),
+            _ => selection.fetch(ctx).await?,
+        };
         let ignore = self.ignore_not_found.unwrap_or(selecting);
         let mut errors: Vec<CliError> = Vec::new();
         for error in found.errors {

@@ -111,6 +111,9 @@ impl Files {
         for input in self.read(ctx).await? {
             let parsed = manifest::parse(&input.source, &input.bytes);
             if let Some(problem) = parsed.problems.first() {
+                if validates(ctx) && problem.message() == manifest::NO_MAP {
+                    return Err(invalid(&input.source, "invalid object to validate"));
+                }
                 return Err(CliError::message(format!("error parsing {}: {}", input.source, in_goyamls_words(problem))));
             }
             items.extend(parsed.documents.into_iter().map(|document| Item {
@@ -119,6 +122,37 @@ impl Files {
             }));
         }
         Ok(items)
+    }
+}
+
+/// Whether kubectl looks at objects of files itself before this command sends them.
+fn validates(ctx: &Context) -> bool {
+    matches!(ctx.command_path.as_str(), "wl apply" | "wl create" | "wl replace")
+}
+
+/// Source: k8s.io/kubectl/pkg/validation/schema.go, k8s.io/cli-runtime/pkg/resource/visitor.go.
+fn invalid(source: &str, why: &str) -> CliError {
+    CliError::message(format!(
+        "error validating {}: error validating data: {why}; if you choose to ignore these errors, turn validation off with \
+         --validate=false",
+        quote(source)
+    ))
+}
+
+/// An object that does not say what it is.
+fn nameless(ctx: &Context, item: &Item) -> Option<CliError> {
+    let gvk = item.object.gvk();
+    let missing = [("apiVersion", gvk.api_version().is_empty()), ("kind", gvk.kind.is_empty())];
+    let missing: Vec<String> = missing.iter().filter(|(_, is)| *is).map(|(field, _)| format!("{field} not set")).collect();
+    match missing.as_slice() {
+        [] => None,
+        [one] if validates(ctx) => Some(invalid(&item.source, one)),
+        all if validates(ctx) => Some(invalid(&item.source, &format!("[{}]", all.join(", ")))),
+        _ if gvk.kind.is_empty() => {
+            let object = crate::api::go::json::compact(item.object.json());
+            Some(CliError::message(format!("unable to decode {}: Object 'Kind' is missing in '{object}'", quote(&item.source))))
+        }
+        _ => None,
     }
 }
 
@@ -134,6 +168,9 @@ fn in_goyamls_words(problem: &manifest::Problem) -> String {
 
 /// The resource and namespace of an object of a file.
 pub fn place(ctx: &Context, discovery: &Discovery, item: &Item) -> Result<(Arc<Found>, String), CliError> {
+    if let Some(error) = nameless(ctx, item) {
+        return Err(error);
+    }
     let gvk = item.object.gvk();
     let (name, source) = (item.object.name(), &item.source);
     let Some(found) = discovery.of_gvk(&gvk) else {

@@ -9,7 +9,6 @@ use futures_util::{FutureExt, StreamExt};
 
 use super::resources::Selection;
 use super::{CliError, CliResult, Context, Exit};
-use crate::api::selector::LabelSelector;
 use crate::api::status::quote;
 use crate::api::{Json, Object};
 use crate::client::{Ask, Client, Lines};
@@ -149,7 +148,7 @@ impl Logs {
         let mut found = selection.fetch(ctx).await?;
         if let Some(error) = CliError::many(std::mem::take(&mut found.errors)) {
             return Err(match error.status() {
-                Some(status) if status.reason == "NotFound" && named.contains('/') => CliError::message(format!(
+                Some(status) if status.reason == "NotFound" => CliError::message(format!(
                     "error from server (NotFound): {} in namespace {}",
                     status.message,
                     quote(ctx.namespace())
@@ -161,11 +160,7 @@ impl Logs {
         if info.found.kind == "Pod" && info.found.group.is_empty() {
             return Ok((vec![info.object()], false));
         }
-        let selector = selector_of(&info.object).ok_or_else(|| {
-            let version = if info.found.group.is_empty() { "core" } else { info.found.version.as_str() };
-            let kind = format!("*{version}.{}", info.found.kind);
-            CliError::message(format!("cannot get the logs from {kind}: selector for {kind} not implemented"))
-        })?;
+        let selector = super::session::pod::labels(&info, "cannot get the logs from")?;
         let mut pods = list(client, &info.namespace, &selector).await?;
         if pods.is_empty() {
             let text = format!("timed out waiting for the condition: no pod of {} is there", info.shown());
@@ -337,15 +332,3 @@ async fn list(client: &Client, namespace: &str, selector: &str) -> Result<Vec<Ob
     Ok(items.into_iter().map(Object::new).collect())
 }
 
-/// The labels of a workload's pods.
-fn selector_of(object: &Json) -> Option<String> {
-    let kind = object.get("kind").and_then(Json::as_str)?;
-    let selector = object.pointer("/spec/selector")?;
-    match kind {
-        "Service" | "ReplicationController" => Some(LabelSelector::of_map(Some(selector)).to_string()),
-        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" => {
-            LabelSelector::of(Some(selector)).ok().map(|s| s.to_string())
-        }
-        _ => None,
-    }
-}

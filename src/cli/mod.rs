@@ -213,7 +213,7 @@ fn command_to_complete() -> clap::Command {
     command_of(words.first().filter(|_| before > 0).map(OsStr::new))
 }
 
-/// Prints the help of a command that does nothing by itself.
+/// Prints the help of a command that does nothing by itself, for want of one below it.
 fn help(ctx: &mut Context, path: &[&str]) {
     let mut tree = command();
     let mut at = &mut tree;
@@ -222,7 +222,7 @@ fn help(ctx: &mut Context, path: &[&str]) {
         at = inner;
     }
     let text = at.render_help().to_string();
-    ctx.out.text(&text);
+    ctx.err.text(&text);
 }
 
 /// Reads this process's arguments, does what they say and returns the exit code.

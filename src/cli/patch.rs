@@ -46,7 +46,8 @@ impl Patch {
     pub async fn run(&self, ctx: &mut Context) -> CliResult {
         let dry_run = self.dry_run.mode(ctx)?;
         let media = self.check(dry_run)?;
-        let mut teller = Teller::new(ctx, &self.print, dry_run)?;
+        // kubectl says the same of a dry run as of a patch.
+        let mut teller = Teller::new(ctx, &self.print, DryRun::None)?;
         let patch = self.body(ctx)?;
         let local = self.local || dry_run == DryRun::Client;
         let found = self.find(ctx, dry_run).await?;
@@ -56,7 +57,7 @@ impl Patch {
         }
         for info in found.infos {
             let patched = if local {
-                patch_here(&info, media, &patch)
+                here(&patch, media).and_then(|patch| patch_here(&info, media, &patch))
             } else {
                 let client = ctx.client().await?;
                 self.send(ctx, &client, &info, dry_run, media, &patch).await
@@ -94,16 +95,21 @@ impl Patch {
         }
     }
 
-    fn body(&self, ctx: &Context) -> Result<Json, CliError> {
+    /// The patch as JSON. What begins as JSON is sent as it stands, right or wrong.
+    /// Source: `hasJSONPrefix` in k8s.io/apimachinery/pkg/util/yaml/decoder.go.
+    fn body(&self, ctx: &Context) -> Result<Vec<u8>, CliError> {
         let bytes = if self.patch_file.is_empty() {
             self.patch.as_bytes().to_vec()
         } else {
             let read = std::fs::read(ctx.path(&self.patch_file));
             read.map_err(|e| CliError::message(format!("unable to read patch file: open {}: {}", self.patch_file, go_error(&e))))?
         };
+        if bytes.trim_ascii_start().starts_with(b"{") {
+            return Ok(bytes);
+        }
         let first = crate::manifest::first_document(&bytes);
         let first = first.map_err(|e| CliError::message(format!("unable to parse {}: {e}", quote(&self.patch))))?;
-        Ok(first.tree)
+        Ok(first.tree.to_string().into_bytes())
     }
 
     async fn find(&self, ctx: &mut Context, dry_run: DryRun) -> Result<Infos, CliError> {
@@ -132,14 +138,14 @@ impl Patch {
         info: &Info,
         dry_run: DryRun,
         media: &str,
-        patch: &Json,
+        patch: &[u8],
     ) -> Result<Json, CliError> {
         let mut path = info.path();
         if !self.subresource.is_empty() {
             path = format!("{path}/{}", crate::client::segment(&self.subresource));
         }
         let ask = Ask::new(http::Method::PATCH, path).query("fieldManager", self.field_manager.as_str());
-        let answer = client.send(dry_run.ask(ask.bytes(media, patch.to_string()))).await;
+        let answer = client.send(dry_run.ask(ask.bytes(media, patch.to_vec()))).await;
         let answer = answer.map_err(|error| match error.status() {
             Some(status) if status.reason == "UnsupportedMediaType" => CliError::message(format!(
                 "{media} is not supported by {}, Kind={}: {}",
@@ -152,6 +158,12 @@ impl Patch {
         ctx.warn_all(&answer.warnings);
         Ok(answer.json()?)
     }
+}
+
+/// A patch that is not sent, read here.
+pub(super) fn here(patch: &[u8], media: &str) -> Result<Json, CliError> {
+    let read = crate::registry::text::read_json(patch).map(|text| text.tree);
+    read.map_err(|_| CliError::message(if media == STRATEGIC { "invalid JSON document" } else { "Invalid JSON Patch" }))
 }
 
 /// The patch carried out here, on the object as it is known.

@@ -53,7 +53,7 @@ impl Taint {
         super::declare::Validate::parse(&self.validate).map_err(CliError::message)?;
         let (names, words) = self.split()?;
         let (add, remove) = parse(&words).map_err(CliError::Usage)?;
-        let mut teller = Teller::new(ctx, &self.print, dry_run)?;
+        let mut teller = Teller::new(ctx, &self.print, DryRun::None)?;
         dry_run.client(ctx).await?;
         self.check(ctx, &names, &add, &remove).await?;
         let mut args = vec!["node".to_owned()];

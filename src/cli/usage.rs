@@ -30,11 +30,19 @@ pub(super) fn text(error: &clap::Error, tree: &clap::Command, args: &[OsString])
         ErrorKind::UnknownArgument => unknown(&about(ContextKind::InvalidArg), &args),
         ErrorKind::InvalidSubcommand => {
             let name = about(ContextKind::InvalidSubcommand);
-            return match command.is_subcommand_required_set() {
-                _ if path == "wl" => format!("error: unknown command {} for {}\n", quote(&name), quote(&path)),
-                true => format!("error: unknown command {}\nSee '{path} -h' for help and examples\n", quote(&name)),
-                false => format!("error: Unexpected args: [{name}]\nSee '{path} -h' for help and examples\n"),
-            };
+            if path == "wl" {
+                return format!("error: unknown command {} for {}\n", quote(&name), quote(&path));
+            }
+            // Source: `RequireNoArguments` in k8s.io/kubectl/pkg/cmd/util/helpers.go.
+            let words = args.iter().skip_while(|word| **word != name).filter(|word| !word.starts_with('-'));
+            let words = words.map(String::as_str).collect::<Vec<_>>().join(" ");
+            // A command that does something by itself has flags of its own.
+            let does = command.get_arguments().any(|flag| flag.get_id() != "help" && !flag.is_global_set());
+            let message = if does { format!("Unexpected args: [{words}]") } else { format!("unknown command {}", quote(&words)) };
+            return format!("error: {message}\nSee '{path} -h' for help and examples\n");
+        }
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            return command.clone().render_help().to_string();
         }
         ErrorKind::ValueValidation => {
             let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::input::Files;
 use crate::api::go;
 use super::print::jsonpath::JsonPath;
-use super::resources::{Info, Selection, items};
+use super::resources::{Info, Selection, Targets, items};
 use super::{CliError, CliResult, Context, Exit};
 use crate::api::Json;
 use crate::api::status::quote;
@@ -67,6 +67,11 @@ impl Wait {
         let limit = if self.timeout.is_negative() { Duration::from_secs(7 * 86400) } else { self.timeout.unsigned_abs() };
         let end = Instant::now() + limit;
         let client = ctx.client().await?;
+        let is_alone = matches!(self.selection().targets(ctx).await?, Targets::Lists(_));
+        if is_alone && !self.all && self.selector.is_none() && self.field_selector.is_none() {
+            return Err(CliError::message("resource(s) were provided, but no name was specified"));
+        }
+        let mut errors = Vec::new();
         let infos = loop {
             let found = self.selection().fetch(ctx).await?;
             let missing = found.errors.iter().any(CliError::is_not_found);
@@ -77,16 +82,12 @@ impl Wait {
                 clock::sleep(LOOK).await;
                 continue;
             }
-            let errors = found.errors.into_iter().filter(|e| !(matches!(goal, Goal::Delete) && e.is_not_found()));
-            if let Some(error) = CliError::many(errors.collect()) {
-                return Err(error);
-            }
+            errors.extend(found.errors.into_iter().filter(|e| !(matches!(goal, Goal::Delete) && e.is_not_found())));
             break items(found.infos);
         };
-        if infos.is_empty() && !matches!(goal, Goal::Delete) {
+        if infos.is_empty() && errors.is_empty() && !matches!(goal, Goal::Delete) {
             return Err(CliError::message("no matching resources found"));
         }
-        let mut errors = Vec::new();
         for info in &infos {
             match until(&client, info, &goal, (!limit.is_zero()).then_some(end)).await {
                 Ok(object) => match &format {

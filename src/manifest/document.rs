@@ -9,6 +9,9 @@ use super::locate::locate;
 use super::problem::{Problem, Source};
 use super::tree::{Node, Span, Value};
 
+/// What is wrong with a document that is a list or a scalar.
+pub const NO_MAP: &str = "a manifest is a map with apiVersion and kind";
+
 /// One object as a manifest has it.
 #[derive(Clone, Debug)]
 pub struct Document {
@@ -38,7 +41,7 @@ impl Document {
     fn expand(self, parsed: &mut Parsed) {
         let node = self.node();
         if !matches!(node.value, Value::Map(_)) {
-            let problem = Problem::new(&self.source, "a manifest is a map with apiVersion and kind")
+            let problem = Problem::new(&self.source, NO_MAP)
                 .label(head(&self.source, &node.span), "this is none");
             parsed.problems.push(problem);
             return;

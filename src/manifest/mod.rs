@@ -13,7 +13,7 @@ mod problem;
 mod resolve;
 mod tree;
 
-pub use document::Document;
+pub use document::{Document, NO_MAP};
 pub use emit::to_yaml;
 pub use first::first_document;
 pub use problem::{Problem, Source};

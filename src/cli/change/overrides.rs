@@ -4,6 +4,8 @@ use crate::api::{Gvk, Json, status::quote};
 use crate::apply::{json_patch, merge_patch, strategic_merge_patch};
 use crate::cli::CliError;
 
+use super::{MERGE, STRATEGIC};
+
 /// A patch of the generated object.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Overrides {
@@ -20,8 +22,8 @@ impl Overrides {
         if self.overrides.is_empty() {
             return Ok(tree);
         }
-        let patch: Json = serde_json::from_str(&self.overrides)
-            .map_err(|e| CliError::message(format!("invalid --overrides: {e}")))?;
+        let media = if self.override_type == "strategic" { STRATEGIC } else { MERGE };
+        let patch = crate::cli::patch::here(self.overrides.as_bytes(), media)?;
         let text = |key: &str| tree.get(key).and_then(Json::as_str).unwrap_or("");
         let patched = match self.override_type.as_str() {
             "merge" => merge_patch(&tree, &patch),

@@ -97,7 +97,8 @@ impl Rule {
             let is_known = found.is_some();
             let (group, name) = found.unwrap_or((resource.group.clone(), resource.name.clone()));
             if !anything && !self.is_special(&group, &name)? && !is_known {
-                return Err(no_match(&resource));
+                let group = if resource.group.is_empty() { String::new() } else { format!(".{}", resource.group) };
+                return Err(CliError::no_resource_match(&format!("{}{group}", resource.name)));
             }
             let whole = if resource.subresource.is_empty() { name } else { format!("{name}/{}", resource.subresource) };
             let names = groups.entry(group).or_default();
@@ -127,13 +128,6 @@ impl Rule {
         let rule = |(group, resources): (String, Vec<String>)| json!({"verbs": verbs, "apiGroups": [group], "resources": resources, "resourceNames": names});
         Ok(self.known(ctx).await?.into_iter().map(rule).collect())
     }
-}
-
-/// Source: k8s.io/apimachinery/pkg/api/meta/errors.go, `NoResourceMatchError`.
-fn no_match(resource: &Resource) -> CliError {
-    let text = format!("/, Resource={}", resource.name);
-    let text = if resource.group.is_empty() { text } else { format!("{}{text}", resource.group) };
-    CliError::message(format!("no matches for {text}"))
 }
 
 fn each_once(words: &[String]) -> Vec<String> {

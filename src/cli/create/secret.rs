@@ -37,7 +37,7 @@ impl Secret {
             Some(Kind::Tls(arguments)) => arguments.run(ctx).await,
             None => {
                 crate::cli::help(ctx, &["create", "secret"]);
-                Ok(Exit::Success)
+                Ok(Exit::Failure)
             }
         }
     }

@@ -97,7 +97,7 @@ impl Service {
             }
             None => {
                 crate::cli::help(ctx, &["create", "service"]);
-                Ok(Exit::Success)
+                Ok(Exit::Failure)
             }
         }
     }

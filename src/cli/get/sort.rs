@@ -1,7 +1,5 @@
 //! `--sort-by`. Source: k8s.io/kubectl/pkg/cmd/get/sorter.go.
 
-use std::cmp::Ordering;
-
 use crate::api::Json;
 use crate::api::quantity::Quantity;
 use crate::cli::CliError;
@@ -57,39 +55,11 @@ fn less(a: &Json, b: &Json) -> bool {
         },
         (Json::String(a), Json::String(b)) => match (Quantity::parse(a), Quantity::parse(b)) {
             (Ok(a), Ok(b)) => a < b,
-            _ => natural(a, b) == Ordering::Less,
+            _ => a < b,
         },
         (Json::Array(a), Json::Array(b)) => a.iter().zip(b).all(|(a, b)| less(a, b)),
         _ => false,
     }
-}
-
-/// Runs of digits count as numbers. Source: github.com/fvbommel/sortorder (`NaturalLess`).
-pub fn natural(a: &str, b: &str) -> Ordering {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
-    let (mut i, mut j) = (0, 0);
-    while i < a.len() && j < b.len() {
-        if a[i].is_ascii_digit() && b[j].is_ascii_digit() {
-            let run = |text: &[u8], at: usize| {
-                let zeros = text[at..].iter().take_while(|c| **c == b'0').count();
-                let end = at + text[at..].iter().take_while(|c| c.is_ascii_digit()).count();
-                (at + zeros, end)
-            };
-            let ((a_from, a_end), (b_from, b_end)) = (run(a, i), run(b, j));
-            let (x, y) = (&a[a_from..a_end], &b[b_from..b_end]);
-            let order = x.len().cmp(&y.len()).then_with(|| x.cmp(y)).then((a_from - i).cmp(&(b_from - j)));
-            if order != Ordering::Equal {
-                return order;
-            }
-            (i, j) = (a_end, b_end);
-        } else if a[i] != b[j] {
-            return a[i].cmp(&b[j]);
-        } else {
-            i += 1;
-            j += 1;
-        }
-    }
-    (a.len() - i).cmp(&(b.len() - j))
 }
 
 #[cfg(test)]
@@ -105,7 +75,7 @@ mod tests {
             sorted.into_iter().map(|mut i| i["v"].take()).collect::<Vec<_>>()
         };
         assert_eq!(sorted(vec![json!("1Gi"), json!("100Mi"), json!("2")]), [json!("2"), json!("100Mi"), json!("1Gi")]);
-        assert_eq!(sorted(vec![json!("a10"), json!("a9")]), [json!("a9"), json!("a10")]);
+        assert_eq!(sorted(vec![json!("a9"), json!("a10")]), [json!("a10"), json!("a9")]);
         assert_eq!(sorted(vec![json!(10), json!(9)]), [json!(9), json!(10)]);
         assert!(objects(vec![json!({})], ".x").is_err());
     }

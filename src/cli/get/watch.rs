@@ -40,7 +40,15 @@ pub async fn run(get: &Get, ctx: &mut Context, format: &Format) -> CliResult {
         let client = ctx.client().await?;
         let mut watch = client.watch(ask(get, &info, format.is_table() && get.server_print)).await?;
         ctx.warn_all(watch.warnings());
-        match events(ctx, &mut watch, &mut printer, &mut skip).await? {
+        let limit = ctx.flags.request_timeout.filter(|limit| !limit.is_zero());
+        let all = events(ctx, &mut watch, &mut printer, &mut skip);
+        let ended = match limit {
+            Some(limit) => tokio::time::timeout(limit, all).await,
+            None => Ok(all.await),
+        };
+        // A watch that lasts as long as a request may is over, and that is no error.
+        let Ok(ended) = ended else { return Ok(Exit::Success) };
+        match ended? {
             // The server ends watches now and then; the next one goes on from the last version seen.
             Some(version) => info.object["metadata"]["resourceVersion"] = version.into(),
             None => return Ok(Exit::Success),

@@ -6,6 +6,7 @@ use super::Which;
 use crate::api::{Json, Object};
 use crate::cli::resources::Info;
 use crate::cli::{CliError, CliResult, Context, Exit, describe};
+use crate::cli::print::flags::{Format, Offer};
 use crate::client::{Ask, Client};
 
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -31,39 +32,41 @@ pub(super) struct Revision {
 
 impl History {
     pub async fn run(&self, ctx: &mut Context) -> CliResult {
-        let format = self.print.format(&ctx.cwd, crate::cli::print::flags::Offer::Change)?;
-        let (infos, errors) = self.which.find(ctx).await?;
-        if let Some(error) = CliError::many(errors) {
-            return Err(error);
-        }
+        let format = self.print.format(&ctx.cwd, Offer::Change)?;
+        let (infos, mut errors) = self.which.find(ctx).await?;
         let client = ctx.client().await?;
         for info in &infos {
-            let revisions = revisions(&client, info).await?;
-            if let Some(format) = &format {
-                let chosen = revisions.iter().filter(|(n, _)| self.revision == 0 || **n == self.revision);
-                let holders: Vec<Json> = chosen.map(|(_, r)| r.holder.clone()).collect();
-                if holders.is_empty() {
-                    return Err(CliError::message("unable to find the specified revision"));
-                }
-                for holder in holders {
-                    let (text, result) = format.render(&holder, true);
-                    ctx.out.text(&text);
-                    result?;
-                }
-                continue;
-            }
-            let text = match self.revision {
-                0 => table(&revisions),
-                number => {
-                    let revision = revisions.get(&number);
-                    let revision = revision.ok_or_else(|| CliError::message("unable to find the specified revision"))?;
-                    let shown = describe::pod_template(ctx, &with_cause(&revision.template, &revision.cause));
-                    format!("with revision #{number}\n{shown}\n")
-                }
-            };
-            ctx.out.text(&format!("{} {text}", info.shown()));
+            errors.extend(self.tell(ctx, &client, info, format.as_ref()).await.err());
         }
-        Ok(Exit::Success)
+        CliError::many(errors).map_or(Ok(Exit::Success), Err)
+    }
+
+    async fn tell(&self, ctx: &mut Context, client: &Client, info: &Info, format: Option<&Format>) -> Result<(), CliError> {
+        let revisions = revisions(client, info).await?;
+        if let Some(format) = format {
+            let chosen = revisions.iter().filter(|(n, _)| self.revision == 0 || **n == self.revision);
+            let holders: Vec<Json> = chosen.map(|(_, r)| r.holder.clone()).collect();
+            if holders.is_empty() {
+                return Err(CliError::message("unable to find the specified revision"));
+            }
+            for holder in holders {
+                let (text, result) = format.render(&holder, true);
+                ctx.out.text(&text);
+                result?;
+            }
+            return Ok(());
+        }
+        let text = match self.revision {
+            0 => table(&revisions),
+            number => {
+                let revision = revisions.get(&number);
+                let revision = revision.ok_or_else(|| CliError::message("unable to find the specified revision"))?;
+                let shown = describe::pod_template(ctx, &with_cause(&revision.template, &revision.cause));
+                format!("with revision #{number}\n{shown}\n")
+            }
+        };
+        ctx.out.text(&format!("{} {text}", info.shown()));
+        Ok(())
     }
 }
 

@@ -52,12 +52,7 @@ impl Target {
         let wanted = if info.found.kind == "Pod" && info.found.group.is_empty() {
             Wanted::Pod(info.name.clone())
         } else {
-            let kind = format!("*{}.{}", info.found.version, info.found.kind);
-            let labels = labels(&info.found.kind, &info.name, &info.object);
-            Wanted::Labelled(labels.map_err(|why| {
-                let why = if why.is_empty() { format!("selector for {kind} not implemented") } else { why };
-                CliError::message(format!("cannot attach to {kind}: {why}"))
-            })?)
+            Wanted::Labelled(labels(info, "cannot attach to")?)
         };
         Ok(Target { client: client.clone(), namespace: info.namespace.clone(), wanted })
     }
@@ -84,18 +79,22 @@ impl Target {
     }
 }
 
-/// The labels of a workload's pods, as a selector; an empty error: this kind has none.
-fn labels(kind: &str, name: &str, object: &Json) -> Result<String, String> {
-    let selector = object.pointer("/spec/selector");
+/// The labels of a workload's pods, as a selector. `deed`: what cannot be done where it has none.
+/// Source: `SelectorsForObject` in k8s.io/kubectl/pkg/polymorphichelpers/helpers.go.
+pub fn labels(info: &Info, deed: &str) -> Result<String, CliError> {
+    let selector = info.object.pointer("/spec/selector");
     let is_empty = selector.and_then(Json::as_object).is_none_or(|map| map.is_empty());
-    match kind {
-        "Service" if is_empty => Err(format!("invalid service '{name}': Service is defined without a selector")),
-        "Service" | "ReplicationController" => Ok(LabelSelector::of_map(selector).to_string()),
-        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" => {
-            LabelSelector::of(selector).map(|s| s.to_string()).map_err(|why| format!("invalid label selector: {why}"))
-        }
-        _ => Err(String::new()),
-    }
+    let kind = format!("*{}.{}", info.found.version, info.found.kind);
+    let why = match info.found.kind.as_str() {
+        "Service" if is_empty => format!("invalid service '{}': Service is defined without a selector", info.name),
+        "Service" | "ReplicationController" => return Ok(LabelSelector::of_map(selector).to_string()),
+        "Deployment" | "ReplicaSet" | "StatefulSet" | "DaemonSet" | "Job" => match LabelSelector::of(selector) {
+            Ok(selector) => return Ok(selector.to_string()),
+            Err(why) => format!("invalid label selector: {why}"),
+        },
+        _ => format!("selector for {kind} not implemented"),
+    };
+    Err(CliError::message(format!("{deed} {kind}: {why}")))
 }
 
 /// The more, the better: assigned, running, ready, ready for longer, restarted less, older.

@@ -47,7 +47,7 @@ impl Set {
             Some(Aspect::Subject(set)) => set.run(ctx).await,
             None => {
                 super::help(ctx, &["set"]);
-                Ok(Exit::Success)
+                Ok(Exit::Failure)
             }
         }
     }
