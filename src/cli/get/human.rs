@@ -1,8 +1,10 @@
 //! `get` for people: the server's tables, laid out.
 //! Source: k8s.io/kubectl/pkg/cmd/get (`Run`), k8s.io/cli-runtime/pkg/printers/tableprinter.go.
 
+use jiff::Timestamp;
+
 use super::Get;
-use crate::api::{Json, JsonMap};
+use crate::api::{Json, JsonMap, shown};
 use crate::cli::print::table::cell;
 use crate::cli::print::tabwriter::TabWriter;
 use crate::cli::resources::Info;
@@ -38,7 +40,7 @@ pub async fn run(get: &Get, ctx: &mut Context, wide: bool) -> CliResult {
             label_columns: get.label_columns.clone(),
             show_labels: get.show_labels,
         };
-        let text = group_text(get, &group, &layout);
+        let text = group_text(get, &group, &layout, ctx.now());
         if text.is_empty() {
             continue;
         }
@@ -72,11 +74,11 @@ fn groups(infos: Vec<Info>) -> Vec<Vec<Info>> {
 }
 
 /// The text of one table; nothing where it has no rows, or cannot be sorted as asked.
-fn group_text(get: &Get, group: &[Info], layout: &Layout) -> String {
+fn group_text(get: &Get, group: &[Info], layout: &Layout, now: Timestamp) -> String {
     let mut text = String::new();
     let mut heads = layout.heads;
     for info in group {
-        let table = as_table(&info.object);
+        let table = as_table(&info.object, now);
         let mut rows: Vec<&Json> = list(&table, "rows").iter().collect();
         if let Some(path) = get.sort_by.as_ref().filter(|_| rows.len() > 1) {
             match super::sort::rows(rows, path) {
@@ -101,7 +103,7 @@ fn group_text(get: &Get, group: &[Info], layout: &Layout) -> String {
 }
 
 /// A table from a server that makes none: name and age are all that is known.
-pub fn as_table(answer: &Json) -> Json {
+pub fn as_table(answer: &Json, now: Timestamp) -> Json {
     if answer.get("kind").and_then(Json::as_str) == Some("Table") {
         return answer.clone();
     }
@@ -113,12 +115,16 @@ pub fn as_table(answer: &Json) -> Json {
         .iter()
         .map(|item| {
             let name = item.pointer("/metadata/name").cloned().unwrap_or(Json::Null);
-            serde_json::json!({"cells": [name], "object": item})
+            let made = item.pointer("/metadata/creationTimestamp").and_then(Json::as_str).unwrap_or("");
+            serde_json::json!({"cells": [name, shown::since(made, now)], "object": item})
         })
         .collect();
     serde_json::json!({
         "kind": "Table", "rows": rows,
-        "columnDefinitions": [{"name": "Name", "type": "string", "format": "name", "priority": 0}],
+        "columnDefinitions": [
+            {"name": "Name", "type": "string", "format": "name", "priority": 0},
+            {"name": "Age", "type": "string", "priority": 0},
+        ],
     })
 }
 

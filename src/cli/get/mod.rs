@@ -11,6 +11,7 @@ use super::input::Files;
 use super::print::flags::{Format, Offer, PrintFlags};
 use super::resources::{Selection, TABLE};
 use super::{CliError, CliResult, Context, Exit, complete};
+use crate::api::status::quote;
 use crate::client::Ask;
 
 /// Print objects: a table, or any format with -o
@@ -139,7 +140,7 @@ impl Get {
 
     async fn raw(&self, ctx: &mut Context) -> CliResult {
         if !self.args.is_empty() || !self.files.is_empty() {
-            return Err(CliError::Usage("arguments may not be passed when --raw is specified".into()));
+            return Err(CliError::message("arguments may not be passed when --raw is specified"));
         }
         if self.watch || self.watch_only || !self.selector.is_empty() {
             return Err(CliError::Usage(
@@ -147,10 +148,10 @@ impl Get {
             ));
         }
         if !self.print.output.is_empty() {
-            return Err(CliError::Usage("--raw and --output are mutually exclusive".into()));
+            return Err(CliError::message("--raw and --output are mutually exclusive"));
         }
         if !self.raw.starts_with('/') {
-            return Err(CliError::message(format!("{}: a path of the API starts with a slash", self.raw)));
+            return Err(CliError::message(format!("--raw must be a valid URL path: parse {}: invalid URI for request", quote(&self.raw))));
         }
         let client = ctx.client().await?;
         let mut lines = client.lines(Ask::get(self.raw.as_str())).await?;

@@ -7,11 +7,14 @@ use super::{Get, generic};
 use crate::api::Json;
 use crate::cli::print::flags::Format;
 use crate::cli::print::tabwriter::Growing;
-use crate::cli::resources::{Info, TABLE};
+use crate::cli::resources::{Info, TABLE, Targets};
 use crate::cli::{CliError, CliResult, Context, Exit};
 use crate::client::{Ask, Watch, WatchEvent};
 
 pub async fn run(get: &Get, ctx: &mut Context, format: &Format) -> CliResult {
+    if matches!(get.selection(false).targets(ctx).await?, Targets::Lists(types) if types.len() > 1) {
+        return Err(CliError::message("you may only specify a single resource type"));
+    }
     let found = get.selection(format.is_table() && get.server_print).fetch(ctx).await?;
     if let Some(error) = CliError::many(found.errors) {
         return Err(error);
@@ -169,7 +172,7 @@ impl<'a> Printer<'a> {
     }
 
     fn table(&mut self, ctx: &mut Context, answer: &Json, event: &str) {
-        let mut table = as_table(answer);
+        let mut table = as_table(answer, ctx.now());
         if list(&table, "columnDefinitions").is_empty() {
             table["columnDefinitions"] = self.definitions.clone();
         } else {
@@ -180,7 +183,8 @@ impl<'a> Printer<'a> {
         let events = self.get.output_watch_events;
         let with_event = |head: &str, mut row: Vec<String>| {
             if events {
-                row.insert(0, head.to_owned());
+                // As wide as the longest of them (`MODIFIED`).
+                row.insert(0, format!("{head:<8}"));
             }
             row
         };

@@ -107,7 +107,7 @@ impl PrintFlags {
         if text.is_empty() {
             return Err(CliError::message("template format specified but no template given"));
         }
-        let text = if name.ends_with("file") { read(text, cwd, "template")? } else { text.to_owned() };
+        let text = if name.ends_with("file") { read(text, cwd, "--template")? } else { text.to_owned() };
         if name.starts_with("jsonpath") {
             let path = JsonPath::parse(&text);
             let path = path.map_err(|e| CliError::message(format!("error parsing jsonpath {text}, {e}\n")))?;
