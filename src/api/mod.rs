@@ -4,6 +4,7 @@ pub mod cron;
 pub mod custom;
 pub mod decode;
 pub mod defaults;
+pub mod digest;
 pub mod go;
 pub mod go_time;
 pub mod object;

@@ -1,7 +1,8 @@
 //! Names of kinds and resources, and what the server knows of each resource.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::Deserialize;
 
@@ -13,9 +14,32 @@ pub struct GroupResource {
 }
 
 impl GroupResource {
+    /// Equal names are one: every key of every object holds them.
     pub fn new(group: &str, resource: &str) -> Self {
-        GroupResource { group: group.into(), resource: resource.into() }
+        GroupResource { group: shared(group), resource: shared(resource) }
     }
+}
+
+/// Names of groups and resources that are about; those that nobody holds any more are forgotten when there are many.
+static NAMES: RwLock<BTreeSet<Arc<str>>> = RwLock::new(BTreeSet::new());
+const MANY_NAMES: usize = 1_000;
+
+fn shared(name: &str) -> Arc<str> {
+    let names = NAMES.read().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = names.get(name) {
+        return known.clone();
+    }
+    drop(names);
+    let mut names = NAMES.write().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = names.get(name) {
+        return known.clone();
+    }
+    if names.len() >= MANY_NAMES {
+        names.retain(|name| Arc::strong_count(name) > 1);
+    }
+    let new: Arc<str> = name.into();
+    names.insert(new.clone());
+    new
 }
 
 impl fmt::Display for GroupResource {

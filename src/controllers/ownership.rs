@@ -8,7 +8,7 @@ use serde_json::json;
 use super::Decision;
 use super::resources::{dig, key_of};
 use crate::api::{GroupResource, Json, Key, Object};
-use crate::state::State;
+use crate::state::{Dependent, State};
 
 /// A reference to the owner as its controller.
 pub(super) fn controller_ref(owner: &Object) -> Json {
@@ -25,43 +25,42 @@ pub(super) fn controller_ref(owner: &Object) -> Json {
 /// The objects of a resource that `owner` controls, by name.
 pub(super) fn controlled<'a>(
     state: &'a State,
-    owner: &'a Object,
-    resource: &'a GroupResource,
-) -> impl Iterator<Item = &'a Arc<Object>> {
-    state
-        .keys_owned_by(owner.uid())
-        .filter(move |key| key.resource == *resource && *key.namespace == *owner.namespace())
-        .filter_map(move |key| state.get(key))
-        .filter(move |object| object.controller_uid() == Some(owner.uid()))
-}
-
-/// What `owner` controls after taking in the orphans that fit and letting go what does not.
-/// The patches that this takes are added to the decision; what is let go is not in the answer.
-pub(super) fn claim(
-    state: &State,
     owner: &Object,
     resource: &GroupResource,
-    fits: impl Fn(&Object) -> bool,
-    considered: impl Fn(&Object) -> bool,
+) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
+    state.controlled_by(owner.uid(), resource, owner.namespace()).map(Dependent::object)
+}
+
+/// What `owner` controls after taking in the orphans that fit and letting go what does not, each as `seen` sees it;
+/// what that gives nothing for is left alone. The patches that this takes are added to the decision; what is let go is
+/// not in the answer.
+pub(super) fn claim<'s, T>(
+    state: &'s State,
+    owner: &Object,
+    resource: &GroupResource,
+    seen: impl Fn(&'s Arc<Object>, Option<&'s Dependent>) -> Option<T>,
+    fits: impl Fn(&T) -> bool,
     decision: &mut Decision,
-) -> Vec<Arc<Object>> {
-    claim_tracked(state, owner, resource, fits, considered, None, decision)
+) -> Vec<T> {
+    claim_tracked(state, owner, resource, seen, fits, None, decision)
 }
 
 /// As [`claim`], where what is owned carries a finalizer as long as it is.
-pub(super) fn claim_tracked(
-    state: &State,
+pub(super) fn claim_tracked<'s, T>(
+    state: &'s State,
     owner: &Object,
     resource: &GroupResource,
-    fits: impl Fn(&Object) -> bool,
-    considered: impl Fn(&Object) -> bool,
+    seen: impl Fn(&'s Arc<Object>, Option<&'s Dependent>) -> Option<T>,
+    fits: impl Fn(&T) -> bool,
     finalizer: Option<&str>,
     decision: &mut Decision,
-) -> Vec<Arc<Object>> {
+) -> Vec<T> {
     let mut claimed = Vec::new();
-    for object in controlled(state, owner, resource).filter(|o| considered(o)) {
-        if fits(object) {
-            claimed.push(object.clone());
+    for owned in state.controlled_by(owner.uid(), resource, owner.namespace()) {
+        let object = owned.object();
+        let Some(view) = seen(object, Some(owned)) else { continue };
+        if fits(&view) {
+            claimed.push(view);
         } else if !owner.is_deleting() {
             release(owner, resource, object, finalizer, decision);
         }
@@ -69,10 +68,10 @@ pub(super) fn claim_tracked(
     if owner.is_deleting() {
         return claimed;
     }
-    for orphan in state.uncontrolled(resource, owner.namespace()) {
-        if !orphan.is_deleting() && considered(orphan) && fits(orphan) {
+    for orphan in state.uncontrolled(resource, owner.namespace()).filter(|orphan| !orphan.is_deleting()) {
+        if let Some(view) = seen(orphan, None).filter(&fits) {
             adopt(owner, resource, orphan, finalizer, decision);
-            claimed.push(orphan.clone());
+            claimed.push(view);
         }
     }
     claimed

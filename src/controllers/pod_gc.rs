@@ -52,7 +52,7 @@ impl Controller for PodGarbageCollector {
 
     fn reconcile(&self, state: &State, key: &Key, context: &mut Context<'_>) -> Decision {
         let mut decision = Decision::none();
-        let Some(pod) = state.get(key).and_then(PodView::of) else { return decision };
+        let Some(pod) = state.get(key).map(PodView::of) else { return decision };
         let goes = pod.i64_at("/metadata/deletionGracePeriodSeconds") == Some(0);
         if pod.node().is_empty() || goes {
             return decision;

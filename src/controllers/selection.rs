@@ -1,7 +1,13 @@
 //! Label selectors as trees, matched against labels as trees.
 
 use super::resources::dig;
+use crate::api::selector::LabelSelector;
 use crate::api::{Json, Object};
+
+/// A LabelSelector, read once to be asked often; an invalid one selects nothing, as none does.
+pub(super) fn of(selector: &Json) -> LabelSelector {
+    LabelSelector::of(Some(selector)).unwrap_or_else(|_| LabelSelector::nothing())
+}
 
 /// Whether a LabelSelector (`matchLabels`, `matchExpressions`) matches the labels of an object.
 /// An empty selector matches everything, none and an invalid one nothing.

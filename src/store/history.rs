@@ -14,7 +14,7 @@ pub const HISTORY: u64 = 10_000;
 /// So many of the newest stay as trees, for those who follow closely.
 const AT_HAND: usize = 32;
 /// As many as stay trees while writes follow each other without a pause.
-const AT_HAND_WHILE_BUSY: usize = 2048;
+const AT_HAND_WHILE_BUSY: usize = 512;
 /// So many are packed together, if there are.
 const BLOCK: usize = 64;
 /// Fewer are not worth a block.

@@ -1,7 +1,9 @@
 //! The one writer: runs requests on the state, has the journal keep what changed, then shows it.
 
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::expiry::Expiry;
@@ -14,7 +16,9 @@ use crate::state::{Change, State};
 /// How many queued jobs share one fsync at most.
 const BATCH: usize = 1024;
 /// After so long without a job the writer tidies up.
-const PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(1);
+/// And again after each such time: what was not read between two of them is kept as text.
+const UNREAD: Duration = Duration::from_secs(30);
 
 /// What keeps changes beyond this process.
 pub(crate) trait Journal: Send {
@@ -119,25 +123,41 @@ impl Writer {
         }
     }
 
-    /// The next job. While none comes, what was needed for the last ones is given back, and Events that fall due are dropped.
+    /// The next job. While none comes, what was needed for the last ones is given back, what nobody reads becomes small, and
+    /// Events that fall due are dropped.
     fn next_job(&mut self, queue: &mpsc::Receiver<Job>) -> Option<Job> {
         match queue.recv_timeout(PAUSE) {
             Ok(job) => return Some(job),
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 self.shared.history.pack();
+                self.pack_unread();
                 memory::give_back();
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => return None,
         }
         loop {
-            let Some(at) = self.expiry.next() else { return queue.recv().ok() };
-            let wait = std::time::Duration::try_from(at.duration_since((self.clock)())).unwrap_or_default();
-            match queue.recv_timeout(wait + std::time::Duration::from_secs(1)) {
+            let until = |at: Timestamp| Duration::try_from(at.duration_since((self.clock)())).unwrap_or_default();
+            let due = self.expiry.next().map_or(UNREAD, |at| until(at) + Duration::from_secs(1));
+            match queue.recv_timeout(due.min(UNREAD)) {
                 Ok(job) => return Some(job),
-                Err(mpsc::RecvTimeoutError::Timeout) => self.expire(),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    self.expire();
+                    if self.pack_unread() {
+                        memory::give_back();
+                    }
+                }
                 Err(mpsc::RecvTimeoutError::Disconnected) => return None,
             }
         }
+    }
+
+    /// Keeps as text what nobody has read since the last call; whether there was any.
+    fn pack_unread(&mut self) -> bool {
+        let is_any = self.state.pack_unread();
+        if is_any {
+            self.shared.publish(&self.state, Vec::new());
+        }
+        is_any
     }
 
     /// Carries jobs out; the answer for who asked to end the store, if somebody did.

@@ -11,9 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::ownership::{claim, controller_key};
-use super::pods::views;
+use super::pods::{PodView, Questions};
 use super::resources::{CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS, dig, is_terminating_namespace, key_of, sides};
-use super::selection::{is_empty, selects};
+use super::selection::{self, is_empty, selects};
 use super::{Context, Controller, Decision, Write};
 use crate::api::{Key, Object, Status};
 use crate::state::{Change, State};
@@ -63,17 +63,21 @@ impl DaemonSetController {
     fn look(&self, state: &State, key: &Key, context: &mut Context<'_>, creates: bool) -> Decision {
         let mut decision = Decision::none();
         let Some(set) = state.get(key).filter(|set| !set.is_deleting()) else { return decision };
-        if is_empty(dig(set.json(), &["spec", "selector"])) {
+        let selector = dig(set.json(), &["spec", "selector"]);
+        if is_empty(selector) {
             return decision;
         }
+        let selector = selection::of(selector);
         let revisions =
-            claim(state, set, &CONTROLLER_REVISIONS, |revision| fits(set, revision), |_| true, &mut decision);
-        let pods = claim(state, set, &PODS, |pod| fits(set, pod), |_| true, &mut decision);
+            claim(state, set, &CONTROLLER_REVISIONS, |object, _| Some(object.clone()), |o| selector.matches(o), &mut decision);
+        let questions = Questions::new(&[&selector], |pod| [pod.is_selected_by(&selector)]);
+        let pods = |pod, owned| Some(questions.seen(pod, owned));
+        let pods = claim(state, set, &PODS, pods, PodView::is_owners, &mut decision);
         if !decision.is_empty() {
             return decision;
         }
         let mut pauses = self.pauses.lock().unwrap_or_else(PoisonError::into_inner);
-        sync::Sync::new(state, set, views(&pods), context.now).run(revisions, &mut pauses, creates.then_some(context.random))
+        sync::Sync::new(state, set, pods, context.now).run(revisions, &mut pauses, creates.then_some(context.random))
     }
 }
 

@@ -43,12 +43,12 @@ pub(super) fn bind(spec: &mut Json, node: &str) {
 }
 
 /// The node that a pod is on or for.
-pub(super) fn node_of(pod: &PodView) -> Option<&str> {
+pub(super) fn node_of<'s>(pod: &PodView<'s>) -> Option<&'s str> {
     if !pod.node().is_empty() {
         return Some(pod.node());
     }
     let path = ["spec", "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"];
-    let terms = dig(pod.json(), &path).as_array()?;
+    let terms = dig(pod.object.json(), &path).as_array()?;
     let fields = terms.iter().filter_map(|term| dig(term, &["matchFields"]).as_array()).flatten();
     let mut named = fields.filter(|f| dig(f, &["key"]) == "metadata.name" && dig(f, &["operator"]) == "In");
     named.next().and_then(|f| dig(f, &["values", "0"]).as_str().or(f["values"].get(0).and_then(Json::as_str)))

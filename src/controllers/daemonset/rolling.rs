@@ -8,7 +8,7 @@ use crate::controllers::quantities::scaled;
 use crate::controllers::resources::dig;
 
 /// The new and the old pod on a node. `None`: there are several of one.
-fn pair<'p>(on_node: &'p OnNode, hash: &str) -> Option<(Option<&'p PodView>, Option<&'p PodView>)> {
+fn pair<'p, 's>(on_node: &'p OnNode<'s>, hash: &str) -> Option<(Option<&'p PodView<'s>>, Option<&'p PodView<'s>>)> {
     let (mut new, mut old) = (None, None);
     for pod in on_node.pods.iter().filter(|pod| !pod.is_deleting()) {
         let place = if pod.label(HASH) == Some(hash) { &mut new } else { &mut old };
@@ -29,7 +29,7 @@ impl Sync<'_> {
         if unavailable == 0 && surge == 0 { (1, 0) } else { (unavailable, surge) }
     }
 
-    fn is_available(&self, pod: &PodView) -> bool {
+    fn is_available(&self, pod: &PodView<'_>) -> bool {
         pod.is_available(self.min_ready(), self.now)
     }
 

@@ -9,6 +9,7 @@ use serde_json::json;
 use super::placement::{Fit, add_tolerations, bind, fit, node_of};
 use super::revisions::HASH;
 use super::{COMPONENT, Pauses};
+use crate::api::digest::Phase;
 use crate::api::{Object, Random};
 use crate::controllers::Decision;
 use crate::controllers::pods::{PodView, from_template, next_available_at};
@@ -20,17 +21,17 @@ const BURST: usize = 250;
 const GENERATION: &str = "deprecated.daemonset.template.generation";
 
 /// A node, and the set's pods on it or for it, the oldest first.
-pub(super) struct OnNode {
+pub(super) struct OnNode<'a> {
     pub name: String,
     pub fit: Fit,
-    pub pods: Vec<PodView>,
+    pub pods: Vec<PodView<'a>>,
 }
 
 pub(super) struct Sync<'a> {
     pub state: &'a State,
     pub set: &'a Arc<Object>,
-    pub pods: Vec<PodView>,
-    pub nodes: Vec<OnNode>,
+    pub pods: Vec<PodView<'a>>,
+    pub nodes: Vec<OnNode<'a>>,
     pub now: Timestamp,
     /// A new count of collisions, to be written with the status.
     pub collisions: Option<i64>,
@@ -38,9 +39,9 @@ pub(super) struct Sync<'a> {
 }
 
 impl<'a> Sync<'a> {
-    pub fn new(state: &'a State, set: &'a Arc<Object>, mut pods: Vec<PodView>, now: Timestamp) -> Self {
-        pods.sort_by_cached_key(|pod| (pod.node().is_empty(), pod.creation_timestamp(), pod.name().to_owned()));
-        let mut nodes: Vec<OnNode> = state
+    pub fn new(state: &'a State, set: &'a Arc<Object>, mut pods: Vec<PodView<'a>>, now: Timestamp) -> Self {
+        pods.sort_by_cached_key(|pod| (pod.node().is_empty(), pod.facts.created_at, pod.name()));
+        let mut nodes: Vec<OnNode<'a>> = state
             .all(&NODES)
             .filter_map(|node| {
                 let typed = node.typed::<Node>().ok()?;
@@ -50,7 +51,7 @@ impl<'a> Sync<'a> {
         for pod in pods.iter().filter(|pod| !(pod.has_ended() && pod.is_deleting())) {
             let name = node_of(pod);
             if let Some(on_node) = nodes.iter_mut().find(|n| Some(n.name.as_str()) == name) {
-                on_node.pods.push(pod.clone());
+                on_node.pods.push(*pod);
             }
         }
         Sync { state, set, pods, nodes, now, collisions: None, decision: Decision::none() }
@@ -113,12 +114,12 @@ impl<'a> Sync<'a> {
     }
 
     /// The pods on a node that live; those that ended go, one that failed not too soon after the last.
-    fn running_on(&mut self, on_node: &OnNode, pauses: &mut Pauses, gone: &mut Vec<String>) -> Vec<PodView> {
+    fn running_on(&mut self, on_node: &OnNode<'a>, pauses: &mut Pauses, gone: &mut Vec<String>) -> Vec<PodView<'a>> {
         let mut running = Vec::new();
         for pod in on_node.pods.iter().filter(|pod| !pod.is_deleting()) {
             let whose = format!("{}/{} on node {}", pod.namespace(), pod.name(), on_node.name);
             match pod.phase() {
-                "Failed" => {
+                Phase::Failed => {
                     let generation = int(self.set, &["status", "observedGeneration"]);
                     let key = format!("{}/{generation}/{}", self.set.uid(), on_node.name);
                     if let Some(until) = pauses.until(&key, self.now) {
@@ -130,19 +131,19 @@ impl<'a> Sync<'a> {
                     self.decision.warning(COMPONENT, self.set, "FailedDaemonPod", message);
                     gone.push(pod.name().to_owned());
                 }
-                "Succeeded" => {
+                Phase::Succeeded => {
                     let message = format!("Found succeeded daemon pod {whose}, will try to delete it");
                     self.decision.normal(COMPONENT, self.set, "SucceededDaemonPod", message);
                     gone.push(pod.name().to_owned());
                 }
-                _ => running.push(pod.clone()),
+                Phase::Unset | Phase::Pending | Phase::Running | Phase::Unknown | Phase::Other => running.push(*pod),
             }
         }
         running
     }
 
     /// With surge one old and one new pod may be there, until the new one is available or the old one not ready.
-    fn keep_two(&self, running: &[PodView], hash: &str, gone: &mut Vec<String>) {
+    fn keep_two(&self, running: &[PodView<'_>], hash: &str, gone: &mut Vec<String>) {
         let (mut new, mut old) = (None, None);
         for pod in running {
             let place = if pod.label(HASH) == Some(hash) { &mut new } else { &mut old };
@@ -193,15 +194,15 @@ impl<'a> Sync<'a> {
     }
 
     fn write_status(&mut self, hash: &str) {
-        let count = |test: &dyn Fn(&OnNode) -> bool| self.nodes.iter().filter(|n| test(n)).count();
-        let first = |n: &OnNode, test: &dyn Fn(&PodView) -> bool| n.fit.runs && n.pods.first().is_some_and(test);
+        let count = |test: &dyn Fn(&OnNode<'_>) -> bool| self.nodes.iter().filter(|n| test(n)).count();
+        let first = |n: &OnNode<'_>, test: &dyn Fn(&PodView<'_>) -> bool| n.fit.runs && n.pods.first().is_some_and(test);
         let wanted = count(&|n| n.fit.runs);
         let available = count(&|n| first(n, &|pod| pod.is_available(self.min_ready(), self.now)));
         let numbers = [
             ("currentNumberScheduled", count(&|n| first(n, &|_| true)), true),
             ("numberMisscheduled", count(&|n| !n.fit.runs && !n.pods.is_empty()), true),
             ("desiredNumberScheduled", wanted, true),
-            ("numberReady", count(&|n| first(n, &PodView::is_ready)), true),
+            ("numberReady", count(&|n| first(n, &|pod| pod.is_ready())), true),
             ("updatedNumberScheduled", count(&|n| first(n, &|pod| pod.label(HASH) == Some(hash))), false),
             ("numberAvailable", available, false),
             ("numberUnavailable", wanted - available, false),

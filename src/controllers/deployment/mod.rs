@@ -18,7 +18,7 @@ use serde_json::json;
 use self::sets::{Set, Sets};
 use super::ownership::{claim, controller_key};
 use super::resources::{DEPLOYMENTS, PODS, REPLICA_SETS, dig, int, is_terminating_namespace, key_of, sides, text};
-use super::selection::{is_empty, selects};
+use super::selection::{self, is_empty, selects};
 use super::{Context, Controller, Decision, Write, conditions};
 use crate::api::{Json, Key, Object, Status};
 use crate::state::{Change, State};
@@ -169,7 +169,9 @@ impl Controller for DeploymentController {
         let selector = dig(deployment.json(), &["spec", "selector"]);
         let mut sets = Vec::new();
         if !is_empty(selector) {
-            sets = claim(state, deployment, &REPLICA_SETS, |s| selects(selector, s), |_| true, &mut decision);
+            let selector = selection::of(selector);
+            let seen = |set: &Arc<Object>, _: Option<&_>| Some(set.clone());
+            sets = claim(state, deployment, &REPLICA_SETS, seen, |set| selector.matches(set), &mut decision);
         }
         if !decision.is_empty() {
             return decision;

@@ -32,7 +32,7 @@ impl Look<'_> {
     fn old_pods_run(&self, sets: &Sets) -> bool {
         sets.old.iter().map(Set::actual).sum::<i64>() > 0
             || sets.old.iter().any(|set| {
-                controlled(self.state, &set.object, &PODS).filter_map(PodView::of).any(|pod| !pod.has_ended())
+                controlled(self.state, &set.object, &PODS).map(PodView::of).any(|pod| !pod.has_ended())
             })
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Expected {
 }
 
 /// Source: getExpectedPodCount.
-pub(super) fn of(state: &State, budget: &Object, pods: &[PodView]) -> Result<Expected, String> {
+pub(super) fn of(state: &State, budget: &Object, pods: &[PodView<'_>]) -> Result<Expected, String> {
     let spec = |field: &str| dig(budget.json(), &["spec", field]);
     let (most_missing, least) = (spec("maxUnavailable"), spec("minAvailable"));
     let invalid = |value: &Json| format!("invalid value for IntOrString: {value}");
@@ -38,7 +38,7 @@ pub(super) fn of(state: &State, budget: &Object, pods: &[PodView]) -> Result<Exp
 }
 
 /// The sum of the scales of the pods' controllers, and whether some pods have none.
-fn scale(state: &State, pods: &[PodView]) -> Result<(i64, bool), String> {
+fn scale(state: &State, pods: &[PodView<'_>]) -> Result<(i64, bool), String> {
     let mut scales: BTreeMap<String, i64> = BTreeMap::new();
     let mut some_are_unmanaged = false;
     for pod in pods {
@@ -53,7 +53,7 @@ fn scale(state: &State, pods: &[PodView]) -> Result<(i64, bool), String> {
 }
 
 /// The controller that a pod's number comes from: the Deployment above a ReplicaSet.
-fn scale_of(state: &State, reference: &Json, pod: &PodView) -> Result<(String, i64), String> {
+fn scale_of(state: &State, reference: &Json, pod: &PodView<'_>) -> Result<(String, i64), String> {
     let name = |field: &str| dig(reference, &[field]).as_str().unwrap_or("");
     let group = name("apiVersion").split_once('/').map_or("", |(group, _)| group);
     let kind = name("kind");

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::conditions::{after, field, get, list, stamp, time, whole};
-use super::pods::{PodView, views};
+use super::pods::PodView;
 use super::resources::{BUDGETS, PODS, dig, int, key_of, sides};
-use super::selection::matches;
+use super::selection::{self, matches};
 use super::{Context, Controller, Decision};
 use crate::api::{Json, Key, Object};
 use crate::state::{Change, State};
@@ -36,7 +36,7 @@ struct Disrupted {
 }
 
 impl Disrupted {
-    fn of(budget: &Object, pods: &[PodView], now: Timestamp, decision: &mut Decision) -> Self {
+    fn of(budget: &Object, pods: &[PodView<'_>], now: Timestamp, decision: &mut Decision) -> Self {
         let mut disrupted = Disrupted { pods: BTreeMap::new(), recheck_at: None };
         for pod in pods.iter().filter(|pod| !pod.is_deleting()) {
             let told = dig(budget.json(), &["status", "disruptedPods", pod.name()]);
@@ -72,7 +72,9 @@ fn with_condition(conditions: &mut Vec<Json>, status: &str, reason: &str, messag
 impl DisruptionController {
     fn sync(state: &State, budget: &Object, now: Timestamp) -> Decision {
         let mut decision = Decision::none();
-        let pods = views(state.in_namespace(&PODS, budget.namespace()).filter(|pod| selects(budget, pod)));
+        let selector = selection::of(dig(budget.json(), &["spec", "selector"]));
+        let pods = state.in_namespace(&PODS, budget.namespace()).map(PodView::of);
+        let pods: Vec<PodView<'_>> = pods.filter(|pod| pod.is_selected_by(&selector)).collect();
         if pods.is_empty() {
             decision.normal(COMPONENT, budget, "NoPods", "No matching pods found".into());
         }
@@ -95,7 +97,7 @@ impl DisruptionController {
 
     fn tell(
         budget: &Object,
-        pods: &[PodView],
+        pods: &[PodView<'_>],
         expected: &expected::Expected,
         now: Timestamp,
         decision: &mut Decision,
@@ -110,7 +112,7 @@ impl DisruptionController {
             decision.warning(COMPONENT, budget, "UnmanagedPods", message);
         }
         let disrupted = Disrupted::of(budget, pods, now, decision);
-        let is_healthy = |pod: &&PodView| {
+        let is_healthy = |pod: &&PodView<'_>| {
             !pod.is_deleting() && !disrupted.pods.contains_key(pod.name()) && pod.is_ready()
         };
         let healthy = i64::try_from(pods.iter().filter(is_healthy).count()).unwrap_or(i64::MAX);
@@ -134,7 +136,7 @@ impl DisruptionController {
     }
 
     /// Takes the mark off a pod that nobody has deleted for two minutes.
-    fn clean(pod: &PodView, now: Timestamp) -> Decision {
+    fn clean(pod: &PodView<'_>, now: Timestamp) -> Decision {
         let mut decision = Decision::none();
         let Some(marked_at) = marked_at(pod) else { return decision };
         let due_at = after(marked_at, STALE_SECONDS);
@@ -153,7 +155,7 @@ impl DisruptionController {
 }
 
 /// Since when a pod is marked to be disrupted. The node's own mark stays, and that of a pod that has ended.
-fn marked_at(pod: &PodView) -> Option<Timestamp> {
+fn marked_at(pod: &PodView<'_>) -> Option<Timestamp> {
     let mark = pod.condition("DisruptionTarget").filter(|c| c.status == "True")?;
     if pod.is_deleting() || pod.has_ended() || mark.reason.as_deref() == Some("TerminationByKubelet") {
         return None;
@@ -184,7 +186,7 @@ impl Controller for DisruptionController {
         let budgets = state.in_namespace(&BUDGETS, &change.key.namespace);
         let fitting = budgets.filter(|budget| sides(change).any(|pod| selects(budget, pod)));
         let mut keys: Vec<Key> = fitting.map(|budget| key_of(&BUDGETS, budget)).collect();
-        if change.after.as_ref().and_then(PodView::of).as_ref().and_then(marked_at).is_some() {
+        if change.after.as_ref().map(PodView::of).as_ref().and_then(marked_at).is_some() {
             keys.push(change.key.clone());
         }
         keys
@@ -193,7 +195,7 @@ impl Controller for DisruptionController {
     fn reconcile(&self, state: &State, key: &Key, context: &mut Context<'_>) -> Decision {
         let Some(object) = state.get(key) else { return Decision::none() };
         if key.resource == *PODS {
-            return PodView::of(object).map_or_else(Decision::none, |pod| Self::clean(&pod, context.now));
+            return Self::clean(&PodView::of(object), context.now);
         }
         Self::sync(state, object, context.now)
     }

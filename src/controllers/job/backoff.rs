@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::ContainerStatus;
 
 use crate::controllers::pods::PodView;
 
@@ -12,7 +11,7 @@ const FIRST: SignedDuration = SignedDuration::from_secs(10);
 const LONGEST: SignedDuration = SignedDuration::from_mins(10);
 
 /// When a pod ended: its last container, else since it is not ready, else when it was deleted, else its birth.
-pub(super) fn finished_at(pod: &PodView) -> Timestamp {
+pub(super) fn finished_at(pod: &PodView<'_>) -> Timestamp {
     from_containers(pod)
         .or_else(|| {
             let ready = pod.condition("Ready").filter(|c| c.status == "False")?;
@@ -22,19 +21,14 @@ pub(super) fn finished_at(pod: &PodView) -> Timestamp {
             let grace = pod.i64_at("/metadata/deletionGracePeriodSeconds").unwrap_or(0);
             pod.deletion_timestamp()?.checked_sub(SignedDuration::from_secs(grace)).ok()
         })
-        .or_else(|| pod.creation_timestamp())
+        .or(pod.facts.created_at.get())
         .unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// The latest end of the containers, sidecars among them; `None` while one of them has not ended.
-fn from_containers(pod: &PodView) -> Option<Timestamp> {
-    let init = pod.pod.spec.as_ref().and_then(|s| s.init_containers.as_deref()).unwrap_or(&[]);
-    let is_sidecar = |status: &&ContainerStatus| {
-        init.iter().any(|c| c.name == status.name && c.restart_policy.as_deref() == Some("Always"))
-    };
-    let sidecars = pod.init_container_statuses().iter().filter(is_sidecar);
+fn from_containers(pod: &PodView<'_>) -> Option<Timestamp> {
     let mut latest = None;
-    for status in pod.container_statuses().iter().chain(sidecars) {
+    for status in pod.container_statuses().iter().chain(pod.sidecar_statuses()) {
         let end = status.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0;
         latest = latest.max(Some(end));
     }
@@ -56,12 +50,12 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub fn note_success(&mut self, pod: &PodView) {
+    pub fn note_success(&mut self, pod: &PodView<'_>) {
         self.succeeded_at = self.succeeded_at.max(Some(finished_at(pod)));
     }
 
     /// A pod that failed once keeps the time at which it was first seen to.
-    pub fn note_failure(&mut self, pod: &PodView) {
+    pub fn note_failure(&mut self, pod: &PodView<'_>) {
         self.failed.entry(pod.uid().to_owned()).or_insert_with(|| finished_at(pod));
     }
 

@@ -5,18 +5,12 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::api::{Json, Object};
+use crate::api::Json;
+use crate::api::digest::JOB_INDEX;
 
-/// Annotation and label that tell a pod's index.
-pub(super) const INDEX: &str = "batch.kubernetes.io/job-completion-index";
 const INDEX_ENV: &str = "JOB_COMPLETION_INDEX";
 /// Longest generated prefix of a pod's name: 63 less five random letters.
 const LONGEST_BASE: usize = 58;
-
-/// The index in a pod's annotation, if it is a whole number from 0 on.
-pub(super) fn index_of(pod: &Object) -> Option<usize> {
-    pod.annotation(INDEX)?.parse().ok()
-}
 
 /// Ascending ranges of indexes that neither touch nor overlap; both ends are in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,8 +112,8 @@ pub(super) fn name_base(job: &str, index: usize) -> String {
 /// Tells the pod of a template its index: annotation, label, host name, environment.
 pub(super) fn mark(template: &mut Json, job: &str, index: usize) {
     let text = index.to_string();
-    template["metadata"]["annotations"][INDEX] = json!(text);
-    template["metadata"]["labels"][INDEX] = json!(text);
+    template["metadata"]["annotations"][JOB_INDEX] = json!(text);
+    template["metadata"]["labels"][JOB_INDEX] = json!(text);
     template["spec"]["hostname"] = json!(format!("{job}-{index}"));
     for list in ["initContainers", "containers"] {
         let containers = template["spec"].get_mut(list).and_then(Json::as_array_mut);
@@ -135,7 +129,7 @@ fn add_variable(container: &mut Json) {
     }
     let Some(variables) = container["env"].as_array_mut() else { return };
     if variables.iter().all(|variable| variable["name"] != INDEX_ENV) {
-        let path = format!("metadata.labels['{INDEX}']");
+        let path = format!("metadata.labels['{JOB_INDEX}']");
         variables.push(json!({
             "name": INDEX_ENV,
             "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}},

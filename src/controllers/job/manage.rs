@@ -5,9 +5,10 @@ use std::cmp::Reverse;
 use serde_json::json;
 
 use super::backoff::{self, Record};
-use super::indexes::{self, index_of};
+use super::indexes;
 use super::sync::{INDEX_FAILURES, INDEX_IGNORED, Sync, number};
-use super::{COMPONENT, FINALIZER, is_tracked, policy, without_finalizer};
+use super::{COMPONENT, FINALIZER, policy, without_finalizer};
+use crate::api::digest::Phase;
 use crate::api::{Object, Random};
 use crate::controllers::names::generated;
 use crate::controllers::pods::{PodView, named_from_template};
@@ -16,15 +17,15 @@ use crate::controllers::resources::{PODS, dig, key_of};
 /// Most pods made or deleted in one look. Source: MaxPodCreateDeletePerSync.
 const BURST: usize = 500;
 
-impl Sync<'_> {
+impl<'s> Sync<'s> {
     /// Deletes what still runs when the Job is at its end; the pods are counted before they may go.
     pub(super) fn delete_active(&mut self) {
-        for pod in std::mem::take(&mut self.active) {
-            self.delete(&pod);
-        }
+        let mut active: Vec<PodView<'_>> = self.active().copied().collect();
+        active.sort_by_key(|pod| pod.facts.created_at);
+        active.iter().for_each(|pod| self.delete(pod));
     }
 
-    fn delete(&mut self, pod: &PodView) {
+    fn delete(&mut self, pod: &PodView<'_>) {
         self.decision.delete(key_of(&PODS, pod), pod);
         self.decision.normal(COMPONENT, self.object, "SuccessfulDelete", format!("Deleted pod: {}", pod.name()));
         self.counts.active -= 1;
@@ -37,7 +38,7 @@ impl Sync<'_> {
         let surplus = self.counts.active.saturating_sub(wanted);
         let victims = self.victims(surplus);
         if !victims.is_empty() {
-            for pod in victims.iter().filter(|pod| is_tracked(pod)) {
+            for pod in victims.iter().filter(|pod| pod.facts.is_tracked) {
                 self.decision.patch(key_of(&PODS, pod), without_finalizer(pod));
             }
             victims.iter().for_each(|pod| self.delete(pod));
@@ -81,8 +82,11 @@ impl Sync<'_> {
     }
 
     /// At least `count` active pods to remove: first those whose index is taken twice or does not exist.
-    fn victims(&self, count: usize) -> Vec<PodView> {
-        let mut left = self.active.clone();
+    fn victims(&self, count: usize) -> Vec<PodView<'s>> {
+        if count == 0 && !(self.is_indexed() && self.has_superfluous_indexes()) {
+            return Vec::new();
+        }
+        let mut left: Vec<PodView<'_>> = self.active().copied().collect();
         left.sort_by_cached_key(usefulness);
         let mut gone = Vec::new();
         if self.is_indexed() {
@@ -90,7 +94,7 @@ impl Sync<'_> {
             let (kept, superfluous): (Vec<_>, Vec<_>) =
                 left.into_iter().rev().partition(|pod| self.valid_index(pod).is_some_and(|index| held.insert(index)));
             gone = superfluous;
-            gone.sort_by_cached_key(|pod| index_of(pod));
+            gone.sort_by_key(|pod| pod.facts.index);
             left = kept;
             left.reverse();
         }
@@ -100,12 +104,19 @@ impl Sync<'_> {
         gone
     }
 
+    /// Whether an index of an active pod is taken twice or does not exist.
+    fn has_superfluous_indexes(&self) -> bool {
+        let mut held: Vec<Option<usize>> = self.active().map(|pod| self.valid_index(pod)).collect();
+        held.sort_unstable();
+        held.first() == Some(&None) || held.windows(2).any(|pair| pair[0] == pair[1])
+    }
+
     /// The lowest free indexes whose pause is over; otherwise the next look is when the first one is.
     fn indexes_to_make(&mut self, lacking: usize) -> Vec<usize> {
-        let mut taken = self.succeeded_indexes.with(self.active.iter().filter_map(|pod| index_of(pod)));
+        let mut taken = self.succeeded_indexes.with(self.active().filter_map(PodView::index));
         if policy::replaces_only_failed(self.spec) {
             let ending = self.pods.iter().filter(|pod| pod.is_deleting() && !pod.has_ended());
-            taken = taken.with(ending.filter_map(|pod| index_of(pod)));
+            taken = taken.with(ending.filter_map(PodView::index));
         }
         if let Some(failed) = &self.failed_indexes {
             taken = taken.merged(failed);
@@ -182,17 +193,17 @@ impl Sync<'_> {
 
 /// Less goes first: unassigned, Pending, not ready, ready for less time, restarted more often, newer.
 /// Source: pkg/controller/controller_utils.go (ActivePods).
-fn usefulness(pod: &PodView) -> impl Ord + use<> {
+fn usefulness<'s>(pod: &PodView<'s>) -> impl Ord + use<'s> {
     let phase = match pod.phase() {
-        "Unknown" => 1,
-        "Running" => 2,
-        _ => 0,
+        Phase::Unknown => 1,
+        Phase::Running => 2,
+        Phase::Unset | Phase::Pending | Phase::Succeeded | Phase::Failed | Phase::Other => 0,
     };
     (
         (!pod.node().is_empty(), phase, pod.is_ready()),
         Reverse(pod.ready_since()),
         Reverse(pod.most_restarts()),
-        Reverse(pod.creation_timestamp()),
-        pod.name().to_owned(),
+        Reverse(pod.facts.created_at),
+        pod.name(),
     )
 }

@@ -18,17 +18,18 @@ pub(super) use ttl::TtlAfterFinished;
 
 use self::backoff::Record;
 use super::ownership::{claim_tracked, controller_key};
-use super::pods::views;
+use super::pods::{PodView, Questions};
 use super::resources::{JOBS, PODS, dig, is_terminating_namespace, key_of, sides};
-use super::selection::selects;
+use super::selection::{self, selects};
 use super::{Context, Controller, Decision, Write};
+use crate::api::digest::JOB_TRACKING;
 use crate::api::{Json, Key, Object, Status};
 use crate::state::{Change, State};
 
 /// As events name it.
 const COMPONENT: &str = "job-controller";
 /// Keeps an ended pod until it is counted.
-const FINALIZER: &str = "batch.kubernetes.io/job-tracking";
+const FINALIZER: &str = JOB_TRACKING;
 
 /// Whether a pod is still to be counted.
 fn is_tracked(pod: &Object) -> bool {
@@ -81,13 +82,15 @@ impl JobController {
             records.remove(object.uid());
             return decision;
         }
-        let fits = |pod: &Object| selects(dig(object.json(), &["spec", "selector"]), pod);
-        let pods = claim_tracked(state, object, &PODS, fits, |_| true, Some(FINALIZER), &mut decision);
+        let selector = selection::of(dig(object.json(), &["spec", "selector"]));
+        let questions = Questions::new(&[&selector], |pod| [pod.is_selected_by(&selector)]);
+        let seen = |pod, owned| Some(questions.seen(pod, owned));
+        let pods = claim_tracked(state, object, &PODS, seen, PodView::is_owners, Some(FINALIZER), &mut decision);
         if !decision.is_empty() {
             return decision;
         }
         let record = records.entry(object.uid().to_owned()).or_default();
-        sync::Sync::new(object, spec, job.status.clone().unwrap_or_default(), views(&pods), context.now)
+        sync::Sync::new(object, spec, job.status.clone().unwrap_or_default(), pods, context.now)
             .run(record, creates.then_some(&mut *context.random), decision)
     }
 }

@@ -5,6 +5,7 @@ use k8s_openapi::api::batch::v1::{JobSpec, PodFailurePolicyOnExitCodesRequiremen
 use k8s_openapi::api::core::v1::ContainerStatus;
 
 use super::indexes::Indexes;
+use crate::api::digest::Phase;
 use crate::controllers::pods::PodView;
 
 /// What a rule does with a failure.
@@ -23,13 +24,13 @@ pub(super) fn replaces_only_failed(spec: &JobSpec) -> bool {
 
 /// Whether a pod counts as failed. One that is deleted does so at once, as it may never get to say it
 /// itself, unless the Job waits for its end.
-pub(super) fn is_failed(spec: &JobSpec, pod: &PodView) -> bool {
-    pod.phase() == "Failed" || (!replaces_only_failed(spec) && pod.is_deleting() && pod.phase() != "Succeeded")
+pub(super) fn is_failed(spec: &JobSpec, pod: &PodView<'_>) -> bool {
+    pod.phase() == Phase::Failed || (!replaces_only_failed(spec) && pod.is_deleting() && pod.phase() != Phase::Succeeded)
 }
 
 /// What the first rule that fits says of a failed pod, and why the Job fails where that is its action.
 /// `None` where there is no policy, or no rule fits.
-pub(super) fn verdict(spec: &JobSpec, pod: &PodView) -> Option<(Action, String)> {
+pub(super) fn verdict(spec: &JobSpec, pod: &PodView<'_>) -> Option<(Action, String)> {
     let policy = spec.pod_failure_policy.as_ref()?;
     for (at, rule) in policy.rules.iter().enumerate() {
         let action = match rule.action.as_str() {
@@ -62,12 +63,12 @@ pub(super) fn verdict(spec: &JobSpec, pod: &PodView) -> Option<(Action, String)>
 }
 
 /// Whether the failure of a pod counts towards the limits.
-pub(super) fn counts(spec: &JobSpec, pod: &PodView) -> bool {
+pub(super) fn counts(spec: &JobSpec, pod: &PodView<'_>) -> bool {
     !matches!(verdict(spec, pod), Some((Action::Ignore, _)))
 }
 
 /// The first container that ended with a code as asked for: ordinary ones before init containers.
-fn exit_code<'p>(pod: &'p PodView, wanted: &PodFailurePolicyOnExitCodesRequirement) -> Option<(&'p str, i32)> {
+fn exit_code<'p>(pod: &PodView<'p>, wanted: &PodFailurePolicyOnExitCodesRequirement) -> Option<(&'p str, i32)> {
     let ended = |status: &'p ContainerStatus| {
         let code = status.state.as_ref()?.terminated.as_ref()?.exit_code;
         let named = wanted.container_name.as_ref().is_none_or(|name| *name == status.name);
@@ -82,13 +83,12 @@ fn exit_code<'p>(pod: &'p PodView, wanted: &PodFailurePolicyOnExitCodesRequireme
     pod.container_statuses().iter().chain(pod.init_container_statuses()).find_map(ended)
 }
 
-fn condition<'p>(pod: &'p PodView, rule: &k8s_openapi::api::batch::v1::PodFailurePolicyRule) -> Option<&'p str> {
+fn condition<'p>(pod: &PodView<'p>, rule: &k8s_openapi::api::batch::v1::PodFailurePolicyRule) -> Option<&'p str> {
     let patterns = rule.on_pod_conditions.as_deref()?;
-    let conditions = pod.pod.status.as_ref()?.conditions.as_deref()?;
     let fits = |kind: &str, status: &str| {
         patterns.iter().any(|p| p.type_ == kind && p.status.as_deref().unwrap_or("True") == status)
     };
-    conditions.iter().find(|c| fits(&c.type_, &c.status)).map(|c| c.type_.as_str())
+    pod.conditions().iter().find(|c| fits(&c.type_, &c.status)).map(|c| c.type_.as_str())
 }
 
 /// Which rule of a success policy is fulfilled, as the condition says it.

@@ -8,8 +8,9 @@ use k8s_openapi::api::batch::v1::{JobCondition, JobSpec, JobStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::backoff::{self, Record};
-use super::indexes::{Indexes, index_of};
-use super::{COMPONENT, is_tracked, policy};
+use super::indexes::Indexes;
+use super::{COMPONENT, policy};
+use crate::api::digest::Phase;
 use crate::api::{Object, Random};
 use crate::controllers::Decision;
 use crate::controllers::conditions::{after, whole};
@@ -30,8 +31,8 @@ pub(super) struct Sync<'a> {
     pub spec: &'a JobSpec,
     pub status: JobStatus,
     pub before: JobStatus,
-    pub pods: Vec<PodView>,
-    pub active: Vec<PodView>,
+    /// By age, the oldest first, where some have ended or are to go; else by name.
+    pub pods: Vec<PodView<'a>>,
     pub now: Timestamp,
     /// Pods of these uids were named in the status when the look began.
     pub named_succeeded: Vec<String>,
@@ -41,7 +42,7 @@ pub(super) struct Sync<'a> {
     pub succeeded_indexes: Indexes,
     pub failed_indexes: Option<Indexes>,
     /// Failed pods that are kept until their index has its next pod, which carries their count on.
-    pub kept: HashMap<usize, PodView>,
+    pub kept: HashMap<usize, PodView<'a>>,
     pub counts: Counts,
     /// The condition that the Job ends with.
     pub ending: Option<JobCondition>,
@@ -67,17 +68,19 @@ impl<'a> Sync<'a> {
         object: &'a Arc<Object>,
         spec: &'a JobSpec,
         status: JobStatus,
-        mut pods: Vec<PodView>,
+        mut pods: Vec<PodView<'a>>,
         now: Timestamp,
     ) -> Self {
-        pods.sort_by_cached_key(|pod| (pod.creation_timestamp(), pod.name().to_owned()));
-        let active: Vec<PodView> = pods.iter().filter(|pod| pod.is_active()).cloned().collect();
-        let counts = Counts {
-            active: active.len(),
-            ready: active.iter().filter(|pod| pod.is_ready()).count(),
-            terminating: pods.iter().filter(|pod| pod.is_deleting() && !pod.has_ended()).count(),
-            ..Counts::default()
-        };
+        let mut counts = Counts::default();
+        for pod in &pods {
+            counts.active += usize::from(pod.is_active());
+            counts.ready += usize::from(pod.is_active() && pod.is_ready());
+            counts.terminating += usize::from(pod.is_deleting() && !pod.has_ended());
+        }
+        if counts.active < pods.len() {
+            // They come by name, and keep that order where they are as old.
+            pods.sort_by_key(|pod| pod.facts.created_at);
+        }
         let before = status.clone();
         let mut sync = Sync {
             object,
@@ -85,7 +88,6 @@ impl<'a> Sync<'a> {
             status,
             before,
             pods,
-            active,
             now,
             named_succeeded: Vec::new(),
             named_failed: Vec::new(),
@@ -123,6 +125,11 @@ impl<'a> Sync<'a> {
         self.decision
     }
 
+    /// The pods that have neither ended nor are to go.
+    pub fn active(&self) -> impl Iterator<Item = &PodView<'a>> {
+        self.pods.iter().filter(|pod| pod.is_active())
+    }
+
     pub fn is_indexed(&self) -> bool {
         self.spec.completion_mode.as_deref() == Some("Indexed")
     }
@@ -136,23 +143,23 @@ impl<'a> Sync<'a> {
     }
 
     /// The index of a pod, if the Job has that index.
-    pub fn valid_index(&self, pod: &PodView) -> Option<usize> {
-        index_of(pod).filter(|index| *index < self.completions())
+    pub fn valid_index(&self, pod: &PodView<'_>) -> Option<usize> {
+        pod.index().filter(|index| *index < self.completions())
     }
 
     /// Whether a pod takes part in the counting: tracked, and of an index that there is.
-    fn is_countable(&self, pod: &PodView) -> bool {
-        is_tracked(pod) && (!self.is_indexed() || self.valid_index(pod).is_some())
+    fn is_countable(&self, pod: &PodView<'_>) -> bool {
+        pod.facts.is_tracked && (!self.is_indexed() || self.valid_index(pod).is_some())
     }
 
     fn count_ended(&mut self, record: &mut Record) {
         let (mut succeeded, mut failed) = (0, 0);
         for pod in &self.pods {
-            let counted_before = !is_tracked(pod) && pod.has_ended() && !pod.is_deleting();
+            let counted_before = !pod.facts.is_tracked && pod.has_ended() && !pod.is_deleting();
             if !self.is_countable(pod) && !counted_before {
                 continue;
             }
-            if pod.phase() == "Succeeded" {
+            if pod.phase() == Phase::Succeeded {
                 record.note_success(pod);
                 succeeded += usize::from(!counted_before && !self.named_succeeded.iter().any(|uid| uid == pod.uid()));
             } else if policy::is_failed(self.spec, pod) {
@@ -172,7 +179,7 @@ impl<'a> Sync<'a> {
         let completions = self.completions();
         let earlier = self.status.completed_indexes.as_deref().unwrap_or("");
         self.earlier_indexes = Indexes::parse(earlier, completions);
-        let succeeded = self.pods.iter().filter(|pod| is_tracked(pod) && pod.phase() == "Succeeded");
+        let succeeded = self.pods.iter().filter(|pod| pod.facts.is_tracked && pod.phase() == Phase::Succeeded);
         self.succeeded_indexes = self.earlier_indexes.with(succeeded.filter_map(|pod| self.valid_index(pod)));
         self.counts.succeeded = self.succeeded_indexes.total();
         if let Some(limit) = self.spec.backoff_limit_per_index {
@@ -184,8 +191,8 @@ impl<'a> Sync<'a> {
         }
     }
 
-    fn fails_its_index(&self, pod: &PodView, limit: i32) -> bool {
-        if !is_tracked(pod) || !policy::is_failed(self.spec, pod) {
+    fn fails_its_index(&self, pod: &PodView<'_>, limit: i32) -> bool {
+        if !pod.facts.is_tracked || !policy::is_failed(self.spec, pod) {
             return false;
         }
         match policy::verdict(self.spec, pod) {
@@ -196,20 +203,20 @@ impl<'a> Sync<'a> {
     }
 
     /// Of each index that is neither done nor running the last failed pod.
-    fn pods_to_keep(&self, failed: &Indexes) -> HashMap<usize, PodView> {
+    fn pods_to_keep(&self, failed: &Indexes) -> HashMap<usize, PodView<'a>> {
         let failures = |pod: &PodView| number(pod, INDEX_FAILURES) + number(pod, INDEX_IGNORED);
-        let mut kept: HashMap<usize, PodView> = HashMap::new();
-        for pod in self.pods.iter().filter(|pod| is_tracked(pod) && policy::is_failed(self.spec, pod)) {
+        let mut kept: HashMap<usize, PodView<'a>> = HashMap::new();
+        for pod in self.pods.iter().filter(|pod| pod.facts.is_tracked && policy::is_failed(self.spec, pod)) {
             let Some(index) = self.valid_index(pod) else { continue };
             let is_over = self.succeeded_indexes.has(index) || failed.has(index);
-            if is_over || self.active.iter().any(|active| index_of(active) == Some(index)) {
+            if is_over || self.active().any(|active| active.index() == Some(index)) {
                 continue;
             }
             let is_last = kept.get(&index).is_none_or(|last| {
                 failures(last) <= failures(pod) && backoff::finished_at(pod) >= backoff::finished_at(last)
             });
             if is_last {
-                kept.insert(index, pod.clone());
+                kept.insert(index, *pod);
             }
         }
         kept
@@ -284,7 +291,7 @@ impl<'a> Sync<'a> {
         if template.and_then(|s| s.restart_policy.as_deref()) != Some("OnFailure") {
             return false;
         }
-        let running = self.pods.iter().filter(|pod| matches!(pod.phase(), "Running" | "Pending"));
+        let running = self.pods.iter().filter(|pod| matches!(pod.phase(), Phase::Running | Phase::Pending));
         let restarts: usize = running
             .flat_map(|pod| pod.init_container_statuses().iter().chain(pod.container_statuses()))
             .map(|status| count(Some(status.restart_count)))

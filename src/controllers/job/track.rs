@@ -5,9 +5,9 @@ use std::collections::HashSet;
 
 use k8s_openapi::api::batch::v1::JobStatus;
 
-use super::indexes::index_of;
 use super::sync::{Sync, set};
-use super::{COMPONENT, is_tracked, policy, without_finalizer};
+use super::{COMPONENT, policy, without_finalizer};
+use crate::api::digest::Phase;
 use crate::controllers::pods::PodView;
 use crate::controllers::resources::{PODS, key_of};
 
@@ -18,17 +18,12 @@ fn as_number(count: usize) -> Option<i32> {
     i32::try_from(count).ok().filter(|n| *n > 0)
 }
 
-impl Sync<'_> {
+impl<'s> Sync<'s> {
     pub(super) fn track(&mut self) {
         self.status.active = as_number(self.counts.active);
         self.status.ready = i32::try_from(self.counts.ready).ok();
         self.status.terminating = i32::try_from(self.counts.terminating).ok();
-        if self.is_indexed() {
-            self.pods.sort_by_cached_key(|pod| index_of(pod));
-        }
-        let mut tracked: HashSet<String> =
-            self.pods.iter().filter(|pod| is_tracked(pod)).map(|pod| pod.uid().to_owned()).collect();
-        count_those_let_go(&mut self.status, &tracked);
+        count_those_let_go(&mut self.status, &self.pods, &[]);
         let (free, all) = self.name_ended();
         if self.is_indexed() {
             self.status.succeeded = as_number(self.succeeded_indexes.total());
@@ -39,9 +34,8 @@ impl Sync<'_> {
         self.write_status();
         for pod in &free {
             self.decision.patch(key_of(&PODS, pod), without_finalizer(pod));
-            tracked.remove(pod.uid());
         }
-        count_those_let_go(&mut self.status, &tracked);
+        count_those_let_go(&mut self.status, &self.pods, &free);
         let over = all && self.finish();
         self.write_status();
         if over {
@@ -51,7 +45,7 @@ impl Sync<'_> {
 
     /// Names the ended pods that are not yet counted; they may be let go once that is written. `false`
     /// where there were too many for one time.
-    fn name_ended(&mut self) -> (Vec<PodView>, bool) {
+    fn name_ended(&mut self) -> (Vec<PodView<'s>>, bool) {
         let mut free = Vec::new();
         let mut new_indexes = Vec::new();
         let named = self.status.uncounted_terminated_pods.get_or_insert_default();
@@ -59,15 +53,17 @@ impl Sync<'_> {
         let mut failed = named.failed.take().unwrap_or_default();
         let success = self.ending.as_ref().is_some_and(|c| c.type_ == "SuccessCriteriaMet");
         let mut all = true;
-        for pod in self.pods.iter().filter(|pod| is_tracked(pod)) {
-            let is_failed = policy::is_failed(self.spec, pod);
-            if !self.may_be_let_go(pod, is_failed) {
-                continue;
-            }
-            free.push(pod.clone());
+        let tracked = self.pods.iter().filter(|pod| pod.facts.is_tracked);
+        let mut ended: Vec<PodView<'_>> = tracked.filter(|pod| self.may_be_let_go(pod)).copied().collect();
+        if self.is_indexed() {
+            ended.sort_by_key(|pod| pod.facts.index);
+        }
+        for pod in ended {
+            let is_failed = policy::is_failed(self.spec, &pod);
+            free.push(pod);
             let uid = pod.uid().to_owned();
-            let index = self.valid_index(pod);
-            if pod.phase() == "Succeeded" && !self.named_failed.contains(&uid) {
+            let index = self.valid_index(&pod);
+            if pod.phase() == Phase::Succeeded && !self.named_failed.contains(&uid) {
                 if self.is_indexed() {
                     new_indexes.extend(index.filter(|index| !self.earlier_indexes.has(*index)));
                 } else if !self.named_succeeded.contains(&uid) {
@@ -76,7 +72,7 @@ impl Sync<'_> {
             } else if (is_failed || (self.ending.is_some() && !success))
                 && !self.named_failed.contains(&uid)
                 && (!self.is_indexed() || index.is_some())
-                && policy::counts(self.spec, pod)
+                && policy::counts(self.spec, &pod)
             {
                 failed.push(uid);
             }
@@ -94,12 +90,12 @@ impl Sync<'_> {
         (free, all)
     }
 
-    fn may_be_let_go(&self, pod: &PodView, is_failed: bool) -> bool {
-        if self.object.is_deleting() || self.ending.is_some() || pod.phase() == "Succeeded" {
+    fn may_be_let_go(&self, pod: &PodView<'_>) -> bool {
+        if self.object.is_deleting() || self.ending.is_some() || pod.phase() == Phase::Succeeded {
             return true;
         }
-        let is_kept = index_of(pod).and_then(|index| self.kept.get(&index)).is_some_and(|kept| kept.uid() == pod.uid());
-        is_failed && !is_kept
+        let is_kept = || pod.index().and_then(|index| self.kept.get(&index)).is_some_and(|kept| kept.uid() == pod.uid());
+        policy::is_failed(self.spec, pod) && !is_kept()
     }
 
     /// What the Job will end with is written before its pods are let go.
@@ -161,13 +157,21 @@ impl Sync<'_> {
     }
 }
 
-/// Counts the named pods that are no longer held, and takes their names out.
-fn count_those_let_go(status: &mut JobStatus, held: &HashSet<String>) {
+/// Counts the named pods that are no longer held, and takes their names out. `freed` are let go in this look.
+fn count_those_let_go(status: &mut JobStatus, pods: &[PodView<'_>], freed: &[PodView<'_>]) {
     let Some(named) = status.uncounted_terminated_pods.as_mut() else { return };
+    if named.succeeded.is_none() && named.failed.is_none() {
+        return;
+    }
+    let tracked = pods.iter().filter(|pod| pod.facts.is_tracked);
+    let mut held: HashSet<&str> = tracked.map(|pod| pod.uid()).collect();
+    for pod in freed {
+        held.remove(pod.uid());
+    }
     for (list, count) in [(&mut named.succeeded, &mut status.succeeded), (&mut named.failed, &mut status.failed)] {
         let Some(uids) = list else { continue };
         let before = uids.len();
-        uids.retain(|uid| held.contains(uid));
+        uids.retain(|uid| held.contains(uid.as_str()));
         *count = as_number(usize::try_from(count.unwrap_or(0)).unwrap_or(0) + before - uids.len());
         if uids.is_empty() {
             *list = None;

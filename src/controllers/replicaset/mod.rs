@@ -7,13 +7,16 @@ mod victims;
 use std::sync::Arc;
 
 use super::ownership::{claim, controller_key};
-use super::pods::{PodView, from_template, next_available_at, views};
+use super::pods::{PodView, Questions, from_template, next_available_at};
 use super::resources::{PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, dig, int, is_terminating_namespace, key_of, sides};
-use super::selection::{contains, is_empty, matches};
+use super::selection::{self, contains, is_empty, matches};
 use super::{Context, Controller, Decision, Write, conditions};
+use crate::api::selector::LabelSelector;
 use crate::api::{GroupResource, Json, Key, Object, Status};
 use crate::state::{Change, State};
 
+/// Of what is asked of a pod: whether it has all labels of the template.
+const IS_FULLY_LABELED: usize = 1;
 /// Most pods made or deleted in one look. Source: BurstReplicas.
 const BURST: usize = 500;
 
@@ -55,6 +58,16 @@ impl Flavor {
             }
         }
     }
+
+    /// The same for many pods: whom a set selects; one that is empty selects nothing.
+    fn selector(self, set: &Object) -> LabelSelector {
+        let selector = dig(set.json(), &["spec", "selector"]);
+        let selector = match self {
+            Flavor::ReplicaSet => selection::of(selector),
+            Flavor::ReplicationController => LabelSelector::of_map(Some(selector)),
+        };
+        if selector.is_everything() { LabelSelector::nothing() } else { selector }
+    }
 }
 
 /// The controller of one of the two kinds.
@@ -72,15 +85,18 @@ impl ReplicaSetController {
     }
 
     /// The active pods of the set, orphans that it takes in among them.
-    fn active_pods(&self, state: &State, set: &Object, decision: &mut Decision) -> Vec<PodView> {
-        let fits = |pod: &Object| self.flavor.selects(set, dig(pod.json(), &["metadata", "labels"]));
-        let active = |pod: &Object| {
-            !pod.is_deleting() && !matches!(pod.str_at("/status/phase"), Some("Succeeded" | "Failed"))
-        };
-        views(&claim(state, set, &PODS, fits, active, decision))
+    fn active_pods<'s>(&self, state: &'s State, set: &Object, decision: &mut Decision) -> Vec<PodView<'s>> {
+        let selector = self.flavor.selector(set);
+        let template = dig(set.json(), &["spec", "template", "metadata", "labels"]);
+        let labels = LabelSelector::of_map(Some(template));
+        let questions = Questions::new(&[&selector, template], |pod| {
+            [pod.is_selected_by(&selector), pod.is_selected_by(&labels)]
+        });
+        let active = |pod, owned| Some(questions.seen(pod, owned)).filter(PodView::is_active);
+        claim(state, set, &PODS, active, PodView::is_owners, decision)
     }
 
-    fn manage(&self, state: &State, set: &Arc<Object>, pods: &[PodView], context: &mut Context<'_>) -> Decision {
+    fn manage(&self, state: &State, set: &Arc<Object>, pods: &[PodView<'_>], context: &mut Context<'_>) -> Decision {
         let mut decision = Decision::none();
         let wanted = Self::wanted(set);
         for _ in 0..wanted.saturating_sub(pods.len()).min(BURST) {

@@ -3,21 +3,21 @@
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::IS_FULLY_LABELED;
 use crate::api::{Json, Object};
 use crate::controllers::conditions;
 use crate::controllers::pods::PodView;
 use crate::controllers::resources::{dig, int, without_zeros};
-use crate::controllers::selection::contains;
 
 /// The set with the status that these pods give it, when that differs; failures are over.
-pub(super) fn updated(set: &Object, pods: &[PodView], now: Timestamp) -> Option<Object> {
+pub(super) fn updated(set: &Object, pods: &[PodView<'_>], now: Timestamp) -> Option<Object> {
     let mut conditions = conditions::list(set);
     conditions::remove(&mut conditions, "ReplicaFailure");
     with_status(set, pods, conditions, now)
 }
 
 /// The same after a write was refused; a failure that is already told stays as it was told first.
-pub(super) fn failed(set: &Object, pods: &[PodView], failure: Json, now: Timestamp) -> Option<Object> {
+pub(super) fn failed(set: &Object, pods: &[PodView<'_>], failure: Json, now: Timestamp) -> Option<Object> {
     let mut conditions = conditions::list(set);
     if conditions::get(&conditions, "ReplicaFailure").is_none() {
         conditions.push(failure);
@@ -25,14 +25,13 @@ pub(super) fn failed(set: &Object, pods: &[PodView], failure: Json, now: Timesta
     with_status(set, pods, conditions, now)
 }
 
-fn with_status(set: &Object, pods: &[PodView], conditions: Vec<Json>, now: Timestamp) -> Option<Object> {
+fn with_status(set: &Object, pods: &[PodView<'_>], conditions: Vec<Json>, now: Timestamp) -> Option<Object> {
     let min_ready = int(set, &["spec", "minReadySeconds"]);
-    let template = dig(set.json(), &["spec", "template", "metadata", "labels"]);
-    let labeled = |p: &&PodView| contains(dig(p.json(), &["metadata", "labels"]), template);
+    let count = |test: &dyn Fn(&PodView<'_>) -> bool| pods.iter().filter(|pod| test(pod)).count();
     let mut status = without_zeros(&json!({
-        "fullyLabeledReplicas": pods.iter().filter(labeled).count(),
-        "readyReplicas": pods.iter().filter(|p| p.is_ready()).count(),
-        "availableReplicas": pods.iter().filter(|p| p.is_available(min_ready, now)).count(),
+        "fullyLabeledReplicas": count(&|pod| pod.answer(IS_FULLY_LABELED)),
+        "readyReplicas": count(&|pod| pod.is_ready()),
+        "availableReplicas": count(&|pod| pod.is_available(min_ready, now)),
         "observedGeneration": set.generation(),
         "conditions": conditions,
     }));

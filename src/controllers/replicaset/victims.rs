@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::api::Object;
+use crate::api::digest::Phase;
 use crate::controllers::ownership::controlled;
-use crate::controllers::pods::{PodView, views};
+use crate::controllers::pods::PodView;
 use crate::controllers::resources::PODS;
 use crate::state::State;
 
@@ -17,7 +18,7 @@ const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// The `count` pods that go first: unassigned, Pending, not ready, of low deletion cost, many on one
 /// node, ready for less time, restarted more often, newer. Kubernetes compares times by the power of
 /// two of their age and leaves the rest to chance; here the times themselves decide.
-pub(super) fn choose(state: &State, set: &Arc<Object>, pods: &[PodView], count: usize) -> Vec<PodView> {
+pub(super) fn choose<'s>(state: &State, set: &Arc<Object>, pods: &[PodView<'s>], count: usize) -> Vec<PodView<'s>> {
     if count == 0 {
         return Vec::new();
     }
@@ -39,7 +40,7 @@ fn related_by_node(state: &State, set: &Arc<Object>) -> HashMap<String, usize> {
     }
     let mut on_node = HashMap::new();
     for owner in &related {
-        for pod in views(controlled(state, owner, &PODS)).iter().filter(|p| p.is_active()) {
+        for pod in controlled(state, owner, &PODS).map(PodView::of).filter(PodView::is_active) {
             *on_node.entry(pod.node().to_owned()).or_insert(0) += 1;
         }
     }
@@ -61,20 +62,20 @@ struct Rank {
 }
 
 impl Rank {
-    fn of(pod: &PodView, on_node: usize) -> Self {
+    fn of(pod: &PodView<'_>, on_node: usize) -> Self {
         Rank {
             assigned: !pod.node().is_empty(),
             phase: match pod.phase() {
-                "Unknown" => 1,
-                "Running" => 2,
-                _ => 0,
+                Phase::Unknown => 1,
+                Phase::Running => 2,
+                Phase::Unset | Phase::Pending | Phase::Succeeded | Phase::Failed | Phase::Other => 0,
             },
             ready: pod.is_ready(),
             deletion_cost: deletion_cost(pod),
             on_node: Reverse(on_node),
             ready_since: Reverse(pod.ready_since()),
             restarts: Reverse(pod.most_restarts()),
-            created: Reverse(pod.creation_timestamp()),
+            created: Reverse(pod.facts.created_at.get()),
             name: pod.name().to_owned(),
         }
     }
@@ -95,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    fn pod(name: &str, change: impl FnOnce(&mut crate::api::Json)) -> PodView {
+    fn pod(name: &str, change: impl FnOnce(&mut crate::api::Json)) -> Arc<Object> {
         let mut tree = json!({
             "metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"},
             "spec": {"nodeName": "n1", "containers": []},
@@ -103,11 +104,11 @@ mod tests {
                 {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:10Z"}]},
         });
         change(&mut tree);
-        PodView::of(&Arc::new(Object::new(tree))).unwrap()
+        Arc::new(Object::new(tree))
     }
 
-    fn first(pods: [PodView; 2]) -> String {
-        let [a, b] = pods;
+    fn first(pods: [Arc<Object>; 2]) -> String {
+        let [a, b] = pods.each_ref().map(PodView::of);
         if Rank::of(&a, 1).cmp(&Rank::of(&b, 1)) == Ordering::Less { a.name().into() } else { b.name().into() }
     }
 

@@ -105,7 +105,7 @@ pub(super) fn annotate(object: &mut Object, name: &str, value: Option<&str>) {
     }
 }
 
-fn wanted(service: &Object, pods: &[PodView]) -> Vec<Json> {
+fn wanted(service: &Object, pods: &[PodView<'_>]) -> Vec<Json> {
     let publish = publishes_not_ready(service);
     let mut offers = Offers::default();
     for pod in pods.iter().filter(|pod| counts(pod, publish)) {
@@ -132,7 +132,7 @@ fn wanted(service: &Object, pods: &[PodView]) -> Vec<Json> {
 }
 
 /// The pod's address in the first family of the Service; Endpoints have but one.
-fn ip_for(service: &Object, pod: &PodView) -> Option<String> {
+fn ip_for(service: &Object, pod: &PodView<'_>) -> Option<String> {
     let family = dig(service.json(), &["spec", "ipFamilies"]).get(0).and_then(Json::as_str);
     let cluster_ip = text(service, &["spec", "clusterIP"]);
     let wants_v6 = family.map_or(cluster_ip.contains(':'), |f| f == "IPv6");

@@ -16,9 +16,10 @@ pub(super) use endpoints::EndpointsController;
 pub(super) use mirroring::MirroringController;
 pub(super) use slices::EndpointSliceController;
 
-use super::pods::{PodView, views};
+use super::pods::PodView;
 use super::resources::{PODS, SERVICES, dig, key_of, text};
 use super::selection::contains;
+use crate::api::selector::LabelSelector;
 use crate::api::{Json, Key, Object};
 use crate::state::{Change, State};
 
@@ -38,10 +39,11 @@ fn selector(service: &Object) -> Option<&Json> {
 }
 
 /// The pods that a Service selects, by name.
-fn selected(state: &State, service: &Object) -> Vec<PodView> {
+fn selected<'s>(state: &'s State, service: &Object) -> Vec<PodView<'s>> {
     let Some(selector) = selector(service) else { return Vec::new() };
-    let fits = |pod: &&Arc<Object>| contains(dig(pod.json(), &["metadata", "labels"]), selector);
-    views(state.in_namespace(&PODS, service.namespace()).filter(fits))
+    let selector = LabelSelector::of_map(Some(selector));
+    let pods = state.in_namespace(&PODS, service.namespace()).map(PodView::of);
+    pods.filter(|pod| pod.is_selected_by(&selector)).collect()
 }
 
 /// The Services that a change of a pod is news for.
@@ -91,12 +93,12 @@ fn services_of_pod(state: &State, change: &Change) -> Vec<Key> {
 /// Source: k8s.io/endpointslice/util/controller_utils.go (podEndpointsChanged).
 fn has_changed(before: &Arc<Object>, after: &Arc<Object>) -> bool {
     let ips = |pod: &Object| dig(pod.json(), &["status", "podIPs"]).clone();
-    let ready = |pod: &Arc<Object>| PodView::of(pod).is_some_and(|pod| pod.is_ready());
+    let ready = |pod: &Arc<Object>| PodView::of(pod).is_ready();
     before.is_deleting() || after.is_deleting() || ready(before) != ready(after) || ips(before) != ips(after)
 }
 
 /// Whether a pod stands behind its Services at all.
-fn counts(pod: &PodView, terminating_too: bool) -> bool {
+fn counts(pod: &PodView<'_>, terminating_too: bool) -> bool {
     let has_ip = !text(pod, &["status", "podIP"]).is_empty() || ips(pod).next().is_some();
     !pod.has_ended() && has_ip && (terminating_too || !pod.is_deleting())
 }

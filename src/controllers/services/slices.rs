@@ -132,7 +132,7 @@ pub(super) fn slice_ports(slice: &Object) -> &[Json] {
     dig(slice.json(), &["ports"]).as_array().map_or(&[], Vec::as_slice)
 }
 
-fn endpoint(state: &State, service: &Object, pod: &PodView, family: &str) -> Option<Json> {
+fn endpoint(state: &State, service: &Object, pod: &PodView<'_>, family: &str) -> Option<Json> {
     let publish = publishes_not_ready(service);
     let node = state.get(&Key::new(NODES.clone(), "", pod.node()));
     if node.is_none() && !publish {
@@ -160,7 +160,7 @@ fn endpoint(state: &State, service: &Object, pod: &PodView, family: &str) -> Opt
 }
 
 /// The changes of the slices of one family.
-fn of_family(state: &State, service: &Object, pods: &[PodView], slices: &[Arc<Object>], family: &str) -> Changes {
+fn of_family(state: &State, service: &Object, pods: &[PodView<'_>], slices: &[Arc<Object>], family: &str) -> Changes {
     let mut changes = Changes::default();
     let mut existing: BTreeMap<Vec<String>, Vec<Arc<Object>>> = BTreeMap::new();
     for slice in slices {

@@ -25,10 +25,10 @@ pub(super) struct Triggers(Mutex<HashMap<Key, Seen>>);
 
 impl Triggers {
     /// The earliest cause since the last sync, as it is written; `None` where there is no new one.
-    pub fn since_last(&self, key: &Key, service: &Object, pods: &[PodView]) -> Option<String> {
+    pub fn since_last(&self, key: &Key, service: &Object, pods: &[PodView<'_>]) -> Option<String> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let created = time(dig(service.json(), &["metadata", "creationTimestamp"]));
-        let changed_at = |pod: &PodView| Some((pod.name().to_owned(), pod.condition("Ready")?.last_transition_time.as_ref()?.0));
+        let changed_at = |pod: &PodView<'_>| Some((pod.name().to_owned(), pod.condition("Ready")?.last_transition_time.as_ref()?.0));
         let now = Seen { service: created, pods: pods.iter().filter_map(changed_at).collect() };
         let before = known.remove(key);
         let cause = match &before {

@@ -5,10 +5,11 @@ mod identity;
 mod retention;
 mod sync;
 
+use std::sync::Arc;
+
 use super::ownership::{claim, controller_key};
-use super::pods::views;
 use super::resources::{CLAIMS, CONTROLLER_REVISIONS, PODS, STATEFUL_SETS, dig, is_terminating_namespace, key_of, sides};
-use super::selection::selects;
+use super::selection::{self, selects};
 use super::{Context, Controller, Decision, Write};
 use crate::api::{Key, Object, Status};
 use crate::state::{Change, State};
@@ -27,14 +28,13 @@ impl StatefulSetController {
     fn look(state: &State, key: &Key, context: &Context<'_>, creates: bool) -> Decision {
         let mut decision = Decision::none();
         let Some(set) = state.get(key) else { return decision };
+        let selector = selection::of(dig(set.json(), &["spec", "selector"]));
+        let revision = |object: &Arc<Object>, _: Option<&_>| Some(object.clone());
         let revisions =
-            claim(state, set, &CONTROLLER_REVISIONS, |revision| fits(set, revision), |_| true, &mut decision);
-        let is_ours = |pod: &Object| fits(set, pod) && identity::ordinal_of(set, pod).is_some();
-        let pods = claim(state, set, &PODS, is_ours, |_| true, &mut decision);
-        if !decision.is_empty() {
-            return decision;
-        }
-        sync::Sync::new(state, set, revisions, views(&pods), context.now).map_or(decision, |sync| sync.run(creates))
+            claim(state, set, &CONTROLLER_REVISIONS, revision, |found| selector.matches(found), &mut decision);
+        let Some(mut sync) = sync::Sync::new(state, set, revisions, context.now) else { return decision };
+        sync.claim_pods(&selector, &mut decision);
+        if decision.is_empty() { sync.run(creates) } else { decision }
     }
 }
 

@@ -1,6 +1,6 @@
 //! One look at a StatefulSet.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,10 +8,13 @@ use serde_json::json;
 
 use super::identity::{self, REVISION};
 use super::{COMPONENT, retention};
+use crate::api::digest::{Phase, PodDigest};
+use crate::api::selector::LabelSelector;
 use crate::api::{Json, Key, Object};
 use crate::controllers::Decision;
 use crate::controllers::history;
-use crate::controllers::pods::{PodView, next_available_at};
+use crate::controllers::ownership::claim;
+use crate::controllers::pods::{PodView, Questions, next_available_at};
 use crate::controllers::quantities::scaled;
 use crate::controllers::resources::{CLAIMS, CONTROLLER_REVISIONS, PODS, dig, int, key_of};
 use crate::state::State;
@@ -32,30 +35,28 @@ impl Revision {
     }
 }
 
-/// The pod of an ordinal: there, or still to be made.
-enum Replica {
-    There(PodView),
-    Missing(Object),
+/// Of what is asked of a pod: whether it is at the revision that others are still at, at that of the template, and whether its label
+/// tells its name.
+const IS_AT_CURRENT: usize = 1;
+const IS_AT_UPDATE: usize = 2;
+const TELLS_ITS_NAME: usize = 3;
+
+/// The pod of an ordinal, if it is there.
+type Replica<'a> = Option<PodView<'a>>;
+
+fn is_running_ready(pod: &PodView<'_>) -> bool {
+    pod.phase() == Phase::Running && pod.is_ready()
 }
 
-impl Replica {
-    fn there(&self) -> Option<&PodView> {
-        match self {
-            Replica::There(pod) => Some(pod),
-            Replica::Missing(_) => None,
-        }
-    }
+fn is_healthy(pod: &PodView<'_>) -> bool {
+    is_running_ready(pod) && !pod.is_deleting()
 }
 
-fn is_ready(pod: &PodView) -> bool {
-    pod.phase() == "Running" && pod.is_ready()
+fn ordinal_of(pod: &PodView<'_>) -> i64 {
+    pod.facts.ordinal.get().and_then(|ordinal| i64::try_from(ordinal).ok()).unwrap_or(-1)
 }
 
-fn is_healthy(pod: &PodView) -> bool {
-    is_ready(pod) && !pod.is_deleting()
-}
-
-fn revision_of(pod: &Object) -> &str {
+fn revision_of(pod: &PodDigest) -> &str {
     pod.label(REVISION).unwrap_or("")
 }
 
@@ -70,8 +71,15 @@ pub(super) struct Sync<'a> {
     state: &'a State,
     set: &'a Arc<Object>,
     revisions: Vec<Arc<Object>>,
-    pods: Vec<PodView>,
+    /// By name.
+    pods: Vec<PodView<'a>>,
     now: Timestamp,
+    /// The first ordinal, how many there are to be, whether one waits for the other, and for how long each has to be ready.
+    start: i64,
+    wanted: i64,
+    is_ordered: bool,
+    min_ready: i64,
+    has_claims: bool,
     collisions: i64,
     current: Revision,
     update: Revision,
@@ -85,20 +93,23 @@ impl<'a> Sync<'a> {
         state: &'a State,
         set: &'a Arc<Object>,
         mut revisions: Vec<Arc<Object>>,
-        mut pods: Vec<PodView>,
         now: Timestamp,
     ) -> Option<Self> {
         history::sort(&mut revisions);
-        pods.sort_by_cached_key(|pod| identity::ordinal_of(set, pod));
         let none = Revision { name: String::new(), template: Json::Null };
-        let collisions = int(set, &["status", "collisionCount"]);
+        let spec = |path: &[&str]| dig(dig(set.json(), &["spec"]), path);
         let mut sync = Sync {
             state,
             set,
             revisions,
-            pods,
+            pods: Vec::new(),
             now,
-            collisions,
+            start: spec(&["ordinals", "start"]).as_i64().unwrap_or(0),
+            wanted: spec(&["replicas"]).as_i64().unwrap_or(1),
+            is_ordered: spec(&["podManagementPolicy"]) != "Parallel",
+            min_ready: spec(&["minReadySeconds"]).as_i64().unwrap_or(0),
+            has_claims: identity::has_claims(set),
+            collisions: int(set, &["status", "collisionCount"]),
             current: none.clone(),
             update: none,
             replaced: 0,
@@ -106,6 +117,19 @@ impl<'a> Sync<'a> {
         };
         sync.find_revisions()?;
         Some(sync)
+    }
+
+    /// Takes in and lets go, as [`claim`] does.
+    pub fn claim_pods(&mut self, selector: &LabelSelector, decision: &mut Decision) {
+        let (set, current, update) = (self.set, &self.current.name, &self.update.name);
+        let questions = Questions::new(&[selector, &set.name(), current, update], |pod| {
+            let is_ours = pod.facts.ordinal.get().is_some() && identity::is_of(set, pod.name()) && pod.is_selected_by(selector);
+            let revision = revision_of(pod);
+            let tells_its_name = pod.label(identity::POD_NAME) == Some(pod.name());
+            [is_ours, revision == current, revision == update, tells_its_name]
+        });
+        let seen = |pod, owned| Some(questions.seen(pod, owned));
+        self.pods = claim(self.state, set, &PODS, seen, PodView::is_owners, decision);
     }
 
     fn spec(&self, path: &[&str]) -> &Json {
@@ -116,24 +140,8 @@ impl<'a> Sync<'a> {
         at
     }
 
-    fn start(&self) -> i64 {
-        self.spec(&["ordinals", "start"]).as_i64().unwrap_or(0)
-    }
-
-    fn wanted(&self) -> i64 {
-        self.spec(&["replicas"]).as_i64().unwrap_or(1)
-    }
-
     fn is_in_range(&self, ordinal: i64) -> bool {
-        (self.start()..self.start() + self.wanted()).contains(&ordinal)
-    }
-
-    fn min_ready(&self) -> i64 {
-        self.spec(&["minReadySeconds"]).as_i64().unwrap_or(0)
-    }
-
-    fn is_ordered(&self) -> bool {
-        self.spec(&["podManagementPolicy"]) != "Parallel"
+        (self.start..self.start + self.wanted).contains(&ordinal)
     }
 
     fn is_rolling(&self) -> bool {
@@ -181,28 +189,12 @@ impl<'a> Sync<'a> {
     }
 
     pub fn run(mut self, creates: bool) -> Decision {
-        let mut replicas = Vec::new();
-        let mut condemned: Vec<PodView> = Vec::new();
-        let mut there: BTreeMap<i64, &PodView> = BTreeMap::new();
-        for pod in &self.pods {
-            if let Some(ordinal) = identity::ordinal_of(self.set, pod) {
-                there.entry(ordinal).or_insert(pod);
-            }
-        }
-        for ordinal in self.start()..self.start() + self.wanted() {
-            let pod = there.get(&ordinal).copied().cloned();
-            replicas.push(pod.map_or_else(|| Replica::Missing(self.new_pod(ordinal)), Replica::There));
-        }
-        for pod in self.pods.iter().rev() {
-            if identity::ordinal_of(self.set, pod).is_some_and(|ordinal| !self.is_in_range(ordinal)) {
-                condemned.push(pod.clone());
-            }
-        }
+        let (replicas, condemned) = self.replicas();
         if !self.set.is_deleting() {
             self.manage(&replicas, &condemned, creates);
         }
         self.write_status();
-        let waits = next_available_at(&self.pods, self.min_ready(), self.now);
+        let waits = next_available_at(&self.pods, self.min_ready, self.now);
         if let Some(at) = waits {
             self.decision.wake(at);
         }
@@ -212,25 +204,42 @@ impl<'a> Sync<'a> {
         self.decision
     }
 
+    /// The pods of the set's ordinals, missing ones too, and those beyond them, the highest ordinal first.
+    fn replicas(&self) -> (Vec<Replica<'a>>, Vec<PodView<'a>>) {
+        let mut replicas = vec![None; usize::try_from(self.wanted).unwrap_or(0)];
+        let mut condemned = Vec::new();
+        for pod in &self.pods {
+            let place = usize::try_from(ordinal_of(pod) - self.start).ok().and_then(|at| replicas.get_mut(at));
+            match place {
+                // Of several of one ordinal (`web-1`, `web-01`) the first counts.
+                Some(place) => _ = place.get_or_insert(*pod),
+                None => condemned.push(*pod),
+            }
+        }
+        condemned.reverse();
+        condemned.sort_by_key(|pod| std::cmp::Reverse(ordinal_of(pod)));
+        (replicas, condemned)
+    }
+
     /// The pod of an ordinal, at the revision that it has to be at.
     fn new_pod(&self, ordinal: i64) -> Object {
         let partition = self.spec(&["updateStrategy", "rollingUpdate", "partition"]).as_i64();
         let is_current = match partition {
-            Some(partition) => self.is_rolling() && ordinal < self.start() + partition,
+            Some(partition) => self.is_rolling() && ordinal < self.start + partition,
             None => {
                 self.is_rolling()
                     && self.spec(&["updateStrategy", "rollingUpdate"]).is_null()
-                    && ordinal < self.start() + int(self.set, &["status", "currentReplicas"])
+                    && ordinal < self.start + int(self.set, &["status", "currentReplicas"])
             }
         };
         let revision = if is_current { &self.current } else { &self.update };
         identity::pod(self.set, &revision.template, &revision.name, ordinal)
     }
 
-    fn manage(&mut self, replicas: &[Replica], condemned: &[PodView], creates: bool) {
-        let ordered = self.is_ordered();
+    fn manage(&mut self, replicas: &[Replica<'a>], condemned: &[PodView<'a>], creates: bool) {
+        let ordered = self.is_ordered;
         for (at, replica) in replicas.iter().enumerate() {
-            let next = self.tend(replica, self.start() + i64::try_from(at).unwrap_or(0), creates);
+            let next = self.tend(replica, self.start + i64::try_from(at).unwrap_or(0), creates);
             if ordered && next == Next::Wait {
                 return;
             }
@@ -238,10 +247,10 @@ impl<'a> Sync<'a> {
         for pod in condemned {
             self.correct_claims(pod);
         }
-        let missing = replicas.iter().any(|replica| replica.there().is_none());
+        let missing = replicas.iter().any(Option::is_none);
         let first_unhealthy = replicas
             .iter()
-            .filter_map(Replica::there)
+            .flatten()
             .chain(condemned.iter().rev())
             .find(|pod| !is_healthy(pod))
             .filter(|_| !missing)
@@ -258,16 +267,13 @@ impl<'a> Sync<'a> {
     }
 
     /// Brings one pod to where it has to be, or says what has to be waited for.
-    fn tend(&mut self, replica: &Replica, ordinal: i64, creates: bool) -> Next {
-        let ordered = self.is_ordered();
-        let pod = match replica {
-            Replica::Missing(pod) => {
-                if creates {
-                    self.make(pod, ordinal);
-                }
-                return Next::Wait;
+    fn tend(&mut self, replica: &Replica<'a>, ordinal: i64, creates: bool) -> Next {
+        let ordered = self.is_ordered;
+        let Some(pod) = replica else {
+            if creates {
+                self.make(&self.new_pod(ordinal), ordinal);
             }
-            Replica::There(pod) => pod,
+            return Next::Wait;
         };
         if pod.has_ended() {
             if !pod.is_deleting() {
@@ -275,10 +281,10 @@ impl<'a> Sync<'a> {
             }
             return Next::Wait;
         }
-        if pod.phase() == "Pending" && creates {
+        if pod.phase() == Phase::Pending && creates {
             let _ = self.make_claims(pod, ordinal);
         }
-        let waits = pod.is_deleting() || !is_ready(pod) || !pod.is_available(self.min_ready(), self.now);
+        let waits = pod.is_deleting() || !is_running_ready(pod) || !pod.is_available(self.min_ready, self.now);
         if ordered && waits {
             return Next::Wait;
         }
@@ -326,7 +332,10 @@ impl<'a> Sync<'a> {
     }
 
     /// Makes a pod that was taken in who it should be, and its claims whose they should be.
-    fn correct(&mut self, pod: &PodView, ordinal: i64) {
+    fn correct(&mut self, pod: &PodView<'_>, ordinal: i64) {
+        if pod.answer(TELLS_ITS_NAME) && !self.has_claims {
+            return;
+        }
         let patch = identity::correction(self.set, pod, ordinal);
         let is_wrong = patch.is_some();
         if let Some(patch) = patch {
@@ -338,12 +347,11 @@ impl<'a> Sync<'a> {
     }
 
     /// Whether any claim was not whose it should be.
-    fn correct_claims(&mut self, pod: &PodView) -> bool {
+    fn correct_claims(&mut self, pod: &PodView<'_>) -> bool {
         let before = self.decision.writes.len();
-        let Some(ordinal) = identity::ordinal_of(self.set, pod) else { return false };
-        let is_scaled_away = !self.is_in_range(ordinal);
-        for (_, claim) in identity::claims(self.set, ordinal) {
-            let Some(held) = self.claim(claim.name()) else { continue };
+        let is_scaled_away = !self.is_in_range(ordinal_of(pod));
+        for name in identity::claim_names(self.set, ordinal_of(pod)) {
+            let Some(held) = self.claim(&name) else { continue };
             if let Some(references) = retention::correction(self.set, pod, held, is_scaled_away) {
                 let references = if references.is_empty() { Json::Null } else { json!(references) };
                 let patch = json!({"metadata": {"uid": held.uid(), "ownerReferences": references}});
@@ -354,12 +362,12 @@ impl<'a> Sync<'a> {
     }
 
     /// Deletes a pod beyond the ordinals, where its turn has come.
-    fn condemn(&mut self, pod: &PodView, first_unhealthy: Option<&str>) -> Next {
+    fn condemn(&mut self, pod: &PodView<'_>, first_unhealthy: Option<&str>) -> Next {
         if pod.is_deleting() {
             return Next::Wait;
         }
-        let is_up = is_ready(pod) && pod.is_available(self.min_ready(), self.now);
-        if self.is_ordered() && !is_up && first_unhealthy != Some(pod.uid()) {
+        let is_up = is_running_ready(pod) && pod.is_available(self.min_ready, self.now);
+        if self.is_ordered && !is_up && first_unhealthy != Some(pod.uid()) {
             return Next::Wait;
         }
         self.delete(pod);
@@ -367,17 +375,17 @@ impl<'a> Sync<'a> {
     }
 
     /// Deletes pods of other revisions, the highest ordinal first.
-    fn replace_old(&mut self, replicas: &[Replica]) {
+    fn replace_old(&mut self, replicas: &[Replica<'a>]) {
         let partition = self.spec(&["updateStrategy", "rollingUpdate", "partition"]).as_i64().unwrap_or(0);
         let first = usize::try_from(partition).unwrap_or(0);
         let most = self.spec(&["updateStrategy", "rollingUpdate", "maxUnavailable"]);
-        let most = scaled(most, self.wanted(), true).map_or(1, |most| most.max(1));
+        let most = scaled(most, self.wanted, true).map_or(1, |most| most.max(1));
         if most > 1 {
             return self.replace_several(replicas, first, most);
         }
         for replica in replicas.iter().skip(first).rev() {
-            let Some(pod) = replica.there() else { return };
-            if revision_of(pod) != self.update.name && !pod.is_deleting() {
+            let Some(pod) = replica else { return };
+            if !pod.answer(IS_AT_UPDATE) && !pod.is_deleting() {
                 self.delete(pod);
                 self.replaced += 1;
                 return;
@@ -389,15 +397,15 @@ impl<'a> Sync<'a> {
     }
 
     /// As many at once as `maxUnavailable` leaves.
-    fn replace_several(&mut self, replicas: &[Replica], first: usize, most: i64) {
-        let down = |replica: &&Replica| !replica.there().is_some_and(is_healthy);
+    fn replace_several(&mut self, replicas: &[Replica<'a>], first: usize, most: i64) {
+        let down = |replica: &&Replica<'_>| !replica.is_some_and(|pod| is_healthy(&pod));
         let unavailable = i64::try_from(replicas.iter().filter(down).count()).unwrap_or(i64::MAX);
         let mut left = most - unavailable;
-        for pod in replicas.iter().skip(first).rev().filter_map(Replica::there) {
+        for pod in replicas.iter().skip(first).rev().flatten() {
             if left <= 0 {
                 return;
             }
-            if revision_of(pod) != self.update.name && !pod.is_deleting() {
+            if !pod.answer(IS_AT_UPDATE) && !pod.is_deleting() {
                 self.delete(pod);
                 self.replaced += 1;
                 left -= 1;
@@ -405,7 +413,7 @@ impl<'a> Sync<'a> {
         }
     }
 
-    fn delete(&mut self, pod: &PodView) {
+    fn delete(&mut self, pod: &PodView<'_>) {
         self.decision.delete(key_of(&PODS, pod), pod);
         self.tell("delete", "Delete", &format!("Pod {}", pod.name()), "successful");
     }
@@ -418,7 +426,7 @@ impl<'a> Sync<'a> {
     fn write_status(&mut self) {
         let mut status = self.status();
         let counts = ["updatedReplicas", "readyReplicas", "replicas"];
-        if self.is_rolling() && counts.iter().all(|name| status[*name] == self.wanted()) {
+        if self.is_rolling() && counts.iter().all(|name| status[*name] == self.wanted) {
             status["currentReplicas"] = status["updatedReplicas"].clone();
             status["currentRevision"] = status["updateRevision"].clone();
         }
@@ -446,16 +454,23 @@ impl<'a> Sync<'a> {
     }
 
     fn status(&self) -> Json {
-        let live = || self.pods.iter().filter(|pod| !pod.phase().is_empty());
-        let at = |name: &str| live().filter(|pod| !pod.is_deleting() && revision_of(pod) == name).count() as i64;
+        let min_ready = self.min_ready;
+        let live = self.pods.iter().filter(|pod| pod.phase() != Phase::Unset);
+        let (mut replicas, mut ready, mut available, mut current, mut updated) = (0, 0, 0, 0i64, 0);
+        for pod in live {
+            replicas += 1;
+            ready += i64::from(is_running_ready(pod));
+            available += i64::from(is_running_ready(pod) && pod.is_available(min_ready, self.now));
+            current += i64::from(pod.answer(IS_AT_CURRENT) && !pod.is_deleting());
+            updated += i64::from(pod.answer(IS_AT_UPDATE) && !pod.is_deleting());
+        }
         json!({
             "observedGeneration": self.set.generation(),
-            "replicas": live().count(),
-            "readyReplicas": live().filter(|pod| is_ready(pod)).count(),
-            "availableReplicas":
-                live().filter(|pod| is_ready(pod) && pod.is_available(self.min_ready(), self.now)).count(),
-            "currentReplicas": (at(&self.current.name) - self.replaced).max(0),
-            "updatedReplicas": at(&self.update.name),
+            "replicas": replicas,
+            "readyReplicas": ready,
+            "availableReplicas": available,
+            "currentReplicas": (current - self.replaced).max(0),
+            "updatedReplicas": updated,
             "currentRevision": self.current.name,
             "updateRevision": self.update.name,
             "collisionCount": self.collisions,
@@ -467,9 +482,13 @@ impl<'a> Sync<'a> {
         let Some(limit) = self.spec(&["revisionHistoryLimit"]).as_i64().and_then(|n| usize::try_from(n).ok()) else {
             return;
         };
-        let mut live: HashSet<&str> = self.pods.iter().map(|pod| revision_of(pod)).collect();
-        live.extend([self.current.name.as_str(), self.update.name.as_str()]);
-        let dead: Vec<Arc<Object>> = self.revisions.iter().filter(|r| !live.contains(r.name())).cloned().collect();
+        let is_older = |r: &&Arc<Object>| r.name() != self.current.name && r.name() != self.update.name;
+        let older: Vec<&Arc<Object>> = self.revisions.iter().filter(is_older).collect();
+        if older.len() <= limit {
+            return;
+        }
+        let live: HashSet<&str> = self.pods.iter().map(|pod| revision_of(pod.object.pod_digest())).collect();
+        let dead: Vec<Arc<Object>> = older.into_iter().filter(|r| !live.contains(r.name())).cloned().collect();
         let surplus = dead.len().saturating_sub(limit);
         for revision in dead.iter().take(surplus) {
             self.decision.delete(key_of(&CONTROLLER_REVISIONS, revision), revision);
