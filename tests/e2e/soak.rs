@@ -14,6 +14,8 @@ use crate::world::{IMAGES, World};
 
 /// The watch is killed so often, in a short soak three times.
 const KILLED_EVERY: Duration = Duration::from_secs(60);
+/// What is killed again and again waits so long in the end (`node::backoff`).
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
 /// A watch that is killed sooner has no figures.
 const SETTLES: Duration = Duration::from_secs(10);
 const REPLICAS: usize = 3;
@@ -145,8 +147,9 @@ impl Soak {
         self.world.eventually("no pod is there twice, and none that the API does not have", doubled).await;
     }
 
-    /// All Deployments have what they ask for, in the API and in Podman.
+    /// All Deployments have what they ask for, in the API and in Podman, once the last back-off is over.
     async fn is_complete(&self) {
+        let until = Instant::now() + LONGEST_BACK_OFF + SETTLES;
         let all = || async {
             let pods = self.world.json(&["get", "pods"]).await;
             let list = pods["items"].as_array().cloned().unwrap_or_default();
@@ -158,7 +161,15 @@ impl Soak {
                 && (named("well"), named("crashes"), named("unhealthy")) == (REPLICAS, 1, 1)
                 && sandboxes == REPLICAS + 2
         };
-        self.world.eventually("each Deployment has its pods, and nothing else is there", all).await;
+        while !all().await {
+            if Instant::now() >= until {
+                let pods = self.world.wl(&["get", "pods", "-o", "wide"]).await.out;
+                let events = self.world.wl(&["events"]).await.out;
+                let sandboxes = self.world.sandboxes().await;
+                panic!("not each Deployment has its pods:\n{pods}\n{events}\n{sandboxes:#?}\n{}", self.world.told());
+            }
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
     }
 }
 
