@@ -74,9 +74,8 @@ impl Scale {
         }
         for info in &infos {
             match self.one(&client, info, replicas, dry_run).await {
-                // What was scaled is told, not the scale.
-                Ok(_) if !teller.has_format() => ctx.out.line(&format!("{} scaled{}", info.shown(), dry_run.suffix())),
-                Ok(object) => teller.tell(ctx, &object, "scaled")?,
+                // What was scaled is told as it was found, as kubectl tells it.
+                Ok(()) => teller.tell(ctx, &info.object, "scaled")?,
                 Err(error) => errors.push(error),
             }
         }
@@ -86,9 +85,9 @@ impl Scale {
         }
     }
 
-    async fn one(&self, client: &Client, info: &Info, replicas: i64, dry_run: DryRun) -> Result<Json, CliError> {
+    async fn one(&self, client: &Client, info: &Info, replicas: i64, dry_run: DryRun) -> Result<(), CliError> {
         if dry_run == DryRun::Client {
-            return Ok(info.object.clone());
+            return Ok(());
         }
         let path = format!("{}/scale", info.path());
         if self.current_replicas != -1 || !self.resource_version.is_empty() {
@@ -96,7 +95,7 @@ impl Scale {
         }
         let patch = json!({"spec": {"replicas": replicas}});
         let ask = Ask::new(http::Method::PATCH, path.clone()).bytes(MERGE, patch.to_string());
-        let scale = client.send(dry_run.ask(ask)).await?.json()?;
+        client.send(dry_run.ask(ask)).await?;
         let begun = tokio::time::Instant::now();
         while !self.timeout.is_zero() && dry_run == DryRun::None {
             let now = client.get(&path).await?;
@@ -108,7 +107,7 @@ impl Scale {
             }
             crate::engine::clock::sleep(Duration::from_millis(100)).await;
         }
-        Ok(scale)
+        Ok(())
     }
 
     fn precondition(&self, scale: &Json) -> Result<(), CliError> {

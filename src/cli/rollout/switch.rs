@@ -10,6 +10,9 @@ use crate::cli::resources::Info;
 use crate::cli::{CliError, CliResult, Context, Exit};
 use crate::client::{Ask, Client};
 
+/// The annotation by which a template differs from the one before.
+const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+
 #[derive(clap::Args)]
 pub struct Restart {
     #[command(flatten)]
@@ -33,12 +36,17 @@ impl Restart {
         let at = ctx.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         each(ctx, &self.which, "restarted", |info| {
             if !matches!(info.found.kind.as_str(), "Deployment" | "DaemonSet" | "StatefulSet") {
-                return Err("restarting is not supported".into());
+                return Err(cannot(info, "restarting is not supported"));
             }
             if paused(info) {
-                return Err("can't restart paused deployment (run rollout resume first)".into());
+                return Err(cannot(info, "can't restart paused deployment (run rollout resume first)"));
             }
-            let annotations = json!({"kubectl.kubernetes.io/restartedAt": at});
+            let last = info.object.pointer("/spec/template/metadata/annotations").and_then(|all| all.get(RESTARTED_AT));
+            if last.and_then(Json::as_str) == Some(at.as_str()) {
+                let why = "if restart has already been triggered within the past second, please wait before attempting to trigger another";
+                return Err(CliError::message(format!("failed to create patch for {}: {why}", info.name)));
+            }
+            let annotations = json!({RESTARTED_AT: at});
             Ok(json!({"spec": {"template": {"metadata": {"annotations": annotations}}}}))
         })
         .await
@@ -49,10 +57,10 @@ impl Pause {
     pub async fn run(&self, ctx: &mut Context) -> CliResult {
         each(ctx, &self.which, "paused", |info| {
             if info.found.kind != "Deployment" {
-                return Err("pausing is not supported".into());
+                return Err(cannot(info, "pausing is not supported"));
             }
             if paused(info) {
-                return Err("is already paused".into());
+                return Err(cannot(info, "is already paused"));
             }
             Ok(json!({"spec": {"paused": true}}))
         })
@@ -64,15 +72,19 @@ impl Resume {
     pub async fn run(&self, ctx: &mut Context) -> CliResult {
         each(ctx, &self.which, "resumed", |info| {
             if info.found.kind != "Deployment" {
-                return Err("resuming is not supported".into());
+                return Err(cannot(info, "resuming is not supported"));
             }
             if !paused(info) {
-                return Err("is not paused".into());
+                return Err(cannot(info, "is not paused"));
             }
             Ok(json!({"spec": {"paused": null}}))
         })
         .await
     }
+}
+
+fn cannot(info: &Info, why: &str) -> CliError {
+    CliError::message(format!("{} {} {why}", info.found.qualified(), quote(&info.name)))
 }
 
 fn paused(info: &Info) -> bool {
@@ -84,14 +96,14 @@ async fn each(
     ctx: &mut Context,
     which: &Which,
     done: &str,
-    patch: impl Fn(&Info) -> Result<Json, String>,
+    patch: impl Fn(&Info) -> Result<Json, CliError>,
 ) -> CliResult {
     ctx.client_to_change().await?;
     let (infos, mut errors) = which.find(ctx).await?;
     let client = ctx.client().await?;
     for info in &infos {
         match patch(info) {
-            Err(why) => errors.push(CliError::message(format!("{} {} {why}", info.found.qualified(), quote(&info.name)))),
+            Err(why) => errors.push(why),
             Ok(patch) => match send(&client, info, &patch).await {
                 Ok(()) => ctx.out.line(&format!("{} {done}", info.shown())),
                 Err(error) => errors.push(error),
