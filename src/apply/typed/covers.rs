@@ -5,7 +5,7 @@ use super::list_element;
 use crate::api::{Json, JsonMap};
 use crate::apply::fields::Element;
 
-/// Whether [`merge`](super::merge) of `applied` into `live` surely leaves `live` as it is. `false` says nothing: lists whose
+/// Whether [`merge`](super::merge()) of `applied` into `live` surely leaves `live` as it is. `false` says nothing: lists whose
 /// entries stand at other places, nulls and values that are written in another way are left to the merge.
 pub fn covers(live: &Json, applied: &Json, kind: TypeRef<'_>) -> bool {
     let atom = kind.resolve().narrowed(Some(applied));
