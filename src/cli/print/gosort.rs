@@ -210,7 +210,7 @@ impl<T, F: FnMut(&T, &T) -> bool> Sorter<'_, T, F> {
         let mut random = length as u64;
         let modulus = length.next_power_of_two();
         let modulus = if modulus == length { length * 2 } else { modulus };
-        let middle = a + (length / 4) * 2 - 1;
+        let middle = a + (length / 4) * 2;
         for i in 0..3 {
             random ^= random << 13;
             random ^= random >> 7;
