@@ -283,6 +283,22 @@ async fn a_pod_that_does_not_fit_starts_when_there_is_room() {
     world.until("b is ready", 20, |s| is_up(s, "b")).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_watches_sees_that_a_container_ran_however_soon_it_ended() {
+    let world = World::new().await;
+    world.node.behave("i:1", vec![Behaviour::ends(0, 0)]);
+    let before = world.store.snapshot().revision();
+    world.pod("a", json!({"restartPolicy": "Never", "containers": [{"name": "c", "image": "i:1"}]})).await;
+    let has_ended = |s: &State| pod(s, "a").is_some_and(|p| p.str_at("/status/phase") == Some("Succeeded"));
+    world.until("it has ended", 10, has_ended).await;
+    let changes = world.store.watch(before).unwrap().take().unwrap();
+    let statuses = changes.iter().filter_map(|c| c.after.as_ref()?.at("/status/containerStatuses/0/state").cloned());
+    let mut states: Vec<String> = statuses.filter_map(|s| s.as_object()?.keys().next().cloned()).collect();
+    states.dedup();
+    assert_eq!(states, ["waiting", "running", "terminated"]);
+    world.nothing_out_of_turn();
+}
+
 fn bound_to(node: &str) -> Value {
     json!({"terminationGracePeriodSeconds": 5, "nodeName": node, "containers": [{"name": "c", "image": "i:1"}]})
 }

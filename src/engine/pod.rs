@@ -28,7 +28,7 @@ use crate::node::{self, Context, HookCall, NodeDecision, PodEvent, PodMemory, Re
 use crate::probes::{Dial, Direct};
 use crate::registry::Verb;
 use crate::store::failpoint::{self, Point};
-use crate::runtime::{Action, Outcome, Runtime, RuntimeError, RuntimeErrorKind, Sandbox};
+use crate::runtime::{Action, ContainerState, Outcome, Runtime, RuntimeError, RuntimeErrorKind, Sandbox};
 
 const AGENT: &str = "kubelet";
 /// Before the runtime is asked again when it did not answer.
@@ -84,6 +84,8 @@ pub struct PodTask<R: Runtime> {
     pub(super) mirror: Option<Arc<Object>>,
     /// The way into the pod's network, by the pid that leads there.
     inside: Option<(u32, Arc<InsidePod>)>,
+    /// The container that was started since the last look.
+    just_started: Option<String>,
 }
 
 /// What came back from something that was under way.
@@ -118,6 +120,7 @@ impl<R: Runtime> PodTask<R> {
             fixed: None,
             mirror: None,
             inside: None,
+            just_started: None,
         }
     }
 
@@ -223,9 +226,23 @@ impl<R: Runtime> PodTask<R> {
         match self.shared.runtime.observe_pod(&self.uid).await {
             Ok(observed) => {
                 self.observed = observed;
+                self.show_running();
                 true
             }
             Err(_) => false,
+        }
+    }
+
+    /// A container that was started and has ended already is running for one look: who watches the pod sees that it ran.
+    fn show_running(&mut self) {
+        let Some(id) = self.just_started.take() else { return };
+        let mut containers = self.observed.iter_mut().flat_map(|sandbox| sandbox.containers.iter_mut());
+        let Some(container) = containers.find(|c| c.id == id) else { return };
+        if let ContainerState::Exited(exit) = &container.state
+            && let Some(started_at) = exit.started_at
+        {
+            container.state = ContainerState::Running { started_at, pid: 0, paused: false };
+            self.bell.ring_to_look();
         }
     }
 
@@ -364,6 +381,9 @@ impl<R: Runtime> PodTask<R> {
                 match &result {
                     Ok(outcome) => {
                         node::apply(&mut self.observed, &action, outcome, now);
+                        if let Action::StartContainer { id, .. } = &*action {
+                            self.just_started = Some(id.clone());
+                        }
                         if matches!(
                             *action,
                             Action::StartContainer { .. }
