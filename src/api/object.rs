@@ -88,6 +88,11 @@ impl Object {
         self.tree.get_or_init(|| self.unpacked())
     }
 
+    /// Whether the tree is in memory.
+    pub fn is_tree(&self) -> bool {
+        self.tree.get().is_some()
+    }
+
     /// The tree of the text, which was written from one.
     fn unpacked(&self) -> Json {
         self.text.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
@@ -95,10 +100,15 @@ impl Object {
 
     /// The same object as text, if it has a tree and nobody has read that since the last call; the digest stays at hand.
     pub fn packed(&self) -> Option<Object> {
-        let tree = self.tree.get()?;
-        if self.is_read.swap(false, Ordering::Relaxed) {
+        if !self.is_tree() || self.is_read.swap(false, Ordering::Relaxed) {
             return None;
         }
+        self.as_text()
+    }
+
+    /// The same object as text, if it has a tree now: for who only keeps it.
+    pub fn as_text(&self) -> Option<Object> {
+        let tree = self.tree.get()?;
         let written = || serde_json::to_string(tree).ok().filter(|_| reads_back(tree, MOST_LEVELS)).map(Into::into);
         let text = self.text.clone().or_else(written)?;
         Some(Object {

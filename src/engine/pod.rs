@@ -194,6 +194,10 @@ impl<R: Runtime> PodTask<R> {
                 // Another wrote the status meanwhile; its change wakes this task.
                 tokio::task::yield_now().await;
             }
+            // The store has the tree while anybody reads it. Here the pod is kept for when it is gone.
+            if let Some(text) = self.object.as_text() {
+                self.object = Arc::new(text);
+            }
             // Probes that go on answering the same need no new decision.
             loop {
                 let probe_at = self.launch_probes(&pod, &mut under_way);

@@ -104,6 +104,7 @@ proptest! {
                 let found = state.with_uid(object.uid());
                 prop_assert!(found.is_some_and(|found| Arc::ptr_eq(found, object)));
             }
+            state.pack_unread();
         }
         let changes = state.take_changes();
         for change in changes.iter().rev() {

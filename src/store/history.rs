@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::Shared;
 use super::packed::Block;
+use crate::api::Object;
 use crate::state::Change;
 
 /// How many changes a watch may lag behind.
@@ -64,6 +65,19 @@ impl History {
     /// Packs all but the newest: there is a pause.
     pub(crate) fn pack(&self) {
         while self.pack_some(AT_HAND) {}
+    }
+
+    /// Keeps those at hand as text too: for a while nobody has followed.
+    pub(crate) fn rest(&self) {
+        let has_tree = |object: &Option<Arc<Object>>| object.as_ref().is_some_and(|object| object.is_tree());
+        let rested = |object: &Arc<Object>| object.as_text().map_or_else(|| object.clone(), Arc::new);
+        for change in &mut self.kept().changes {
+            if has_tree(&change.before) || has_tree(&change.after) {
+                let Change { revision, key, before, after } = change.as_ref();
+                let (before, after) = (before.as_ref().map(rested), after.as_ref().map(rested));
+                *change = Arc::new(Change { revision: *revision, key: key.clone(), before, after });
+            }
+        }
     }
 
     /// Packs the oldest that are at hand beyond so many. Only the writer does, so that nothing comes between.

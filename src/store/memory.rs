@@ -25,7 +25,8 @@ pub(crate) fn give_back() {
     give_back_code();
 }
 
-fn give_back_heap() {
+/// The first half of it.
+pub(crate) fn give_back_heap() {
     #[cfg(target_env = "gnu")]
     #[expect(unsafe_code, reason = "malloc_trim has no safe door")]
     // SAFETY: it takes a number and touches only what the allocator itself holds free, under the allocator's own locks.

@@ -240,6 +240,18 @@ impl Store {
         self.shared.history.pack();
     }
 
+    /// As after a long pause of the writes: what nobody reads is text.
+    #[cfg(test)]
+    pub fn rest(&self) {
+        self.shared.history.rest();
+        if let Writes::Inline(writer) = &self.writes {
+            // The first call forgets that all was just read.
+            let mut writer = writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            writer.pack_unread();
+            writer.pack_unread();
+        }
+    }
+
     /// Forgets the history up to now: older resource versions are gone.
     #[cfg(test)]
     pub fn compact(&self) {

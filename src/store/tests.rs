@@ -137,6 +137,30 @@ async fn a_watch_sees_every_change_in_order_and_is_told_when_it_lags() {
 }
 
 #[tokio::test]
+async fn what_nobody_reads_becomes_text_and_reads_as_before() {
+    let store = in_memory();
+    let mut changes = store.watch(0).unwrap();
+    for name in ["x", "y"] {
+        store.write(create(name, "1")).await.unwrap();
+    }
+    let is_tree = |name: &str| store.snapshot().get(&key(name)).unwrap().is_tree();
+    assert!(is_tree("x") && is_tree("y"));
+    let held = store.snapshot().get(&key("y")).unwrap().clone();
+    let revision = store.snapshot().revision();
+    store.rest();
+    assert!(!is_tree("x"), "nobody has read it since");
+    assert!(is_tree("y"), "somebody holds it, so its tree is in memory all the same");
+    assert_eq!((store.snapshot().revision(), value(&store, "x")), (revision, Some("1".into())));
+    assert!(is_tree("x"), "it was read");
+    let told = changes.take().unwrap();
+    assert!(told.iter().all(|change| !change.after.as_ref().unwrap().is_tree()));
+    assert_eq!(told.iter().map(|change| change.after.as_ref().unwrap().name()).collect::<Vec<_>>(), ["x", "y"]);
+    drop(held);
+    let stays = store.write(request(Verb::Update, "x", Some(config_map("x", "2")))).await.unwrap();
+    assert_eq!((stays.code, value(&store, "x")), (200, Some("2".into())));
+}
+
+#[tokio::test]
 async fn packed_changes_are_what_they_were() {
     let store = in_memory();
     for i in 0..150 {

@@ -142,8 +142,12 @@ impl Writer {
                 Ok(job) => return Some(job),
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     self.expire();
+                    self.shared.history.rest();
                     if self.pack_unread() {
                         memory::give_back();
+                    } else {
+                        // What readers needed.
+                        memory::give_back_heap();
                     }
                 }
                 Err(mpsc::RecvTimeoutError::Disconnected) => return None,
@@ -152,7 +156,7 @@ impl Writer {
     }
 
     /// Keeps as text what nobody has read since the last call; whether there was any.
-    fn pack_unread(&mut self) -> bool {
+    pub(crate) fn pack_unread(&mut self) -> bool {
         let is_any = self.state.pack_unread();
         if is_any {
             self.shared.publish(&self.state, Vec::new());
