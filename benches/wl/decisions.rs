@@ -118,8 +118,8 @@ pub fn memory(plan: &Plan) {
         let text = crate::plans::deployments_from(round * count, count, 1, "docker.io/library/nginx:1");
         let file = world.file(&format!("kept-{round}.yaml"), &text);
         run(world.command(&["apply", "-f", &file, "--wait=false"]), &[0]);
-        // After a pause the watch has given back what the writes needed.
-        std::thread::sleep(std::time::Duration::from_secs(4));
+        // After a pause the watch has given back what the writes needed, and what nobody reads is text.
+        std::thread::sleep(std::time::Duration::from_secs(40));
         machine::pss(pid)
     };
     let (first, second) = (keep(0), keep(1));
