@@ -188,3 +188,25 @@ async fn up_applies_a_folder_and_down_takes_it_away() {
     let nothing = in_folder(root.path(), &["down", "Shop_1"], &server, &fixture).await;
     assert!(nothing.exit == 1 && nothing.stderr.contains("wl up has applied nothing from here"), "{nothing:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_component_changes_what_names_it_and_items_of_a_patch_come_first() {
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {mode: light}\n";
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: a, image: x}, {name: b, image: x}]}\n";
+    let patch = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec: {containers: [{name: c, image: z}, {name: b, image: z}]}\n";
+    let files = json!({
+        "cm.yaml": map,
+        "pod.yaml": pod,
+        "kustomization.yaml": "resources: [pod.yaml, cm.yaml]\ncomponents: [more]\nnamePrefix: o-\nsortOptions: {order: fifo}\n",
+        "more/kustomization.yaml": "kind: Component\npatches: [{path: pod.yaml}]\nconfigMapGenerator: [{name: settings, behavior: merge, literals: [x=1]}]\n",
+        "more/pod.yaml": patch,
+    });
+    let outcome = session(&["kustomize", "."], "", files).run(&fixture("empty")).await;
+    let expected = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: o-web\nspec:\n  containers:\n  - image: z\n    name: c\n  - image: z\n    name: b\n  \
+                    - image: x\n    name: a\n---\napiVersion: v1\ndata:\n  mode: light\n  x: \"1\"\nkind: ConfigMap\nmetadata:\n  name: o-settings\n";
+    assert_eq!((outcome.exit, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, expected, ""));
+    let deletes = "resources: [cm.yaml, pod.yaml]\npatches: [{patch: \"{apiVersion: v1, kind: Pod, metadata: {name: web}, $patch: delete}\"}]\n";
+    let files = json!({"cm.yaml": map, "pod.yaml": pod, "kustomization.yaml": deletes});
+    let outcome = session(&["kustomize", "."], "", files).run(&fixture("empty")).await;
+    assert!(outcome.exit == 0 && !outcome.stdout.contains("kind: Pod"), "{outcome:?}");
+}

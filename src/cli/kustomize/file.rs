@@ -11,14 +11,19 @@ use crate::manifest;
 const NAMES: &[&str] = &["kustomization.yaml", "kustomization.yml", "Kustomization"];
 /// Fields that are known and that need more than is done here.
 const MORE: &[&str] = &[
-    "openapi", "replacements", "vars", "components", "crds", "helmGlobals", "helmCharts", "helmChartInflationGenerator",
-    "configurations", "generators", "transformers", "validators", "buildMetadata", "imageTags", "sortOptions",
+    "openapi", "replacements", "vars", "crds", "helmGlobals", "helmCharts", "helmChartInflationGenerator",
+    "configurations", "generators", "transformers", "validators", "buildMetadata", "imageTags",
 ];
 
 pub type Texts = BTreeMap<String, String>;
 
 #[derive(Debug, Default)]
 pub struct Kustomization {
+    /// It changes what the kustomization that names it has so far.
+    pub is_component: bool,
+    pub components: Vec<String>,
+    /// Objects stay in the order in which they were found.
+    pub keeps_order: bool,
     pub resources: Vec<String>,
     pub prefix: String,
     pub suffix: String,
@@ -240,14 +245,13 @@ impl Kustomization {
         part.get("metadata");
         let mut wrong = Vec::new();
         let (version, kind) = (part.text("apiVersion")?, part.text("kind")?);
-        if kind == "Component" {
-            return Err(unsupported("a component"));
-        }
-        if !matches!(kind.as_str(), "" | "Kustomization") {
+        let is_component = kind == "Component";
+        if !matches!(kind.as_str(), "" | "Kustomization" | "Component") {
             wrong.push("kind should be Kustomization or Component".to_owned());
         }
-        if !matches!(version.as_str(), "" | "kustomize.config.k8s.io/v1beta1") {
-            wrong.push("apiVersion for Kustomization should be kustomize.config.k8s.io/v1beta1".to_owned());
+        let known = if is_component { "kustomize.config.k8s.io/v1alpha1" } else { "kustomize.config.k8s.io/v1beta1" };
+        if !version.is_empty() && version != known {
+            wrong.push(format!("apiVersion for {} should be {known}", if kind.is_empty() { "Kustomization" } else { &kind }));
         }
         if !wrong.is_empty() {
             let root = root.display();
@@ -267,7 +271,14 @@ impl Kustomization {
             Some(json) => options(json, "generatorOptions")?,
             None => Options::default(),
         };
+        let keeps_order = match part.get("sortOptions") {
+            Some(json) => keeps_order(json)?,
+            None => false,
+        };
         let kustomization = Kustomization {
+            is_component,
+            components: part.texts_of_list("components")?,
+            keeps_order,
             resources,
             prefix: part.text("namePrefix")?,
             suffix: part.text("nameSuffix")?,
@@ -289,6 +300,21 @@ impl Kustomization {
 
 fn all<T>(items: &[Json], one: impl Fn(&Json) -> Result<T, CliError>) -> Result<Vec<T>, CliError> {
     items.iter().map(one).collect()
+}
+
+/// Source: sigs.k8s.io/kustomize/api/types/sortoptions.go.
+fn keeps_order(json: &Json) -> Result<bool, CliError> {
+    let mut part = Part::new(json, "SortOptions", "sortOptions".into())?;
+    if part.get("legacySortOptions").is_some() {
+        return Err(unsupported("the field 'legacySortOptions' of sortOptions"));
+    }
+    let order = part.text("order")?;
+    part.end()?;
+    match order.as_str() {
+        "" | "legacy" => Ok(false),
+        "fifo" => Ok(true),
+        _ => Err(CliError::message("the field 'sortOptions.order' must be one of [fifo, legacy]")),
+    }
 }
 
 fn label(json: &Json) -> Result<Label, CliError> {

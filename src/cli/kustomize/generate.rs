@@ -71,7 +71,7 @@ fn pairs(root: &Path, generated: &Generated) -> Result<Pairs, CliError> {
     }
     for literal in &generated.literals {
         let Some((key, value)) = literal.split_once('=').filter(|(key, _)| !key.is_empty()) else {
-            return Err(fail(format!("literal sources: invalid literal source {literal}, expected key=value")));
+            return Err(fail(format!("literal sources [{}]: invalid literal source {literal}, expected key=value", generated.literals.join(" "))));
         };
         add(key.to_owned(), value.trim_matches(['"', '\'']).as_bytes().to_vec())?;
     }
@@ -180,8 +180,8 @@ fn absorb(resources: &mut Vec<Resource>, tree: Json, generated: &Generated) -> R
                     new["metadata"][field] = value.clone();
                 }
             }
+            // Whether its name ends in a hash is as it was: what stood in a file keeps its name.
             resource.tree = new;
-            resource.hash |= hash;
             Ok(())
         }
     }

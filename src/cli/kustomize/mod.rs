@@ -105,7 +105,8 @@ pub fn build(ctx: &mut Context, dir: &str) -> Result<Vec<Json>, CliError> {
     if !root.is_dir() {
         return Err(CliError::message(format!("must build at directory: '{dir}': file is not directory")));
     }
-    let mut resources = folder(ctx, &root, 0)?;
+    let mut resources = Vec::new();
+    let keeps_order = folder(ctx, &root, 0, Part::Whole, &mut resources)?.keeps_order;
     for resource in resources.iter_mut().filter(|r| r.hash) {
         let hash = generate::hash(&resource.tree);
         resource.remember();
@@ -114,54 +115,78 @@ pub fn build(ctx: &mut Context, dir: &str) -> Result<Vec<Json>, CliError> {
     }
     names::follow(&mut resources);
     resources.retain(|r| r.text("/metadata/annotations/config.kubernetes.io~1local-config") != "true");
-    order::sort(&mut resources);
+    if !keeps_order {
+        order::sort(&mut resources);
+    }
     Ok(resources.into_iter().map(|r| r.tree).collect())
 }
 
-/// The resources of a folder after its own changes, names not yet followed.
-fn folder(ctx: &mut Context, root: &Path, depth: usize) -> Result<Vec<Resource>, CliError> {
+/// What a folder is to another one that names it.
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    Whole,
+    /// It goes on with what is there already.
+    Component,
+}
+
+/// Adds the resources of a folder, and changes all as it says; names are not yet followed.
+fn folder(ctx: &mut Context, root: &Path, depth: usize, part: Part, resources: &mut Vec<Resource>) -> Result<Kustomization, CliError> {
     if depth > DEEPEST {
         return Err(CliError::message(format!("{}: kustomizations in kustomizations without end", root.display())));
     }
     let kustomization = Kustomization::read(ctx, root)?;
-    let mut resources: Vec<Resource> = Vec::new();
+    match (part, kustomization.is_component) {
+        (Part::Whole, true) if depth > 0 => {
+            return Err(CliError::message(format!("expected kind != 'Component' for path '{}'", root.display())));
+        }
+        (Part::Component, false) => {
+            let why = format!("expected kind 'Component' for path '{}' but got 'Kustomization'", root.display());
+            return Err(CliError::message(format!("accumulating components: accumulateDirectory: \"{why}\"")));
+        }
+        _ => {}
+    }
     for path in &kustomization.resources {
         for resource in load(ctx, root, path, depth)? {
             let same = |r: &Resource| is_same(r, &resource);
             if resources.iter().any(same) {
-                let (kind, name) = (resource.object().kind().to_owned(), resource.name());
-                return Err(CliError::message(format!(
-                    "accumulating resources: may not add resource with an already registered id: {kind} {name}"
-                )));
+                let why = format!("may not add resource with an already registered id: {}", patch::id_of(&resource.object()));
+                let file = cleaned(&root.join(path));
+                let no_folder = format!("must build at directory: '{}': file is not directory", file.display());
+                return Err(neither(&format!("merging resources from '{path}': {why}"), &no_folder));
             }
             resources.push(resource);
         }
     }
-    generate::add(root, &kustomization, &mut resources)?;
+    for path in &kustomization.components {
+        let full = root.join(path).canonicalize();
+        let full = full.map_err(|e| CliError::message(format!("accumulating components: {path}: {}", super::print::flags::go_error(&e))))?;
+        folder(ctx, &full, depth + 1, Part::Component, resources)?;
+    }
+    generate::add(root, &kustomization, resources)?;
     for text in &kustomization.strategic {
-        patch::strategic_of_text(root, text, &mut resources)?;
+        patch::strategic_of_text(root, text, resources)?;
     }
     for entry in &kustomization.patches {
-        patch::apply(root, entry, &mut resources)?;
+        patch::apply(root, entry, resources)?;
     }
     if !kustomization.namespace.is_empty() {
-        fields::set_namespace(&mut resources, &kustomization.namespace)?;
+        fields::set_namespace(resources, &kustomization.namespace)?;
     }
-    fields::rename(&mut resources, &kustomization.prefix, &kustomization.suffix);
+    fields::rename(resources, &kustomization.prefix, &kustomization.suffix);
     for label in &kustomization.labels {
-        labels::add(&mut resources, label);
+        labels::add(resources, label);
     }
-    labels::annotate(&mut resources, &kustomization.annotations);
+    labels::annotate(resources, &kustomization.annotations);
     for entry in &kustomization.json_patches {
-        patch::apply(root, entry, &mut resources)?;
+        patch::apply(root, entry, resources)?;
     }
     for replica in &kustomization.replicas {
-        fields::set_replicas(&mut resources, replica)?;
+        fields::set_replicas(resources, replica)?;
     }
     for image in &kustomization.images {
-        images::set(&mut resources, image);
+        images::set(resources, image);
     }
-    Ok(resources)
+    Ok(kustomization)
 }
 
 fn is_same(a: &Resource, b: &Resource) -> bool {
@@ -177,16 +202,48 @@ fn load(ctx: &mut Context, root: &Path, path: &str, depth: usize) -> Result<Vec<
     let full: PathBuf = root.join(path);
     if full.is_dir() {
         let full = full.canonicalize().map_err(|e| CliError::message(format!("{}: {e}", full.display())))?;
-        return folder(ctx, &full, depth + 1);
+        let mut below = Vec::new();
+        let added = folder(ctx, &full, depth + 1, Part::Whole, &mut below);
+        return match added {
+            Ok(_) => Ok(below),
+            Err(CliError::Message(why)) => {
+                let no_file = format!("accumulating resources from '{path}': '{}' must resolve to a file", full.display());
+                Err(neither(&no_file, &why))
+            }
+            Err(other) => Err(other),
+        };
     }
     let fail = |why: String| CliError::message(format!("accumulating resources: accumulating resources from '{path}': {why}"));
-    let bytes = std::fs::read(&full)
-        .map_err(|e| fail(format!("open {}: {}", full.display(), super::print::flags::go_error(&e))))?;
+    let bytes = std::fs::read(&full).map_err(|e| {
+        let full = cleaned(&full);
+        let why = format!("evalsymlink failure on '{0}' : lstat {0}: {1}", full.display(), super::print::flags::go_error(&e));
+        let no_folder = format!("must build at directory: not a valid directory: {why}");
+        neither(&format!("accumulating resources from '{path}': {why}"), &no_folder)
+    })?;
     let parsed = manifest::parse(path, &bytes);
     if let Some(problem) = parsed.problems.first() {
         return Err(fail(problem.to_string()));
     }
     Ok(parsed.documents.iter().map(|document| Resource::new(document.json())).collect())
+}
+
+/// What is wrong with an entry of `resources` as a file, and as a folder.
+/// Source: `accumulateResources` in sigs.k8s.io/kustomize/api/internal/target/kusttarget.go.
+fn neither(as_file: &str, as_folder: &str) -> CliError {
+    CliError::message(format!("accumulating resources: accumulation err='{as_file}': {as_folder}"))
+}
+
+/// A path without `.` and `..`, as Go's `filepath.Join` makes it.
+fn cleaned(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in path.components() {
+        match part {
+            std::path::Component::CurDir => {}
+            std::path::Component::ParentDir => drop(clean.pop()),
+            other => clean.push(other),
+        }
+    }
+    clean
 }
 
 /// What these kustomizations cannot do.

@@ -1,4 +1,4 @@
-//! Patches of a kustomization. Strategic ones put new items of lists before the old ones, which the API's own do not.
+//! Patches of a kustomization. Strategic ones put the items of their lists before the others, which the API's own do not.
 //! Source: sigs.k8s.io/kustomize/api/internal/builtins/PatchTransformer.go, kyaml/yaml/merge2.
 
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::cli::print::flags::go_error;
 use crate::manifest;
 
 /// A patch of `patches` or `patchesJson6902`.
-pub fn apply(root: &Path, patch: &Patch, resources: &mut [Resource]) -> Result<(), CliError> {
+pub fn apply(root: &Path, patch: &Patch, resources: &mut Vec<Resource>) -> Result<(), CliError> {
     let (text, source) = match (patch.text.is_empty(), patch.path.is_empty()) {
         (true, true) => return Err(CliError::message("must specify one of patch and path in\n")),
         (false, false) => return Err(CliError::message("patch and path can't be set at the same time\n")),
@@ -39,7 +39,9 @@ pub fn apply(root: &Path, patch: &Patch, resources: &mut [Resource]) -> Result<(
     }
     let patches: Vec<Json> = parsed.documents.iter().map(manifest::Document::json).collect();
     let Some(target) = &patch.target else {
-        return patches.iter().try_for_each(|tree| strategic(tree, patch, resources));
+        patches.iter().try_for_each(|tree| strategic(tree, patch, resources))?;
+        resources.retain(is_left);
+        return Ok(());
     };
     let [tree] = patches.as_slice() else {
         return Err(CliError::message(format!(
@@ -49,11 +51,31 @@ pub fn apply(root: &Path, patch: &Patch, resources: &mut [Resource]) -> Result<(
     for at in select(resources, target)? {
         merge_into(&mut resources[at], tree, patch);
     }
-    resources_without_deleted(resources)
+    resources.retain(is_left);
+    Ok(())
+}
+
+/// `ConfigMap.v1.[noGrp]/settings.[noNs]`. Source: sigs.k8s.io/kustomize/kyaml/resid.
+pub fn id_of(object: &Object) -> String {
+    let gvk = object.gvk();
+    let or = |text: &str, none: &str| if text.is_empty() { format!("[no{none}]") } else { text.to_owned() };
+    format!(
+        "{}.{}.{}/{}.{}",
+        or(&gvk.kind, "Kind"),
+        or(&gvk.version, "Ver"),
+        or(&gvk.group, "Grp"),
+        or(object.name(), "Name"),
+        or(object.namespace(), "Ns")
+    )
+}
+
+/// Whether no patch has deleted the whole object.
+fn is_left(resource: &Resource) -> bool {
+    !resource.tree.is_null()
 }
 
 /// A patch of `patchesStrategicMerge`: a file, or the patch itself.
-pub fn strategic_of_text(root: &Path, text: &str, resources: &mut [Resource]) -> Result<(), CliError> {
+pub fn strategic_of_text(root: &Path, text: &str, resources: &mut Vec<Resource>) -> Result<(), CliError> {
     let is_file = !text.contains('\n') && root.join(text).is_file();
     let patch = if is_file { Patch { path: text.into(), ..Patch::default() } } else { Patch { text: text.into(), ..Patch::default() } };
     apply(root, &patch, resources)
@@ -77,30 +99,13 @@ fn strategic(tree: &Json, patch: &Patch, resources: &mut [Resource]) -> Result<(
             && (namespace == wanted.namespace() || (wanted.namespace().is_empty() && namespace == "default"))
     });
     let Some(resource) = hit else {
-        let gvk = wanted.gvk();
-        let or = |text: &str, none: &str| if text.is_empty() { format!("[no{none}]") } else { text.to_owned() };
-        let id = format!(
-            "{}.{}.{}/{}.{}",
-            or(&gvk.kind, "Kind"),
-            or(&gvk.version, "Ver"),
-            or(&gvk.group, "Grp"),
-            or(wanted.name(), "Name"),
-            or(wanted.namespace(), "Ns")
-        );
+        let id = id_of(&wanted);
         return Err(CliError::message(format!(
             "no resource matches strategic merge patch \"{id}\": no matches for Id {id}; failed to find unique target for patch {id}"
         )));
     };
     merge_into(resource, tree, patch);
-    resources_without_deleted(resources)
-}
-
-/// What a patch deletes as a whole is not taken out of the list here.
-fn resources_without_deleted(resources: &[Resource]) -> Result<(), CliError> {
-    match resources.iter().any(|r| r.tree.is_null()) {
-        true => Err(unsupported("a patch that deletes a whole object")),
-        false => Ok(()),
-    }
+    Ok(())
 }
 
 fn merge_into(resource: &mut Resource, patch: &Json, how: &Patch) {
@@ -155,7 +160,7 @@ fn type_of(field: &Field) -> Option<&'static Type> {
     Schema::get().type_named(field.reference.as_deref()?)
 }
 
-/// Lists whose items have keys are merged item by item, new ones first; others are replaced.
+/// Lists whose items have keys are merged item by item, those of the patch first, in its order; others are replaced.
 fn merge_list(old: Option<Json>, items: &[Json], field: Option<&Field>) -> Option<Json> {
     let replaces = items.iter().any(|item| item.get("$patch").and_then(Json::as_str) == Some("replace"));
     let keys = field.map(keys).unwrap_or_default();
@@ -170,21 +175,18 @@ fn merge_list(old: Option<Json>, items: &[Json], field: Option<&Field>) -> Optio
         Some(Json::Array(items)) => items,
         _ => Vec::new(),
     };
-    let mut new = Vec::new();
+    let mut first = Vec::new();
     for item in items {
         // What the patch does not say of a key does not tell items apart.
         let said: Vec<&str> = keys.iter().copied().filter(|key| item.get(key).is_some()).collect();
         let at = all.iter().position(|o| !said.is_empty() && said.iter().all(|key| o.get(key) == item.get(key)));
         match at {
-            Some(at) => match merge(Some(all[at].take()), item, kind) {
-                Some(merged) => all[at] = merged,
-                None => drop(all.remove(at)),
-            },
-            None => new.extend(plain(item)),
+            Some(at) => first.extend(merge(Some(all.remove(at)), item, kind)),
+            None => first.extend(plain(item)),
         }
     }
-    new.extend(all);
-    Some(Json::Array(new))
+    first.extend(all);
+    Some(Json::Array(first))
 }
 
 fn keys(field: &Field) -> Vec<&str> {
@@ -255,7 +257,12 @@ mod tests {
     }
 
     #[test]
-    fn new_items_of_a_list_come_first() {
+    fn items_of_the_patch_come_first() {
+        check(
+            deployment(json!([{"name": "a"}, {"name": "b"}, {"name": "c"}])),
+            deployment(json!([{"name": "x"}, {"name": "c", "image": "y"}, {"name": "a"}])),
+            deployment(json!([{"name": "x"}, {"name": "c", "image": "y"}, {"name": "a"}, {"name": "b"}])),
+        );
         check(
             deployment(json!([{"name": "a", "image": "x"}])),
             deployment(json!([{"name": "b"}, {"name": "a", "image": "y"}])),
