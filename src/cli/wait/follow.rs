@@ -27,6 +27,8 @@ const STAYS: Duration = Duration::from_millis(500);
 const STAYS_AGAIN: Duration = Duration::from_secs(3);
 /// So long a DaemonSet may want no pod before that is believed: of a watch that begins just now the node may not be known yet.
 const NODE_COMES: Duration = Duration::from_secs(3);
+/// The same while there is no node at all.
+const NO_NODE: Duration = Duration::from_secs(15);
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(500);
 /// News are collected for so long for each object that is still waited for, so that looking at ten thousand costs no more of
@@ -81,7 +83,11 @@ pub async fn until_settled(
                 Progress::Settled(sentence) => {
                     let since = settled_at.entry(index).or_insert_with(Instant::now).elapsed();
                     let wants_none = following.wants_none(target);
-                    let least = if wants_none { NODE_COMES } else { following.must_stay(target, first, ctx.now()) };
+                    let least = match wants_none {
+                        true if has_node(client).await => NODE_COMES,
+                        true => NO_NODE,
+                        false => following.must_stay(target, first, ctx.now()),
+                    };
                     if since < least {
                         soon = soon.min(least.saturating_sub(since));
                         continue;
@@ -344,6 +350,12 @@ impl Following {
         }
         text
     }
+}
+
+/// Whether the server knows a node. Where it cannot be asked, that is for others to tell.
+async fn has_node(client: &Client) -> bool {
+    let nodes = client.get("/api/v1/nodes?limit=1").await;
+    nodes.map_or(true, |list| list["items"].as_array().is_none_or(|items| !items.is_empty()))
 }
 
 /// How much longer the containers of a pod that no probe asks must be up.
