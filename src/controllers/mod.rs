@@ -18,6 +18,7 @@ mod history;
 mod job;
 mod names;
 mod namespace;
+mod node_taints;
 mod ownership;
 mod pod_gc;
 mod pods;
@@ -129,12 +130,13 @@ pub fn all() -> Vec<Box<dyn Controller>> {
     all.retain(|controller| !["persistent-volume-binder", "namespace-controller"].contains(&controller.name()));
     all.push(Box::new(volumes::Binder::with_volumes_of_the_machine()));
     all.push(Box::new(namespace::NamespaceController::at_once()));
+    all.push(Box::new(node_taints::NodeTaints));
     all.push(Box::new(config_changes::ConfigChanges));
     all
 }
 
-/// Those of Kubernetes' controller manager, doing no more than it does: nothing makes volumes for claims, and
-/// namespaces are emptied in its time.
+/// Those of Kubernetes' controller manager but for what taints nodes, doing no more than it does: nothing makes volumes for
+/// claims, and namespaces are emptied in its time.
 pub fn of_the_manager() -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(deployment::DeploymentController),
