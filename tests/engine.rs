@@ -1,6 +1,9 @@
 //! The engine on the pretend node, in virtual time.
 #![cfg(feature = "internals")]
 
+#[path = "engine/pressure.rs"]
+mod pressure;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,13 +40,19 @@ struct World {
     store: Store,
     node: Simulated,
     clock: clock::Clock,
+    options: EngineOptions,
     engine: Option<Running>,
 }
 
 impl World {
     async fn new() -> Self {
+        Self::with(EngineOptions::default(), &["NamespaceLifecycle"]).await
+    }
+
+    async fn with(options: EngineOptions, admission: &[&str]) -> Self {
         let clock = clock::of_tokio(Timestamp::from_second(1_700_000_000).unwrap());
-        let settings = Settings { admission: vec!["NamespaceLifecycle".into()], ..Settings::default() };
+        let settings =
+            Settings { admission: admission.iter().map(|&name| name.to_owned()).collect(), ..Settings::default() };
         let store = Store::in_memory_with(settings, State::new(), clock.clone(), Box::new(Counting(1)));
         let node = Simulated::new(clock.clone());
         let ticking = node.clone();
@@ -53,7 +62,7 @@ impl World {
                 ticking.tick();
             }
         });
-        let mut world = World { store, node, clock, engine: None };
+        let mut world = World { store, node, clock, options, engine: None };
         world.start();
         let has_node = |s: &State| s.count(&GroupResource::new("", "nodes")) == 1;
         world.until("the node is there", 5, has_node).await;
@@ -67,7 +76,7 @@ impl World {
             runtime: Arc::new(self.node.clone()),
             controllers: wl::controllers::all(),
             clock: self.clock.clone(),
-            options: EngineOptions::default(),
+            options: self.options.clone(),
         };
         let task = tokio::spawn(engine.run(async move {
             let _ = stopped.await;

@@ -1,5 +1,6 @@
 //! Events, written through the API as [`super::correlation`] has them.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
@@ -17,6 +18,8 @@ use crate::store::Store;
 pub struct Extra {
     /// `Binding`, `Scheduling`: what was tried.
     pub action: Option<&'static str>,
+    /// Of the Event itself.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// Counts Events and writes them through the API.
@@ -104,6 +107,9 @@ impl Recorder {
         if note.component == "kubelet" {
             event["source"]["host"] = json!(self.host);
             event["reportingInstance"] = json!(self.host);
+        }
+        if !extra.annotations.is_empty() {
+            event["metadata"]["annotations"] = json!(extra.annotations);
         }
         if let Some(action) = extra.action {
             event["action"] = json!(action);

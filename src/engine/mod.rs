@@ -13,6 +13,7 @@ mod mirror;
 mod node;
 mod node_object;
 mod pod;
+mod pressure;
 mod probing;
 mod queue;
 mod requests;

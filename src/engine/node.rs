@@ -1,6 +1,6 @@
 //! The node agent: a task for each pod of this node, and what they share.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -18,7 +18,8 @@ use super::{Rotation, look, requests, scheduling};
 use crate::api::{GroupResource, Json, Key, Object};
 use crate::controllers::{EventKind, EventNote};
 use crate::network::{PodIps, PodSubnet};
-use crate::node::{NodeConfig, Refusal, objects_used, statics};
+use crate::node::pressure::{self, Condition};
+use crate::node::{Eviction, NodeConfig, Refusal, objects_used, statics};
 use crate::runtime::{Hint, Machine, Runtime, Sandbox};
 use crate::scheduler::{self, Admission, Occupants, is_critical};
 use crate::state::{Change, State};
@@ -43,8 +44,10 @@ pub struct Shared<R: Runtime> {
     pub signals: Semaphore,
     pub rotation: Rotation,
     pub room: Room,
-    /// Pods that have to go so that critical ones can run, by uid.
-    pub preempted: watch::Sender<BTreeSet<String>>,
+    /// Pods that this node ends, by uid, and why.
+    pub evictions: watch::Sender<BTreeMap<String, Eviction>>,
+    /// Of what the machine has too little.
+    pressures: RwLock<Vec<Condition>>,
     /// The pods that the node has taken and that have not finished.
     taken: Mutex<Occupants>,
     pod_subnet: Option<PodSubnet>,
@@ -66,6 +69,7 @@ impl<R: Runtime> Shared<R> {
         rotation: Rotation,
         machine: Machine,
         config: NodeConfig,
+        pressures: Vec<Condition>,
     ) -> Self {
         Shared {
             store,
@@ -76,7 +80,8 @@ impl<R: Runtime> Shared<R> {
             signals: Semaphore::new(SIGNALS_AT_ONCE),
             rotation,
             room: Room::default(),
-            preempted: watch::Sender::default(),
+            evictions: watch::Sender::default(),
+            pressures: RwLock::new(pressures),
             taken: Mutex::default(),
             pod_subnet,
             pod_ips: Mutex::new(None),
@@ -113,7 +118,7 @@ impl<R: Runtime> Shared<R> {
     pub fn forget(&self, uid: &str) {
         self.room.forget(uid);
         self.taken().remove(uid);
-        self.preempted.send_if_modified(|all| {
+        self.evictions.send_if_modified(|all| {
             all.remove(uid);
             false
         });
@@ -128,6 +133,40 @@ impl<R: Runtime> Shared<R> {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Of what the machine has too little.
+    pub fn pressures(&self) -> Vec<Condition> {
+        self.pressures.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_pressures(&self, conditions: &[Condition]) {
+        let mut pressures = self.pressures.write().unwrap_or_else(PoisonError::into_inner);
+        if *pressures != conditions {
+            *pressures = conditions.to_vec();
+        }
+    }
+
+    /// Ends a pod that the node has taken.
+    pub fn evict(&self, uid: &str, eviction: Eviction) {
+        self.evictions.send_modify(|all| {
+            all.entry(uid.to_owned()).or_insert(eviction);
+        });
+    }
+
+    /// The pods that the node has taken, that nobody has told to end yet, and of which `may_go` says that they may.
+    pub fn evictable(&self, may_go: impl Fn(&Pod) -> bool) -> Vec<(String, Arc<Pod>)> {
+        let goes = |pod: &Pod| pod.metadata.deletion_timestamp.is_none() && may_go(pod);
+        // In this order, as who admits a critical pod has them.
+        let taken = self.taken();
+        let evicted = self.evictions.borrow();
+        let stay = taken.all().iter().filter(|one| !evicted.contains_key(&one.uid) && goes(&one.pod));
+        stay.map(|one| (one.uid.clone(), one.pod.clone())).collect()
+    }
+
+    /// Whether a pod is on the node and has not ended.
+    pub fn has_taken(&self, uid: &str) -> bool {
+        self.taken().has(uid)
+    }
+
     pub fn clock_is_behind(&self, at: Option<Timestamp>) -> bool {
         at.is_some_and(|at| (self.clock)() < at)
     }
@@ -140,6 +179,11 @@ impl<R: Runtime> Shared<R> {
     /// other, each beside those that were taken before it, as a kubelet does
     /// (pkg/kubelet/kubelet.go: HandlePodAdditions).
     pub fn admit(&self, uid: &str, pod: &Arc<Pod>, state: &State) -> Option<Option<Refusal>> {
+        if !is_critical(pod)
+            && let Some(refusal) = pressure::refusal(pod, &self.pressures())
+        {
+            return Some(Some(refusal));
+        }
         let key = Key::new(GroupResource::new("", "nodes"), "", &self.config().node_name);
         let Some(node) = state.get(&key).and_then(|node| node.typed::<Node>().ok()) else { return Some(None) };
         let mut taken = self.taken();
@@ -156,14 +200,15 @@ impl<R: Runtime> Shared<R> {
 
     /// `None`: those that make room are still there.
     fn admit_critical(&self, pod: &Pod, node: &Node, taken: &Occupants) -> Option<Admission> {
-        let stay = taken.only(|other| !self.preempted.borrow().contains(&other.uid));
+        let stay = taken.only(|other| !self.evictions.borrow().contains_key(&other.uid));
         let verdict = scheduler::admission(pod, node, &stay);
         match &verdict {
             Admission::Takes if stay.all().len() < taken.all().len() => {
                 return (scheduler::admission(pod, node, taken) == Admission::Takes).then_some(verdict);
             }
             Admission::After(places) => {
-                self.preempted.send_modify(|all| all.extend(places.iter().map(|place| stay.all()[*place].uid.clone())));
+                let going = places.iter().map(|place| (stay.all()[*place].uid.clone(), Eviction::preemption()));
+                self.evictions.send_modify(|all| all.extend(going));
             }
             _ => {}
         }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::clock::Clock;
 use super::requests;
 use crate::api::{GroupResource, Json, Key, quantity, requests as amounts};
+use crate::node::pressure::Condition;
 use crate::node::{NodeConfig, node_addresses};
 use crate::registry::Verb;
 use crate::runtime::Machine;
@@ -57,13 +58,15 @@ pub fn allocatable(
     all
 }
 
-/// Makes the Node, or brings its labels and status up to date; then its Lease, if there is none.
+/// Makes the Node, under such pressures, or brings its labels and status up to date (but for pressures, which
+/// [`show_pressures`] shows); then its Lease, if there is none.
 pub async fn publish(
     store: &Store,
     clock: &Clock,
     machine: &Machine,
     config: &NodeConfig,
     allocatable: &BTreeMap<String, String>,
+    pressures: &[Condition],
 ) -> Result<(), crate::api::Status> {
     let name = &config.node_name;
     let key = Key::new(GroupResource::new("", "nodes"), "", name);
@@ -73,7 +76,7 @@ pub async fn publish(
     });
     if store.snapshot().get(&key).is_none() {
         // With its status from the start, as a kubelet registers itself: a scheduler sees no node without room.
-        let status = status(machine, config, allocatable, None, clock);
+        let status = status(machine, config, allocatable, pressures, None, clock);
         let mut tree =
             json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels}, "status": status});
         if !config.pod_cidrs.is_empty() {
@@ -93,7 +96,7 @@ pub async fn publish(
         store.write(requests::on_core(Verb::Patch, "nodes", None, "", name, patch, "node-controller")).await?;
     }
     let Some(node) = store.snapshot().get(&key).cloned() else { return Ok(()) };
-    let status = status(machine, config, allocatable, node.at("/status"), clock);
+    let status = status(machine, config, allocatable, pressures, node.at("/status"), clock);
     if without_heartbeats(Some(&status)) != without_heartbeats(node.at("/status")) {
         let mut tree = node.json().clone();
         tree["status"] = status;
@@ -131,28 +134,21 @@ fn status(
     machine: &Machine,
     config: &NodeConfig,
     allocatable: &BTreeMap<String, String>,
+    pressures: &[Condition],
     before: Option<&Json>,
     clock: &Clock,
 ) -> Json {
-    let now = clock().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let now = stamp(clock);
     let own = node_addresses(machine, config);
     let mut addresses: Vec<Json> = own.iter().map(|ip| json!({"type": "InternalIP", "address": ip.to_string()})).collect();
     addresses.push(json!({"type": "Hostname", "address": config.node_name}));
-    let condition = |kind: &str, status: &str, reason: &str, message: &str| {
-        let old = before.and_then(|b| b["conditions"].as_array()).into_iter().flatten().find(|c| c["type"] == kind);
-        let since = old.filter(|c| c["status"] == status).and_then(|c| c["lastTransitionTime"].as_str());
-        json!({"type": kind, "status": status, "reason": reason, "message": message,
-            "lastHeartbeatTime": now, "lastTransitionTime": since.unwrap_or(&now)})
-    };
+    let holds = |kind: Condition| before.map_or(pressures.contains(&kind), |status| is_shown(status, kind));
+    let mut conditions: Vec<Json> = Condition::ALL.into_iter().map(|kind| pressure(kind, holds(kind), before, &now)).collect();
+    conditions.push(condition("Ready", "True", ("KubeletReady", "kubelet is posting ready status"), before, &now));
     let mut status = json!({
         "capacity": capacity(machine),
         "allocatable": allocatable,
-        "conditions": [
-            condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-            condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-            condition("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
-            condition("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
-        ],
+        "conditions": conditions,
         "addresses": addresses,
         "nodeInfo": {
             "machineID": machine.machine_id, "systemUUID": machine.system_uuid, "bootID": machine.boot_id,
@@ -166,6 +162,55 @@ fn status(
         status["daemonEndpoints"] = endpoints.clone();
     }
     status
+}
+
+fn stamp(clock: &Clock) -> String {
+    clock().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A condition, with the time of its last change.
+fn condition(kind: &str, status: &str, told: (&str, &str), before: Option<&Json>, now: &str) -> Json {
+    let old = before.and_then(|b| b["conditions"].as_array()).into_iter().flatten().find(|c| c["type"] == kind);
+    let since = old.filter(|c| c["status"] == status).and_then(|c| c["lastTransitionTime"].as_str());
+    json!({"type": kind, "status": status, "reason": told.0, "message": told.1,
+        "lastHeartbeatTime": now, "lastTransitionTime": since.unwrap_or(now)})
+}
+
+fn pressure(kind: Condition, holds: bool, before: Option<&Json>, now: &str) -> Json {
+    condition(kind.name(), if holds { "True" } else { "False" }, kind.told(holds), before, now)
+}
+
+fn is_shown(status: &Json, kind: Condition) -> bool {
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    conditions.into_iter().any(|c| c["type"] == kind.name() && c["status"] == "True")
+}
+
+/// Shows on the Node of what there is too little; which conditions have changed by that.
+pub async fn show_pressures(
+    store: &Store,
+    clock: &Clock,
+    name: &str,
+    pressures: &[Condition],
+) -> Result<Vec<Condition>, crate::api::Status> {
+    let key = Key::new(GroupResource::new("", "nodes"), "", name);
+    let Some(node) = store.snapshot().get(&key).cloned() else { return Ok(Vec::new()) };
+    let status = node.at("/status").cloned().unwrap_or_default();
+    let has_changed = |kind: &Condition| is_shown(&status, *kind) != pressures.contains(kind);
+    let changed: Vec<Condition> = Condition::ALL.into_iter().filter(has_changed).collect();
+    if changed.is_empty() {
+        return Ok(changed);
+    }
+    let now = stamp(clock);
+    let mut tree = node.json().clone();
+    let list = tree["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let own = |c: &Json| Condition::ALL.into_iter().find(|kind| c["type"] == kind.name());
+    let new = list.into_iter().map(|c| match own(&c) {
+        Some(kind) => pressure(kind, pressures.contains(&kind), Some(&status), &now),
+        None => c,
+    });
+    tree["status"]["conditions"] = new.collect();
+    store.write(requests::on_core(Verb::Update, "nodes", Some("status"), "", name, tree, "kubelet")).await?;
+    Ok(changed)
 }
 
 /// The status as it is compared: a newer heartbeat alone is no reason to write.

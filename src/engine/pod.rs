@@ -1,6 +1,6 @@
 //! The task of one pod: look, write the status, carry the steps out, wait for a reason to look again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::controllers::{EventKind, EventNote};
 use crate::network::inside::Inside;
 use crate::node::probe::{self, Answer, Due};
 use crate::node::statics;
-use crate::node::{self, Context, HookCall, NodeDecision, PodEvent, PodMemory, Refusal, Step, Then, TokenNeed, Tokens};
+use crate::node::{self, Context, Eviction, HookCall, NodeDecision, PodEvent, PodMemory, Refusal, Step, Then, TokenNeed, Tokens};
 use crate::probes::{Dial, Direct};
 use crate::registry::Verb;
 use crate::store::failpoint::{self, Point};
@@ -76,8 +76,8 @@ pub struct PodTask<R: Runtime> {
     tokens: BTreeMap<TokenNeed, (String, Timestamp)>,
     /// What the node says of the pod, once it does: `None` while others have to go first.
     refusal: Option<Option<Refusal>>,
-    /// Who has to go for critical pods.
-    preempted: watch::Receiver<BTreeSet<String>>,
+    /// Whom this node ends.
+    evictions: watch::Receiver<BTreeMap<String, Eviction>>,
     /// The static pod that this is the task of, if it is one.
     pub fixed: Option<Arc<Fixed>>,
     /// Its picture in the API.
@@ -108,7 +108,7 @@ impl<R: Runtime> PodTask<R> {
         bell.look.store(true, Ordering::SeqCst);
         PodTask {
             uid: object.uid().to_owned(),
-            preempted: shared.preempted.subscribe(),
+            evictions: shared.evictions.subscribe(),
             shared,
             key,
             bell,
@@ -162,8 +162,8 @@ impl<R: Runtime> PodTask<R> {
                 self.bell.rung.notified().await;
                 continue;
             }
-            if self.preempted.borrow_and_update().contains(&self.uid) {
-                node::preempt(&mut self.memory);
+            if let Some(eviction) = self.evictions.borrow_and_update().get(&self.uid) {
+                node::evict(&mut self.memory, eviction.clone());
             }
             let decision = self.decide(&pod, gone, &state);
             // A task that waits would keep everything in memory as it was when it last looked.
@@ -212,7 +212,7 @@ impl<R: Runtime> PodTask<R> {
                         }
                     }
                     () = self.bell.rung.notified() => break,
-                    Ok(()) = self.preempted.changed() => break,
+                    Ok(()) = self.evictions.changed() => break,
                     () = sleep_until(&self.shared.clock, wake_at) => {
                         if self.shared.clock_is_behind(wake_at) {
                             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -329,17 +329,18 @@ impl<R: Runtime> PodTask<R> {
     }
 
     fn tell(&self, events: &[PodEvent]) {
-        let notes: Vec<EventNote> = events
-            .iter()
-            .map(|event| EventNote {
-                regarding: scheduling::reference(&self.object, &event.field_path),
-                kind: if event.warning { EventKind::Warning } else { EventKind::Normal },
-                reason: event.reason.to_owned(),
-                message: event.message.clone(),
-                component: AGENT,
-            })
-            .collect();
-        self.shared.recorder.record_all(&notes, &Extra::default());
+        let note = |event: &PodEvent| EventNote {
+            regarding: scheduling::reference(&self.object, &event.field_path),
+            kind: if event.warning { EventKind::Warning } else { EventKind::Normal },
+            reason: event.reason.to_owned(),
+            message: event.message.clone(),
+            component: AGENT,
+        };
+        for same in events.chunk_by(|one, other| one.annotations == other.annotations) {
+            let notes: Vec<EventNote> = same.iter().map(note).collect();
+            let extra = Extra { annotations: same[0].annotations.clone(), ..Extra::default() };
+            self.shared.recorder.record_all(&notes, &extra);
+        }
     }
 
     fn launch(&self, step: Step) -> BoxFuture<'static, Finished> {
@@ -559,7 +560,7 @@ fn points(action: &Action) -> (Point, Point) {
         Action::MeasureStorage { .. } => (Point::Inspect, Point::Inspected),
         Action::ExecSync { .. } => (Point::Exec, Point::Executed),
         Action::StopSandbox { .. } => (Point::SandboxStop, Point::SandboxStopped),
-        Action::RemoveSandbox { .. } => (Point::SandboxRemove, Point::SandboxRemoved),
+        Action::FreeStorage { .. } | Action::RemoveSandbox { .. } => (Point::SandboxRemove, Point::SandboxRemoved),
     }
 }
 

@@ -13,11 +13,13 @@ use super::controllers::{self, Inbox};
 use super::events::Recorder;
 use super::node::{Agent, News, Shared};
 use super::scheduling::{self, Desk};
+use super::pressure::{self, Watchman};
 use super::{Rotation, node_object, statics};
 use crate::api::{GroupResource, Key, Status};
 use crate::controllers::Controller;
 use crate::network::PodSubnet;
 use crate::node::NodeConfig;
+use crate::node::pressure::Judge;
 use crate::runtime::{Machine, Runtime};
 use crate::store::Store;
 
@@ -202,7 +204,9 @@ async fn node<R: Runtime>(
     if config.resolver == crate::runtime::DnsConfig::default() {
         config.resolver = machine.dns.clone();
     }
-    while let Err(why) = node_object::publish(&store, &clock, &machine, &config, &allocatable).await {
+    let mut judge = Judge::new(config.pressure.clone());
+    let pressures = pressure::at_first(&*runtime, &mut judge, &clock).await;
+    while let Err(why) = node_object::publish(&store, &clock, &machine, &config, &allocatable, &pressures).await {
         if why.code != 409 && why.code < 500 {
             return Err(format!("the node cannot be registered: {why}"));
         }
@@ -218,19 +222,22 @@ async fn node<R: Runtime>(
         options.rotation,
         machine,
         config.clone(),
+        pressures,
     ));
     let refresh = async {
         loop {
             until_missed(&store, &config.node_name).await;
             if let Ok(machine) = runtime.machine().await {
                 // What cannot be written now is tried again with the next look.
-                let _ = node_object::publish(&store, &clock, &machine, &config, &allocatable).await;
+                let pressures = shared.pressures();
+                let _ = node_object::publish(&store, &clock, &machine, &config, &allocatable, &pressures).await;
             }
         }
     };
     tokio::select! {
-        ended = Agent::new(shared).run(received) => ended,
+        ended = Agent::new(shared.clone()).run(received) => ended,
         () = refresh => Ok(()),
+        () = Watchman::new(shared.clone(), judge).run() => Ok(()),
     }
 }
 

@@ -214,9 +214,9 @@ async fn look(
         // What was refused (the pod has changed or gone) comes again with its change.
         told.clear();
     }
-    recorder.record_all(&round.notes, &Extra { action: Some("Binding") });
-    recorder.record_all(&round.failures, &Extra { action: Some("Scheduling") });
-    recorder.record_all(&round.preempted, &Extra { action: Some("Preempting") });
+    recorder.record_all(&round.notes, &Extra { action: Some("Binding"), ..Extra::default() });
+    recorder.record_all(&round.failures, &Extra { action: Some("Scheduling"), ..Extra::default() });
+    recorder.record_all(&round.preempted, &Extra { action: Some("Preempting"), ..Extra::default() });
 }
 
 fn judge(state: &State, clock: &Clock, desk: &Desk, waiting: &[Arc<Object>], told: &mut HashMap<String, String>) -> Round {

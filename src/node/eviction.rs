@@ -1,8 +1,10 @@
-//! The end of a pod that stores more than it may: an emptyDir over its `sizeLimit`, a container or the whole pod over its limit of
-//! `ephemeral-storage`.
+//! The end of a pod that its node makes: it makes room for others, or stores more than it may (an emptyDir over its `sizeLimit`, a
+//! container or the whole pod over its limit of `ephemeral-storage`).
 //!
 //! What a pod stores is measured now and then, and only where something of it is limited.
 //! Source: pkg/kubelet/eviction/eviction_manager.go: localStorageEviction.
+
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodSpec};
@@ -14,11 +16,11 @@ use crate::api::requests;
 use crate::runtime::{Action, Outcome, RuntimeError, StorageUse};
 
 /// Reason of the Event, and of the status of what has failed by it.
-const REASON: &str = "Evicted";
+pub(super) const REASON: &str = "Evicted";
 /// Between two measures (pkg/kubelet/kubelet.go: evictionMonitoringPeriod).
 const PERIOD: SignedDuration = SignedDuration::from_secs(10);
 /// What a container of such a pod gets to end (eviction_manager.go: immediateEvictionGracePeriodSeconds).
-const GRACE: SignedDuration = SignedDuration::from_secs(1);
+pub(super) const GRACE: SignedDuration = SignedDuration::from_secs(1);
 const STORAGE: &str = "ephemeral-storage";
 
 /// Reason and message of a pod that makes room for a critical one (pkg/kubelet/preemption/preemption.go).
@@ -35,12 +37,21 @@ pub struct Eviction {
     /// What its containers get to end; `None`: as their pod says.
     pub grace: Option<SignedDuration>,
     /// Message of the condition `DisruptionTarget`, if it gets that.
-    pub disruption: Option<&'static str>,
+    pub disruption: Option<String>,
+    /// Of the Event.
+    pub annotations: BTreeMap<String, String>,
 }
 
-/// A critical pod needs the room of this one.
-pub fn preempt(memory: &mut PodMemory) {
-    let eviction = Eviction { reason: PREEMPTING, message: PREEMPTED.into(), grace: None, disruption: Some(DISRUPTION) };
+impl Eviction {
+    /// A critical pod needs the room of this one.
+    pub fn preemption() -> Self {
+        let disruption = Some(DISRUPTION.to_owned());
+        Eviction { reason: PREEMPTING, message: PREEMPTED.into(), grace: None, disruption, annotations: BTreeMap::new() }
+    }
+}
+
+/// The node ends this pod; the first reason stays.
+pub fn evict(memory: &mut PodMemory, eviction: Eviction) {
     memory.eviction.get_or_insert(eviction);
 }
 
@@ -77,7 +88,7 @@ impl Look<'_> {
 }
 
 /// The emptyDirs that lie on the disk (those in memory cannot outgrow their limit), with their limits.
-fn on_disk(spec: &PodSpec) -> impl Iterator<Item = (&str, Option<&Quantity>)> {
+pub(super) fn on_disk(spec: &PodSpec) -> impl Iterator<Item = (&str, Option<&Quantity>)> {
     let volumes = spec.volumes.iter().flatten();
     volumes.filter_map(|v| {
         let dir = v.empty_dir.as_ref().filter(|d| d.medium.as_deref().unwrap_or_default().is_empty())?;
@@ -127,7 +138,7 @@ pub(super) fn record(pod: &Pod, result: &Result<Outcome, RuntimeError>, memory: 
     let pause = if result.is_ok() { PERIOD } else { backoff::RETRY };
     memory.storage.next_at = Some(now + pause);
     if let Ok(Outcome::Storage(used)) = result {
-        let of_storage = |message| Eviction { reason: REASON, message, grace: Some(GRACE), disruption: None };
+        let of_storage = |message| Eviction { reason: REASON, message, grace: Some(GRACE), disruption: None, annotations: BTreeMap::new() };
         memory.eviction = memory.eviction.take().or_else(|| verdict(pod, used).map(of_storage));
     }
 }
@@ -191,7 +202,7 @@ mod tests {
             let behaviour = crate::runtime::simulated::Behaviour { exit_code_on_signal: code, ..Default::default() };
             play.node.behave("i", vec![behaviour]);
             play.run(5);
-            preempt(&mut play.memory);
+            evict(&mut play.memory, Eviction::preemption());
             play.run(10);
             assert_eq!(play.count("Preempting Preempted in order to admit critical pod"), 1, "{:?}", play.events);
             let status = play.pod.status.clone().unwrap();

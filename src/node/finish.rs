@@ -29,7 +29,8 @@ impl Look<'_> {
             self.events.push(PodEvent::normal(DEADLINE_REASON, DEADLINE_MESSAGE, ""));
         }
         if let Some(eviction) = self.memory.eviction.as_ref().filter(|_| cause == Cause::Evicted) {
-            self.events.push(PodEvent::warning(eviction.reason, eviction.message.clone(), ""));
+            let annotations = eviction.annotations.clone();
+            self.events.push(PodEvent { annotations, ..PodEvent::warning(eviction.reason, eviction.message.clone(), "") });
         }
         let is_static = super::statics::is_static_pod(self.pod);
         for container in self.memory.containers.values_mut() {
@@ -212,7 +213,7 @@ impl Look<'_> {
         let outline = Outline { phase: of_conditions, held, reason: why, message: text, last_only: true };
         let mut status = status::compose(self.pod, no_sandbox, shown, outline, self.phase_before(), self.context);
         if let Some(disruption) = eviction.and_then(|e| e.disruption).filter(|_| !held) {
-            conditions::disrupt(&mut status, disruption, self.context.now);
+            conditions::disrupt(&mut status, &disruption, self.context.now);
         }
         if !held {
             status.phase = Some(phase.name().into());

@@ -23,6 +23,7 @@ mod memory;
 mod observed;
 mod phase;
 mod plan;
+pub mod pressure;
 pub mod probe;
 mod record;
 pub mod resize;
@@ -36,6 +37,7 @@ mod sync;
 mod tokens;
 mod volumes;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -45,7 +47,7 @@ use crate::runtime::{Action, DnsConfig, Machine};
 use crate::state::State;
 
 pub use backoff::Backoff;
-pub use eviction::preempt;
+pub use eviction::{Eviction, evict};
 pub use hooks::HookCall;
 pub use hosts::node_addresses;
 pub use images::normalise;
@@ -71,6 +73,8 @@ pub struct NodeConfig {
     pub allocatable_storage: i64,
     /// Sysctls allowed besides the safe ones (`kernel.msg*`).
     pub unsafe_sysctls: Vec<String>,
+    /// From when on something is too little.
+    pub pressure: pressure::PressureConfig,
 }
 
 /// What a look may know besides the pod.
@@ -153,15 +157,21 @@ pub struct PodEvent {
     pub message: String,
     /// `spec.containers{c}`, or empty for the pod itself.
     pub field_path: String,
+    /// Of the Event itself.
+    pub annotations: BTreeMap<String, String>,
 }
 
 impl PodEvent {
     pub(crate) fn normal(reason: &'static str, message: impl Into<String>, field_path: impl Into<String>) -> Self {
-        PodEvent { warning: false, reason, message: message.into(), field_path: field_path.into() }
+        Self::of(false, reason, message.into(), field_path.into())
     }
 
     pub(crate) fn warning(reason: &'static str, message: impl Into<String>, field_path: impl Into<String>) -> Self {
-        PodEvent { warning: true, reason, message: message.into(), field_path: field_path.into() }
+        Self::of(true, reason, message.into(), field_path.into())
+    }
+
+    fn of(warning: bool, reason: &'static str, message: String, field_path: String) -> Self {
+        PodEvent { warning, reason, message, field_path, annotations: BTreeMap::new() }
     }
 }
 

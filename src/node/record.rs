@@ -77,6 +77,7 @@ impl PodMemory {
                 Action::SignalContainer { .. }
                 | Action::RemoveContainer { .. }
                 | Action::ResumeContainer { .. }
+                | Action::FreeStorage { .. }
                 | Action::ExecSync { .. },
                 _,
             ) => {}

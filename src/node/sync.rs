@@ -430,7 +430,8 @@ impl Look<'_> {
 }
 
 /// Reasons of refusals, as events have them.
-const REFUSALS: [&str; 13] = [
+const REFUSALS: [&str; 14] = [
+    "Evicted",
     "OutOfcpu",
     "OutOfmemory",
     "OutOfephemeral-storage",

@@ -127,6 +127,7 @@ impl Podman {
             writes_pod_limits: AtomicBool::new(false),
             pod_cgroups: tokio::sync::OnceCell::new(),
             first_pod: tokio::sync::Mutex::default(),
+            graph_root: std::sync::OnceLock::new(),
             relist_pause: Mutex::new(Duration::from_secs(60)),
             events: Mutex::default(),
         });

@@ -46,6 +46,11 @@ impl Dirs {
         [Some(self.pods.as_path()), self.memory.as_deref()].into_iter().flatten()
     }
 
+    /// Where the files of pods lie, which need not be there yet.
+    pub fn pods(&self) -> &Path {
+        &self.pods
+    }
+
     /// The folder of the pod `uid`, which need not exist; refused if `uid` is no single segment of a path.
     pub fn pod(&self, uid: &str) -> Result<PodDir, RuntimeError> {
         let uid = segment(uid).ok_or_else(|| refused(format!("{uid:?} cannot be a pod's uid")))?;
@@ -64,6 +69,16 @@ impl PodDir {
 
     pub fn log(&self, container: &str, attempt: u32) -> Result<PathBuf, RuntimeError> {
         Ok(self.path.join("logs").join(named(container)?).join(format!("{attempt}.log")))
+    }
+
+    /// The logs of all attempts that are there, the newest first.
+    pub fn kept_logs(&self, container: &str) -> Result<Vec<PathBuf>, RuntimeError> {
+        let folder = self.path.join("logs").join(named(container)?);
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        let numbered = |path: PathBuf| Some((path.file_stem()?.to_str()?.parse::<u32>().ok()?, path));
+        let mut all: Vec<(u32, PathBuf)> = entries.filter_map(|entry| numbered(entry.path())).collect();
+        all.sort_by(|one, other| other.cmp(one));
+        Ok(all.into_iter().map(|(_, path)| path).collect())
     }
 
     pub fn termination(&self, container: &str, attempt: u32) -> Result<PathBuf, RuntimeError> {

@@ -7,6 +7,12 @@ use serde::Serialize;
 use super::connect::{ConnectError, ConnectOptions, greet};
 use super::locate::{self, Surroundings, find_program};
 use super::{Podman, cgroups, service};
+use crate::runtime::{Headroom, Room, Shortage};
+
+/// With less a node is under pressure where nothing else is asked for (`node::pressure`).
+const LITTLE_MEMORY: u64 = 100 << 20;
+/// Hardly an image fits in less.
+const LITTLE_DISK: u64 = 1 << 30;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -179,8 +185,32 @@ async fn about(podman: &Podman) -> Vec<Check> {
     if info.store.graph_driver_name == "vfs" {
         checks.push(Check::warning("storage", "the storage driver is vfs: slow, and it copies every image", "set driver = \"overlay\" in storage.conf"));
     }
+    podman.inner.graph_root.get_or_init(|| info.store.graph_root.clone().into());
+    checks.extend(room(&podman.inner.headroom(&[Shortage::Memory, Shortage::Disk].into()), &info.store.graph_root));
     checks.push(listing(podman).await);
     checks
+}
+
+/// Whether there is so little that the node is under pressure, or soon will be.
+fn room(headroom: &Headroom, images: &str) -> Vec<Check> {
+    let shown = |room: Room| format!("{} of {} available", gib(room.available), gib(room.capacity));
+    let memory = headroom.memory.map(|room| match room.available < LITTLE_MEMORY {
+        true => Check::warning("memory", shown(room), "below 100 MiB pods are evicted (`wl watch --eviction-hard`)"),
+        false => Check::ok("memory", shown(room)),
+    });
+    let disk = headroom.image_disk.map(|disk| {
+        let message = format!("{} at {images}", shown(disk.bytes));
+        match disk.bytes.available < LITTLE_DISK {
+            true => Check::warning("disk", message, "images that are pulled and what pods write may not fit; `podman system df` tells what lies there"),
+            false => Check::ok("disk", message),
+        }
+    });
+    memory.into_iter().chain(disk).collect()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "one digit is shown")]
+fn gib(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
 }
 
 /// Whether Podman can still list what it has: one container whose network is gone makes every list fail.
@@ -236,6 +266,25 @@ mod tests {
         assert_eq!((check.name, check.verdict), ("podman", Verdict::Blocks));
         assert!(check.help.contains("apt-get install podman"));
         assert_eq!(tun(Path::new("/nowhere")).verdict, Verdict::Blocks);
+    }
+
+    #[test]
+    fn little_room_is_warned_of() {
+        use crate::runtime::DiskRoom;
+        let verdicts = |memory, disk| {
+            let room = |available| Room { available, capacity: 8 << 30 };
+            let image_disk = Some(DiskRoom { bytes: room(disk), inodes: None });
+            let headroom = Headroom { memory: Some(room(memory)), image_disk, ..Headroom::default() };
+            room_of(&headroom)
+        };
+        fn room_of(headroom: &Headroom) -> Vec<(Verdict, String)> {
+            room(headroom, "/images").into_iter().map(|check| (check.verdict, check.message)).collect()
+        }
+        let expected = [(Verdict::Ok, "2.0 GiB of 8.0 GiB available".to_owned()), (Verdict::Ok, "1.0 GiB of 8.0 GiB available at /images".to_owned())];
+        assert_eq!(verdicts(2 << 30, 1 << 30), expected);
+        let little = verdicts((100 << 20) - 1, (1 << 30) - 1);
+        assert!(little.iter().all(|(verdict, _)| *verdict == Verdict::Warning), "{little:?}");
+        assert_eq!(room_of(&Headroom::default()), []);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::sandbox::InspectedPod;
 use crate::runtime::{ContainerState, LinuxResources, Outcome, RuntimeError};
 
 /// Where cgroups lie.
-const ROOT: &str = "/sys/fs/cgroup";
+pub const ROOT: &str = "/sys/fs/cgroup";
 /// Length of a CFS period in microseconds, where none is said.
 const PERIOD: u64 = 100_000;
 
@@ -65,7 +65,7 @@ impl Inner {
 }
 
 /// The cgroup of a controller, among those of a process, that is named after `id`; and its version.
-fn folder_of(root: &Path, cgroups: &str, controller: &str, id: &str) -> Option<(PathBuf, u8)> {
+pub fn folder_of(root: &Path, cgroups: &str, controller: &str, id: &str) -> Option<(PathBuf, u8)> {
     let mut unified = None;
     for line in cgroups.lines() {
         let mut parts = line.splitn(3, ':');
@@ -85,7 +85,8 @@ fn folder_of(root: &Path, cgroups: &str, controller: &str, id: &str) -> Option<(
     unified.filter(|(folder, _)| folder.is_dir())
 }
 
-fn memory_used(folder: &Path, version: u8) -> Option<u64> {
+/// Bytes that a cgroup has in memory and that cannot simply be dropped.
+pub fn memory_used(folder: &Path, version: u8) -> Option<u64> {
     let name = if version == 2 { "memory.current" } else { "memory.usage_in_bytes" };
     let used: u64 = std::fs::read_to_string(folder.join(name)).ok()?.trim().parse().ok()?;
     // What is only cached goes first (k8s.io/kubernetes: the working set leaves inactive files out).

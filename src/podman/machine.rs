@@ -81,6 +81,7 @@ impl Inner {
         let info = self.info().await?;
         let resets = self.version.major >= 5 && info.host.cgroup_manager == "cgroupfs" && self.pids_are_local();
         self.writes_pod_limits.store(resets, Ordering::Release);
+        self.graph_root.get_or_init(|| info.store.graph_root.clone().into());
         let pods = capacity(&info, &self.index());
         let uname = rustix::system::uname();
         let text = |name: &std::ffi::CStr| name.to_string_lossy().into_owned();
@@ -128,7 +129,7 @@ fn capacity(info: &Info, index: &Index) -> u64 {
 }
 
 /// A file of the system, or nothing; only its beginning.
-fn read(path: &str) -> String {
+pub fn read(path: &str) -> String {
     use std::io::Read;
     let mut text = Vec::new();
     match std::fs::File::open(path).and_then(|f| f.take(1 << 20).read_to_end(&mut text)) {
@@ -152,8 +153,13 @@ fn addresses() -> Vec<IpAddr> {
 }
 
 fn memory_bytes(meminfo: &str) -> u64 {
-    let line = meminfo.lines().find_map(|l| l.strip_prefix("MemTotal:")).unwrap_or_default();
-    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap_or_default() * 1024
+    meminfo_bytes(meminfo, "MemTotal").unwrap_or_default()
+}
+
+/// A line of `/proc/meminfo`.
+pub fn meminfo_bytes(meminfo: &str, name: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':'))?;
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 fn storage_bytes(graph_root: &str) -> u64 {

@@ -12,6 +12,7 @@ mod door;
 mod events;
 mod exec;
 mod fault;
+mod headroom;
 mod hints;
 mod http;
 mod image_name;
@@ -36,9 +37,11 @@ mod spec;
 pub mod tar;
 mod storage;
 mod toolbox;
+mod usage;
 mod volume;
 mod watch;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,7 +56,9 @@ pub use naming::InstanceId;
 pub use network::NewSubnet;
 pub use process::{Process, Streams};
 
-use crate::runtime::{Action, GATEWAY_UID, Hint, Machine, Outcome, Runtime, RuntimeError, Sandbox};
+use crate::runtime::{
+    Action, GATEWAY_UID, Headroom, Hint, Machine, Outcome, PodParts, PodUsage, Runtime, RuntimeError, Sandbox, Shortage,
+};
 use fault::Fault;
 use index::Index;
 
@@ -87,6 +92,8 @@ struct Inner {
     /// The cgroup that has those of pods in it, as Podman tells it of the first.
     pod_cgroups: tokio::sync::OnceCell<PathBuf>,
     first_pod: tokio::sync::Mutex<()>,
+    /// Where Podman keeps images and what containers write, once it has told.
+    graph_root: std::sync::OnceLock<PathBuf>,
     relist_pause: Mutex<Duration>,
     events: Mutex<Option<tokio::task::AbortHandle>>,
 }
@@ -120,6 +127,11 @@ impl Podman {
     /// Where a pod's volume on disk is, whether it is there or not.
     pub fn pod_volume(&self, uid: &str, name: &str) -> Result<PathBuf, RuntimeError> {
         self.inner.dirs.pod(uid)?.volume(name)
+    }
+
+    /// The logs of a pod's container that are still there, the newest first.
+    pub fn kept_logs(&self, uid: &str, container: &str) -> Vec<PathBuf> {
+        self.inner.dirs.pod(uid).and_then(|dir| dir.kept_logs(container)).unwrap_or_default()
     }
 
     /// Removes the images of a repository that no container uses.
@@ -159,6 +171,7 @@ impl Runtime for Podman {
             Action::UpdateContainer { id, pod_uid: _, resources } => inner.update_container(id, resources).await,
             Action::UpdateSandbox { id, pod_uid: _, resources } => inner.update_sandbox(id, resources),
             Action::MeasureStorage { pod_uid, containers, volumes } => inner.measure_storage(pod_uid, containers, volumes).await,
+            Action::FreeStorage { id, pod_uid, volumes } => inner.free_storage(id, pod_uid, volumes).await,
             Action::ExecSync { id, pod_uid: _, command, timeout } => inner.exec_sync(id, command, *timeout).await,
             Action::StopSandbox { id, pod_uid: _ } => inner.stop_sandbox(id).await,
             Action::RemoveSandbox { id, pod_uid, forget_pod } => inner.remove_sandbox(id, pod_uid, *forget_pod).await,
@@ -171,6 +184,14 @@ impl Runtime for Podman {
 
     async fn machine(&self) -> Result<Machine, RuntimeError> {
         self.inner.machine().await
+    }
+
+    async fn headroom(&self, of: &BTreeSet<Shortage>) -> Headroom {
+        self.inner.headroom(of)
+    }
+
+    async fn usage(&self, pods: &[PodParts], of: Shortage) -> BTreeMap<String, PodUsage> {
+        self.inner.usage(pods, of).await
     }
 }
 

@@ -11,7 +11,7 @@ use super::dirs::file_error;
 use super::fault::refused;
 use super::http::encode;
 use super::{Inner, volume};
-use crate::runtime::{Outcome, RuntimeError, StorageUse};
+use crate::runtime::{DiskUse, Outcome, RuntimeError, StorageUse};
 
 /// `st_blocks` counts in these, whatever the file system's own are (stat(2)).
 const BLOCK: u64 = 512;
@@ -49,23 +49,37 @@ impl Inner {
     }
 
     async fn size_of(&self, folder: PathBuf) -> Result<u64, RuntimeError> {
+        Ok(self.disk_use(folder).await?.bytes)
+    }
+
+    /// What a tree takes.
+    pub async fn disk_use(&self, folder: PathBuf) -> Result<DiskUse, RuntimeError> {
         let shown = folder.clone();
         let walked = tokio::task::spawn_blocking(move || size(&folder)).await.map_err(|e| refused(e.to_string()))?;
         match walked {
-            Ok(bytes) => Ok(bytes),
+            Ok(used) => Ok(used),
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied && self.rootless => {
                 // Folders of users of the container.
-                let text = volume::disk_use(&shown).await.map_err(|why| refused(format!("cannot measure {}: {why}", shown.display())))?;
-                Ok(text)
+                volume::disk_use(&shown).await.map_err(|why| refused(format!("cannot measure {}: {why}", shown.display())))
             }
             Err(e) => Err(file_error("cannot measure", &shown, &e)),
         }
     }
+
+    /// Gives back what a pod that has ended has on the disk.
+    pub async fn free_storage(self: &Arc<Self>, id: &str, uid: &str, volumes: &[String]) -> Result<Outcome, RuntimeError> {
+        self.remove_sandbox(id, uid, false).await?;
+        let dir = self.dirs.pod(uid)?;
+        for name in volumes {
+            volume::remove_tree(self, &dir.volume(name)?).await?;
+        }
+        Ok(Outcome::Done)
+    }
 }
 
-/// Bytes that a tree takes on its disk. Links are not followed; what goes meanwhile takes nothing.
-fn size(folder: &Path) -> io::Result<u64> {
-    let mut total = 0;
+/// What a tree takes on its disk. Links are not followed; what goes meanwhile takes nothing.
+fn size(folder: &Path) -> io::Result<DiskUse> {
+    let mut total = DiskUse::default();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         let entries = match std::fs::read_dir(&folder) {
@@ -75,7 +89,7 @@ fn size(folder: &Path) -> io::Result<u64> {
         for entry in entries {
             let entry = entry?;
             let Ok(metadata) = entry.metadata() else { continue };
-            total += metadata.blocks() * BLOCK;
+            total += DiskUse { bytes: metadata.blocks() * BLOCK, inodes: 1 };
             if metadata.is_dir() {
                 folders.push(entry.path());
             }
@@ -95,8 +109,9 @@ mod tests {
         std::fs::write(root.join("a/b/file"), vec![1u8; 1 << 20]).expect("written");
         std::os::unix::fs::symlink("/", root.join("everything")).expect("a link");
         let used = size(&root).expect("measured");
-        assert!((1 << 20..2 << 20).contains(&used), "{used}");
-        assert_eq!(size(&root.join("none")).expect("nothing"), 0);
+        assert!((1 << 20..2 << 20).contains(&used.bytes), "{used:?}");
+        assert_eq!(used.inodes, 4, "two folders, a file and a link");
+        assert_eq!(size(&root.join("none")).expect("nothing"), DiskUse::default());
         std::fs::remove_dir_all(&root).expect("removed");
     }
 }

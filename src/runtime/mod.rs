@@ -3,14 +3,17 @@
 //! Two implementations: [`simulated`] (a strict pretend node, for `wl plan` and the tests) and
 //! `podman` (the real one). An [`Action`] is one effect; an observation is what is, not what was wanted.
 
+mod headroom;
 pub mod simulated;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
+
+pub use headroom::{ContainerUsage, DiskRoom, DiskUse, Headroom, PodParts, PodUsage, Room, Shortage};
 
 /// What runs pods. Calls may run side by side; every one of them may fail and be tried again.
 pub trait Runtime: Send + Sync + 'static {
@@ -25,6 +28,10 @@ pub trait Runtime: Send + Sync + 'static {
     fn next_hint(&self) -> impl Future<Output = Hint> + Send;
     /// What the machine is: asked at start, after a reconnect and now and then.
     fn machine(&self) -> impl Future<Output = Result<Machine, RuntimeError>> + Send;
+    /// What the machine has left of these. Asked every few seconds, so it costs next to nothing: the kernel is asked alone.
+    fn headroom(&self, of: &BTreeSet<Shortage>) -> impl Future<Output = Headroom> + Send;
+    /// What pods have of what is short; a pod of which nothing is known is left out.
+    fn usage(&self, pods: &[PodParts], of: Shortage) -> impl Future<Output = BTreeMap<String, PodUsage>> + Send;
 }
 
 /// The machine that the pods run on.
@@ -174,6 +181,9 @@ pub enum Action {
     UpdateSandbox { id: String, pod_uid: String, resources: LinuxResources },
     /// Measures what containers (name and id) and emptyDirs of a pod store; answers with [`Outcome::Storage`].
     MeasureStorage { pod_uid: String, containers: Vec<(String, String)>, volumes: Vec<String> },
+    /// Gives back what a pod that has ended for good has on the disk: its sandbox with all its containers (an empty `id`: there is
+    /// none any more) and these of its emptyDirs. Its logs stay.
+    FreeStorage { id: String, pod_uid: String, volumes: Vec<String> },
     /// Runs a command in a container and waits, bounded by `timeout`; answers with [`Outcome::Exec`].
     ExecSync { id: String, pod_uid: String, command: Vec<String>, timeout: Option<Duration> },
     /// Ends the infra container with SIGKILL; containers should have ended before.
@@ -196,6 +206,7 @@ impl Action {
             | Action::UpdateContainer { pod_uid, .. }
             | Action::UpdateSandbox { pod_uid, .. }
             | Action::MeasureStorage { pod_uid, .. }
+            | Action::FreeStorage { pod_uid, .. }
             | Action::ExecSync { pod_uid, .. }
             | Action::StopSandbox { pod_uid, .. }
             | Action::RemoveSandbox { pod_uid, .. } => pod_uid,

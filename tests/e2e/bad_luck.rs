@@ -170,21 +170,27 @@ async fn applies_at_the_same_time_end_in_one_of_them() {
 }
 
 /// A small file system at a folder, while it lives; `None` where this user may not mount one.
-struct SmallDisk(std::path::PathBuf);
+pub struct SmallDisk(std::path::PathBuf);
 
 impl SmallDisk {
-    fn mount(at: &Path) -> Option<Self> {
+    /// `options` are those of a tmpfs.
+    pub fn mount(at: &Path, options: &std::ffi::CStr) -> Option<Self> {
         std::fs::create_dir_all(at).expect("a folder");
-        let mounted =
-            rustix::mount::mount("tmpfs", at, "tmpfs", rustix::mount::MountFlags::empty(), Some(c"size=3m,mode=0700"));
+        let mounted = rustix::mount::mount("tmpfs", at, "tmpfs", rustix::mount::MountFlags::empty(), Some(options));
         mounted.ok().map(|()| SmallDisk(at.to_owned()))
     }
 
     /// Leaves no room; the file that takes it.
     fn fill(&self) -> std::path::PathBuf {
+        self.fill_but(0)
+    }
+
+    /// Leaves so many bytes.
+    pub fn fill_but(&self, left: u64) -> std::path::PathBuf {
         let path = self.0.join("ballast");
         let mut file = std::fs::File::create(&path).expect("a file");
-        while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
+        let has_more = || rustix::fs::statvfs(&self.0).is_ok_and(|fs| fs.f_bavail * fs.f_frsize > left);
+        while (left == 0 || has_more()) && std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
         path
     }
 }
@@ -198,7 +204,7 @@ impl Drop for SmallDisk {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_full_disk_nothing_is_half_done_and_afterwards_all_goes_on() {
     let Some(world) = World::new("disk").await else { return };
-    let Some(disk) = SmallDisk::mount(&world.state()) else {
+    let Some(disk) = SmallDisk::mount(&world.state(), c"size=3m,mode=0700") else {
         eprintln!("skipped: this user cannot mount a small disk");
         return;
     };

@@ -17,6 +17,7 @@ mod keeping;
 mod load;
 mod main_job;
 mod pods_api;
+mod pressure;
 mod resize;
 mod services;
 mod sessions;

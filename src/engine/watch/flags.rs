@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::network::{Publish, porter};
 use crate::node::NodeConfig;
+use crate::node::pressure::{PressureConfig, PressureFlags};
 use crate::registry::{PodSecurityLevel, Settings};
 use crate::runtime::DnsConfig;
 
@@ -71,6 +72,25 @@ pub struct WatchFlags {
     /// Sysctls that pods may set besides the safe ones (kernel.msg*)
     #[arg(long, value_name = "PATTERN", value_delimiter = ',')]
     pub allowed_unsafe_sysctls: Vec<String>,
+    /// What the machine may not run short of: pods go at once (nodefs.available<10%,imagefs.available<1Gi); memory.available<100Mi
+    /// if not given
+    #[arg(long, value_name = "SIGNAL<AMOUNT", value_delimiter = ',')]
+    pub eviction_hard: Option<Vec<String>>,
+    /// What it may be short of for a while only (memory.available<1Gi)
+    #[arg(long, value_name = "SIGNAL<AMOUNT", value_delimiter = ',')]
+    pub eviction_soft: Vec<String>,
+    /// How long (memory.available=1m30s)
+    #[arg(long, value_name = "SIGNAL=DURATION", value_delimiter = ',')]
+    pub eviction_soft_grace_period: Vec<String>,
+    /// Seconds that a pod gets at most to end when it goes for --eviction-soft; its own if not given
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub eviction_max_pod_grace_period: Option<i32>,
+    /// How much more has to be there before no more pods go (nodefs.available=500Mi)
+    #[arg(long, value_name = "SIGNAL=AMOUNT", value_delimiter = ',')]
+    pub eviction_minimum_reclaim: Vec<String>,
+    /// How long the node shows pressure after it was last seen; 5m if not given
+    #[arg(long, value_name = "DURATION")]
+    pub eviction_pressure_transition_period: Option<String>,
 }
 
 /// A flag that says nothing that can be done.
@@ -88,6 +108,8 @@ pub enum FlagError {
     },
     #[error("--pod-cidr {0:?} names a range of IPv6, but --ip-families names IPv4 alone")]
     Families(String),
+    #[error("{}", .0.join("\n"))]
+    Pressure(Vec<String>),
     #[error("--node-name {0:?} is no name of a node: lower-case letters, digits, '-' and '.' only")]
     NodeName(String),
 }
@@ -106,6 +128,11 @@ impl WatchFlags {
         list("node-allocatable", &self.node_allocatable);
         list("cluster-dns", &self.cluster_dns);
         list("allowed-unsafe-sysctls", &self.allowed_unsafe_sysctls);
+        list("eviction-hard", self.eviction_hard.as_deref().unwrap_or_default());
+        list("eviction-soft", &self.eviction_soft);
+        list("eviction-soft-grace-period", &self.eviction_soft_grace_period);
+        list("eviction-minimum-reclaim", &self.eviction_minimum_reclaim);
+        list("eviction-max-pod-grace-period", self.eviction_max_pod_grace_period.map(|s| s.to_string()).as_slice());
         let single = [
             ("node-name", &self.node_name),
             ("cluster-domain", &self.cluster_domain),
@@ -113,6 +140,7 @@ impl WatchFlags {
             ("pod-cidr", &self.pod_cidr),
             ("ip-families", &self.ip_families),
             ("restrict", &self.restrict),
+            ("eviction-pressure-transition-period", &self.eviction_pressure_transition_period),
         ];
         for (name, value) in single {
             list(name, value.as_slice());
@@ -191,8 +219,22 @@ impl WatchFlags {
             cluster_domain: self.cluster_domain.clone().unwrap_or_else(|| "cluster.local".into()),
             resolver,
             unsafe_sysctls: self.allowed_unsafe_sysctls.clone(),
+            pressure: self.pressure()?,
             ..NodeConfig::default()
         })
+    }
+
+    /// From when on something is too little; all that is wrong with it at once.
+    fn pressure(&self) -> Result<PressureConfig, FlagError> {
+        let flags = PressureFlags {
+            hard: self.eviction_hard.as_deref(),
+            soft: &self.eviction_soft,
+            soft_grace: &self.eviction_soft_grace_period,
+            min_reclaim: &self.eviction_minimum_reclaim,
+            max_pod_grace: self.eviction_max_pod_grace_period.map(i64::from),
+            transition: self.eviction_pressure_transition_period.as_deref(),
+        };
+        PressureConfig::parse(flags).map_err(FlagError::Pressure)
     }
 
     /// The name given, or the machine's.
@@ -295,9 +337,18 @@ mod tests {
             pod_cidr: Some("10.1.0.0/24,fd00:1::/120".into()),
             ip_families: Some("IPv4,IPv6".into()),
             manifests: Some("/etc/pods".into()),
+            eviction_hard: Some(vec!["memory.available<1Gi".into(), "nodefs.available<10%".into()]),
+            eviction_soft: vec!["memory.available<2Gi".into()],
+            eviction_soft_grace_period: vec!["memory.available=1m".into()],
+            eviction_minimum_reclaim: vec!["memory.available=0".into()],
+            eviction_max_pod_grace_period: Some(-1),
+            eviction_pressure_transition_period: Some("30s".into()),
             ..WatchFlags::default()
         };
-        let words = std::iter::once("wl".into()).chain(flags.arguments());
-        assert_eq!(Line::parse_from(words).flags, flags);
+        let none = WatchFlags { eviction_hard: Some(vec![String::new()]), ..WatchFlags::default() };
+        for flags in [flags, none, WatchFlags::default()] {
+            let words = std::iter::once("wl".into()).chain(flags.arguments());
+            assert_eq!(Line::parse_from(words).flags, flags);
+        }
     }
 }

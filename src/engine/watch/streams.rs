@@ -1,6 +1,7 @@
 //! What the API server wants of the pods: logs, from the files of their containers; commands, streams and ports.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::api::{Object, Status};
 use crate::apiserver::{
     Answering, ByteStream, CommandOptions, LogOptions, Pipe, PodStreams, Process, StreamError,
 };
+use crate::engine::scheduling;
 use crate::network::inside::Inside;
 use crate::podman::{self, Podman, Streams, logs};
 use crate::runtime::{Container, ContainerState, Runtime};
@@ -35,9 +37,14 @@ impl NodeStreams {
             sandbox.iter().flat_map(|s| &s.containers).filter(|c| c.name == name).collect();
         attempts.sort_by_key(|c| std::cmp::Reverse(c.attempt));
         let wanted = if options.previous { attempts.get(1) } else { attempts.first() };
-        let Some(container) = wanted.filter(|c| c.state != ContainerState::Created) else {
-            return Err(refusal(pod, &name, options.previous));
+        let container = wanted.filter(|c| c.state != ContainerState::Created).copied();
+        let path = match container {
+            Some(container) => Some(container.log_path.clone().into()),
+            // What has ended may have given its containers back for room, but not their logs.
+            None if attempts.is_empty() && scheduling::is_final(pod) => self.kept(pod.uid(), &name, options.previous),
+            None => None,
         };
+        let Some(path) = path else { return Err(refusal(pod, &name, options.previous)) };
         let since = options.since_time.or_else(|| {
             let seconds = jiff::SignedDuration::from_secs(options.since_seconds?);
             super::super::clock::system()().checked_sub(seconds).ok()
@@ -55,17 +62,12 @@ impl NodeStreams {
             limit_bytes: options.limit_bytes.and_then(|n| u64::try_from(n).ok()),
             stream,
         };
-        let (ended, has_ended) = watch::channel(!matches!(container.state, ContainerState::Running { .. }));
+        let running = container.filter(|c| matches!(c.state, ContainerState::Running { .. }));
+        let (ended, has_ended) = watch::channel(running.is_none());
         let (out, pieces) = mpsc::channel::<Bytes>(16);
-        let path = container.log_path.clone().into();
-        if options.follow {
-            tokio::spawn(tell_end(
-                self.runtime.clone(),
-                pod.uid().to_owned(),
-                container.id.clone(),
-                ended,
-                out.clone(),
-            ));
+        if let Some(container) = running.filter(|_| options.follow) {
+            let id = container.id.clone();
+            tokio::spawn(tell_end(self.runtime.clone(), pod.uid().to_owned(), id, ended, out.clone()));
         }
         tokio::spawn(async move {
             // A file that is not there has nothing to say: the container has not written yet.
@@ -75,6 +77,11 @@ impl NodeStreams {
             pieces,
             |mut pieces| async move { Some((pieces.recv().await?, pieces)) },
         )))
+    }
+
+    /// The log of a container that is no more.
+    fn kept(&self, uid: &str, container: &str, previous: bool) -> Option<PathBuf> {
+        self.runtime.kept_logs(uid, container).into_iter().nth(usize::from(previous))
     }
 
     /// The runtime's id of a container that runs now.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::super::Inner;
 use super::super::dirs::file_error;
 use super::{show, volume_error};
-use crate::runtime::{RuntimeError, VolumeFile};
+use crate::runtime::{DiskUse, RuntimeError, VolumeFile};
 
 /// What the group gets: of writable volumes, of read-only ones, and of folders in addition.
 const READ_WRITE: u32 = 0o660;
@@ -105,9 +105,14 @@ async fn set_mode(inner: &Arc<Inner>, path: &Path, mode: u32) -> Result<(), Runt
     }
 }
 
-/// Bytes that a tree takes on the disk, seen as an ordinary user's containers see it.
-pub async fn disk_use(folder: &Path) -> Result<u64, String> {
-    let output = unshared(&["du", "-s", "-B1", "--", &show(folder)]).await?;
+/// What a tree takes on the disk, seen as an ordinary user's containers see it.
+pub async fn disk_use(folder: &Path) -> Result<DiskUse, String> {
+    let (bytes, inodes) = (sum(folder, "-B1").await?, sum(folder, "--inodes").await?);
+    Ok(DiskUse { bytes, inodes })
+}
+
+async fn sum(folder: &Path, unit: &str) -> Result<u64, String> {
+    let output = unshared(&["du", "-s", unit, "--", &show(folder)]).await?;
     // It tells the sum also where something went meanwhile, which it takes for a failure.
     let text = String::from_utf8_lossy(&output.stdout);
     text.split_whitespace().next().and_then(|n| n.parse().ok()).ok_or_else(|| complaint(&output))

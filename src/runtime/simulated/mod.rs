@@ -9,7 +9,7 @@
 mod script;
 mod world;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Action, Hint, Machine, Outcome, Runtime, RuntimeError, RuntimeErrorKind, Sandbox};
+use super::{
+    Action, Headroom, Hint, Machine, Outcome, PodParts, PodUsage, Runtime, RuntimeError, RuntimeErrorKind, Sandbox, Shortage,
+};
 use world::World;
 
 /// Tells the time.
@@ -139,6 +141,7 @@ pub fn name(action: &Action) -> &'static str {
         Action::UpdateContainer { .. } => "update",
         Action::UpdateSandbox { .. } => "update-sandbox",
         Action::MeasureStorage { .. } => "measure",
+        Action::FreeStorage { .. } => "free-storage",
         Action::ExecSync { .. } => "exec",
         Action::StopSandbox { .. } => "stop-sandbox",
         Action::RemoveSandbox { .. } => "remove-sandbox",
@@ -203,5 +206,15 @@ impl Runtime for Simulated {
             hosts: "127.0.0.1\tlocalhost\n".into(),
             ..Machine::default()
         })
+    }
+
+    async fn headroom(&self, _: &BTreeSet<Shortage>) -> Headroom {
+        self.shared().world.headroom
+    }
+
+    async fn usage(&self, pods: &[PodParts], _: Shortage) -> BTreeMap<String, PodUsage> {
+        let shared = self.shared();
+        let known = pods.iter().filter_map(|pod| Some((pod.uid.clone(), shared.world.usage_of(&pod.uid)?)));
+        known.collect()
     }
 }

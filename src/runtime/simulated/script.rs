@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::world::{World, end};
 use super::{Behaviour, Simulated};
-use crate::runtime::{Container, ContainerState, Hint, RuntimeError, RuntimeErrorKind, Sandbox, SandboxState};
+use crate::runtime::{Container, ContainerState, Headroom, Hint, PodUsage, RuntimeError, RuntimeErrorKind, Sandbox, SandboxState};
 
 impl Behaviour {
     /// Ends with `exit_code` after `seconds`.
@@ -25,6 +25,21 @@ impl Simulated {
     #[cfg(any(test, feature = "internals"))]
     pub fn stores(&self, name: &str, bytes: u64) {
         self.shared().world.stored.insert(name.to_owned(), bytes);
+    }
+
+    /// From now on, the machine has so much left.
+    pub fn has_left(&self, headroom: Headroom) {
+        self.shared().world.headroom = headroom;
+    }
+
+    /// The machine has so much left when storage is given back next.
+    pub fn has_left_when_freed(&self, headroom: Headroom) {
+        self.shared().world.headroom_when_freed = Some(headroom);
+    }
+
+    /// From now on, a pod of this name uses so much.
+    pub fn uses(&self, pod: &str, usage: PodUsage) {
+        self.shared().world.usages.insert(pod.to_owned(), usage);
     }
 
     /// No registry has this image.

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::{Behaviour, name};
 use crate::runtime::{
-    Action, Container, ContainerConfig, ContainerState, Exit, ImageInfo, Outcome, RuntimeError, RuntimeErrorKind, Sandbox,
-    SandboxConfig, SandboxState, StorageUse,
+    Action, Container, ContainerConfig, ContainerState, Exit, Headroom, ImageInfo, Outcome, PodUsage, RuntimeError,
+    RuntimeErrorKind, Sandbox, SandboxConfig, SandboxState, StorageUse,
 };
 
 const KILL: i32 = 9;
@@ -25,6 +25,12 @@ pub(super) struct World {
     pub(super) breaches: Vec<String>,
     /// Bytes, by the name of a container or volume.
     pub(super) stored: BTreeMap<String, u64>,
+    /// What the machine has left.
+    pub(super) headroom: Headroom,
+    /// What it has left once storage was given back.
+    pub(super) headroom_when_freed: Option<Headroom>,
+    /// By the name of a pod.
+    pub(super) usages: BTreeMap<String, PodUsage>,
     counter: u32,
 }
 
@@ -84,7 +90,11 @@ pub(super) fn line(world: &World, action: &Action) -> String {
         | Action::ResumeContainer { id, .. }
         | Action::UpdateContainer { id, .. }
         | Action::ExecSync { id, .. } => container(id),
-        Action::UpdateSandbox { .. } | Action::MeasureStorage { .. } | Action::StopSandbox { .. } | Action::RemoveSandbox { .. } => pod,
+        Action::UpdateSandbox { .. }
+        | Action::MeasureStorage { .. }
+        | Action::FreeStorage { .. }
+        | Action::StopSandbox { .. }
+        | Action::RemoveSandbox { .. } => pod,
     };
     format!("{} {about}", name(action))
 }
@@ -147,6 +157,7 @@ impl World {
                 let containers = containers.iter().map(|(name, _)| stores(name)).collect();
                 Ok(Outcome::Storage(StorageUse { containers, volumes: volumes.iter().map(stores).collect() }))
             }
+            Action::FreeStorage { id, pod_uid, volumes } => self.free(id, pod_uid, volumes),
             Action::UpdateSandbox { pod_uid, .. } => self.pod(pod_uid).map(|_| Outcome::Done),
             Action::ExecSync { id, pod_uid, .. } => {
                 let running = matches!(self.container(id, pod_uid)?.state, ContainerState::Running { .. });
@@ -170,6 +181,29 @@ impl World {
                 Ok(Outcome::Done)
             }
         }
+    }
+
+    fn free(&mut self, id: &str, uid: &str, volumes: &[String]) -> Result<Outcome, RuntimeError> {
+        let own = self.pods.get(uid).filter(|p| p.sandbox.id == id);
+        let runs = own.is_some_and(|p| p.sandbox.containers.iter().any(|c| matches!(c.state, ContainerState::Running { .. })));
+        if runs {
+            return Err(self.breach(format!("the storage of {id}, in which something runs")));
+        }
+        if own.is_some() {
+            self.pods.remove(uid);
+        }
+        self.volumes.retain(|(pod, name)| pod != uid || !volumes.contains(name));
+        if let Some(headroom) = self.headroom_when_freed.take() {
+            self.headroom = headroom;
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// What a pod uses, as it was told, while something of it runs.
+    pub(super) fn usage_of(&self, uid: &str) -> Option<PodUsage> {
+        let sandbox = &self.pods.get(uid)?.sandbox;
+        let runs = sandbox.containers.iter().any(|c| matches!(c.state, ContainerState::Running { .. }));
+        self.usages.get(&sandbox.name).filter(|_| runs).cloned()
     }
 
     fn pod(&mut self, uid: &str) -> Result<&mut Pod, RuntimeError> {
