@@ -1,6 +1,10 @@
 //! The engine on the pretend node, in virtual time.
 #![cfg(feature = "internals")]
 
+#[path = "engine/in_virtual_time.rs"]
+mod in_virtual_time;
+#[path = "support/plan_holds/mod.rs"]
+mod plan_holds;
 #[path = "engine/pressure.rs"]
 mod pressure;
 
@@ -690,4 +694,39 @@ async fn a_service_knows_the_pods_behind_it() {
     let before = world.store.snapshot().revision();
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(world.store.snapshot().revision(), before, "nothing is written once all is said");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_may_not_surge_never_has_more_pods_than_wanted() {
+    let world = World::new().await;
+    let container = |image: &str| json!([{"name": "c", "image": image}]);
+    let template = json!({"metadata": {"labels": {"app": "w"}}, "spec": {"containers": container("i:1")}});
+    let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 2}});
+    let spec =
+        json!({"replicas": 3, "selector": {"matchLabels": {"app": "w"}}, "strategy": strategy, "template": template});
+    let tree = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "w"}, "spec": spec});
+    world.create("apps", "deployments", tree).await;
+    let are_up = |state: &State, image: &str| {
+        let of_image = |pod: &Object| pod.str_at("/spec/containers/0/image") == Some(image);
+        pods(state).iter().filter(|pod| is_ready(pod) && of_image(pod)).count() == 3
+    };
+    world.until("three are ready", 10, |state| are_up(state, "i:1")).await;
+    let state = world.store.snapshot();
+    let tree = json!({"spec": {"template": {"spec": {"containers": container("i:2")}}}});
+    world.write(Verb::Patch, "apps", "deployments", "w", Body::Patch { kind: PatchKind::Merge, tree }).await;
+    world.until("three new ones are ready", 30, |state| are_up(state, "i:2")).await;
+    let mut live: std::collections::BTreeSet<String> = pods(&state).iter().map(|pod| pod.uid().to_owned()).collect();
+    let mut most = live.len();
+    for change in world.store.watch(state.revision()).unwrap().take().unwrap() {
+        let Some(pod) = change.after.as_ref().or(change.before.as_ref()).filter(|o| o.kind() == "Pod") else {
+            continue;
+        };
+        if change.after.is_some() && !pod.is_deleting() {
+            live.insert(pod.uid().to_owned());
+        } else {
+            live.remove(pod.uid());
+        }
+        most = most.max(live.len());
+    }
+    assert_eq!(most, 3);
 }

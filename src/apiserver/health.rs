@@ -44,13 +44,13 @@ pub(crate) fn version(call: &Call) -> Result<Reply, Status> {
         "gitTreeState": "",
         "buildDate": "1970-01-01T00:00:00Z",
         "goVersion": "none", "compiler": "rustc",
-        "platform": format!("{}/{}", std::env::consts::OS, platform()),
+        "platform": format!("{}/{}", std::env::consts::OS, architecture()),
     });
     Ok(Reply::tree(200, accepted.media, &body))
 }
 
 /// Go's word for this processor.
-fn platform() -> &'static str {
+pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

@@ -32,6 +32,7 @@ use hyper::{Method, Request, Response};
 
 pub use catalog::{all as resources, find as resource};
 pub use certificate::Authority;
+pub use health::architecture;
 pub use listen::{listen, listen_secured, serve};
 pub use streams::{
     Answering, ByteStream, CommandOptions, LogOptions, Pipe, PodStreams, Process, StreamError,

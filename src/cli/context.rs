@@ -11,6 +11,7 @@ use http::header::HeaderName;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{CliError, GlobalFlags, Output};
+use crate::api::Json;
 use crate::client::{Ask, Client};
 use crate::engine::clock;
 use crate::engine::watch::{self, Connection, Purpose, WatchFlags};
@@ -192,6 +193,11 @@ impl Context {
     pub async fn client_to_change(&mut self) -> Result<Client, CliError> {
         let purpose = if self.flags.no_watch { Purpose::ChangeInside } else { Purpose::Change };
         self.client_for(purpose).await
+    }
+
+    /// The Node that the first watch will register, where there has been none.
+    pub fn node_to_come(&self) -> Option<&Json> {
+        self.connection.as_ref().and_then(|connection| connection.node_to_come())
     }
 
     /// The client in use already, if there is one.

@@ -11,7 +11,7 @@ use super::input::Files;
 use super::prune::PruneFlags;
 use super::{CliError, CliResult, Context, Exit};
 use crate::api::schema::Schema;
-use crate::api::{Json, Key, Object};
+use crate::api::{GroupResource, Json, Key, Object};
 use crate::client::{Ask, Client, Discovery, Found};
 use crate::controllers;
 use crate::plan::{self, Inputs, Intent, Plan as Made};
@@ -102,6 +102,10 @@ pub async fn make(ctx: &Context, client: &Client, targets: &[Target], prune: Vec
     let lists = Lists::of(&discovery);
     let (first, rest) = lists.split(|list| NEEDED_FIRST.contains(&list.kind.as_str()) || intents.iter().any(|i| i.gvk.kind == list.kind));
     first.fetch(client, &mut state).await?;
+    if let Some(node) = ctx.node_to_come() {
+        let node = Object::new(node.clone());
+        state.load(Key::new(GroupResource::new("", "nodes"), "", node.name()), node);
+    }
     let inputs = Inputs { state: &state, controllers: &controllers, settings: &settings, now, prune, replace };
     if let Some(nothing) = plan::nothing(&intents, &inputs) {
         return Ok(nothing);

@@ -63,15 +63,6 @@ fn client_version() -> Json {
     let (major, minor) = ("1", "36");
     json!({
         "major": major, "minor": minor, "gitVersion": KUBERNETES, "wlVersion": env!("CARGO_PKG_VERSION"),
-        "platform": format!("{}/{}", std::env::consts::OS, architecture()),
+        "platform": format!("{}/{}", std::env::consts::OS, crate::apiserver::architecture()),
     })
-}
-
-/// Go's name of this machine's architecture.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
 }

@@ -1,6 +1,7 @@
 //! The controllers' loop: keys in, decisions through the store.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -28,11 +29,13 @@ type Job = (usize, Key);
 pub struct Inbox {
     queue: std::sync::Mutex<Queue<Job>>,
     filled: Notify,
+    /// All whom the changes up to this revision wake are in the queue.
+    seen: AtomicU64,
 }
 
 impl Inbox {
     pub fn new() -> Self {
-        Inbox { queue: std::sync::Mutex::new(Queue::default()), filled: Notify::new() }
+        Inbox { queue: std::sync::Mutex::new(Queue::default()), filled: Notify::new(), seen: AtomicU64::new(0) }
     }
 
     fn queue(&self) -> std::sync::MutexGuard<'_, Queue<Job>> {
@@ -48,6 +51,7 @@ impl Inbox {
             }
         }
         drop(queue);
+        self.seen.fetch_max(change.revision, Ordering::Release);
         self.filled.notify_one();
     }
 
@@ -61,6 +65,12 @@ impl Inbox {
                 self.changed(controllers, state, &change);
             }
         }
+        self.seen.fetch_max(state.revision(), Ordering::Release);
+        self.filled.notify_one();
+    }
+
+    fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Acquire)
     }
 }
 
@@ -68,6 +78,7 @@ impl Inbox {
 struct Done {
     job: Job,
     failed: bool,
+    /// Whether it has written, so that the next step is to be decided.
     again: bool,
     wake_at: Option<Timestamp>,
 }
@@ -82,7 +93,14 @@ pub async fn run(
 ) {
     let mut random = SystemRandom::new();
     let mut under_way = FuturesUnordered::new();
+    // What has written is looked at again after all whom that wakes: whoever is to make room has heard of it before somebody
+    // is told to fill it. Each with the revision up to which that has to be.
+    let mut written: Vec<(u64, Job)> = Vec::new();
     loop {
+        let seen = inbox.seen();
+        for (_, job) in written.extract_if(.., |(revision, _)| *revision <= seen) {
+            inbox.queue().add(job);
+        }
         while under_way.len() < AT_ONCE {
             let Some(job) = inbox.queue().take(clock()) else { break };
             let state = store.snapshot();
@@ -106,7 +124,7 @@ pub async fn run(
                 let mut queue = inbox.queue();
                 queue.done(&done.job, done.failed, clock());
                 if done.again && !done.failed {
-                    queue.add(done.job.clone());
+                    written.push((store.snapshot().revision(), done.job.clone()));
                 }
                 if let Some(at) = done.wake_at {
                     queue.add_at(done.job, at);

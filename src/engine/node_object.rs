@@ -70,10 +70,7 @@ pub async fn publish(
 ) -> Result<(), crate::api::Status> {
     let name = &config.node_name;
     let key = Key::new(GroupResource::new("", "nodes"), "", name);
-    let labels = json!({
-        "kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": machine.architecture,
-        "beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": machine.architecture,
-    });
+    let labels = labels(name, &machine.architecture);
     if store.snapshot().get(&key).is_none() {
         // With its status from the start, as a kubelet registers itself: a scheduler sees no node without room.
         let status = status(machine, config, allocatable, pressures, None, clock);
@@ -103,6 +100,21 @@ pub async fn publish(
         store.write(requests::on_core(Verb::Update, "nodes", Some("status"), "", name, tree, "kubelet")).await?;
     }
     lease(store, clock, name, node.uid()).await
+}
+
+fn labels(name: &str, architecture: &str) -> Json {
+    json!({
+        "kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": architecture,
+        "beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": architecture,
+    })
+}
+
+/// The Node as a watch will register it, as far as that can be told beforehand: what decides which pods may be on it.
+pub fn foreseen(name: &str, architecture: &str) -> Json {
+    json!({
+        "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels(name, architecture)},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    })
 }
 
 /// The ranges of its pods' addresses (pkg/controller/nodeipam/ipam/range_allocator.go). Once said, they stay.

@@ -137,7 +137,10 @@ impl<'a> Fork<'a> {
         }
     }
 
+    /// What is woken while it is looked at comes after all whom that look has woken.
+    /// Source: k8s.io/client-go/util/workqueue/queue.go (`processing`).
     fn look(&mut self, index: usize, key: &Key) {
+        self.queued.insert((index, key.clone()));
         let controller = &self.controllers[index];
         let mut context = Context { now: self.now, random: &mut self.random };
         let decision = controller.reconcile(&self.state, key, &mut context);
@@ -148,8 +151,10 @@ impl<'a> Fork<'a> {
                 break;
             }
         }
-        if wrote && self.queued.insert((index, key.clone())) {
+        if wrote {
             self.queue.push_back((index, key.clone()));
+        } else {
+            self.queued.remove(&(index, key.clone()));
         }
         if let Some(at) = decision.wake_at {
             let at = at.max(self.now.saturating_add(SignedDuration::from_secs(1)).unwrap_or(self.now));

@@ -115,15 +115,28 @@ pub fn make(intents: &[Intent], inputs: &Inputs<'_>) -> Plan {
     let mut warnings = Vec::new();
     let begun = fork.state.revision();
     let kept = what_stays(&fork, intents, inputs);
-    for (intent, stays) in intents.iter().zip(kept) {
+    let mut replaced = Vec::new();
+    for (index, (intent, stays)) in intents.iter().zip(kept).enumerate() {
         // What was found out about the state as it is holds until something changes it.
         match stays.filter(|_| fork.state.revision() == begun) {
             Some(texts) => {
                 warnings.extend(texts.into_iter().map(|text| (intent.place.clone(), text)));
                 objects.push(ObjectPlan::of(intent, Verdict::Unchanged, Vec::new()));
             }
-            None => objects.push(submit(&mut fork, intent, inputs.replace, &mut warnings)),
+            None => {
+                let before = fork.state.get(&key_of(&intent.request)).cloned();
+                let object = submit(&mut fork, intent, inputs.replace, &mut warnings);
+                replaced.extend(before.filter(|_| object.verdict == Verdict::Replace).map(|before| (index, before)));
+                objects.push(object);
+            }
         }
+    }
+    if !replaced.is_empty() {
+        // All others have been applied before the first of these is gone.
+        fork.settle(SignedDuration::from_mins(10));
+    }
+    for (index, before) in replaced {
+        objects[index] = again(&mut fork, &intents[index], &before);
     }
     for key in &inputs.prune {
         objects.extend(prune(&mut fork, key));
@@ -162,19 +175,22 @@ fn key_of(request: &Request) -> Key {
     Key::new(request.resource.group_resource(), &request.namespace, &request.name)
 }
 
+/// Applies an object. One that is to be replaced is only deleted: [`again`] makes it anew.
 fn submit(fork: &mut Fork<'_>, intent: &Intent, replace: bool, warnings: &mut Vec<(String, String)>) -> ObjectPlan {
     let key = key_of(&intent.request);
     let before = fork.state.get(&key).cloned();
-    let (verdict, after) = match fork.submit(&intent.request) {
+    let verdict = match fork.submit(&intent.request) {
         Ok(answer) => {
             warnings.extend(answer.warnings.into_iter().map(|text| (intent.place.clone(), text)));
-            let verdict = if before.is_none() { Verdict::Create } else { Verdict::Change };
-            (verdict, fork.state.get(&key).cloned())
+            if before.is_none() { Verdict::Create } else { Verdict::Change }
         }
-        Err(refusal) if replace && before.is_some() && is_immutable(&refusal) => again(fork, intent, &key),
-        Err(refusal) => (Verdict::Refused(refusal), before.clone()),
+        Err(refusal) if replace && before.is_some() && is_immutable(&refusal) => match delete(fork, &key) {
+            Some(Err(refusal)) => Verdict::Refused(refusal),
+            Some(Ok(_)) | None => return ObjectPlan::of(intent, Verdict::Replace, Vec::new()),
+        },
+        Err(refusal) => Verdict::Refused(refusal),
     };
-    let fields = match (&before, &after) {
+    let fields = match (&before, fork.state.get(&key)) {
         (Some(before), Some(after)) => changes(&intent.gvk, before.json(), after.json()),
         _ => Vec::new(),
     };
@@ -213,33 +229,35 @@ fn on_all_processors<T: Send>(intents: &[Intent], part: impl Fn(&[Intent]) -> Ve
     })
 }
 
-/// Deletes and makes again, as `apply --replace` does.
-fn again(fork: &mut Fork<'_>, intent: &Intent, key: &Key) -> (Verdict, Option<Arc<Object>>) {
+/// Makes again what was deleted to be replaced, as `apply --replace` does. `before`: as it was.
+fn again(fork: &mut Fork<'_>, intent: &Intent, before: &Object) -> ObjectPlan {
+    if let Err(refusal) = fork.submit(&intent.request) {
+        return ObjectPlan::of(intent, Verdict::Refused(refusal), Vec::new());
+    }
+    let after = fork.state.get(&key_of(&intent.request));
+    let mut fields = after.map(|after| changes(&intent.gvk, before.json(), after.json())).unwrap_or_default();
+    // Where a pod is nobody has asked for.
+    fields.retain(|change| change.path != "spec.nodeName" || change.after.is_some());
+    ObjectPlan::of(intent, Verdict::Replace, fields)
+}
+
+fn delete(fork: &mut Fork<'_>, key: &Key) -> Option<Result<registry::Answer, Status>> {
     let body = Body::Tree(super::fork::delete_options(None, Some(crate::controllers::Propagation::Background), None));
-    let delete = on_key(Verb::Delete, key, None, body, Options::default());
-    if let Some(Err(refusal)) = delete.map(|request| fork.submit(&request)) {
-        return (Verdict::Refused(refusal), fork.state.get(key).cloned());
-    }
-    fork.settle(SignedDuration::from_mins(10));
-    match fork.submit(&intent.request) {
-        Ok(_) => (Verdict::Replace, fork.state.get(key).cloned()),
-        Err(refusal) => (Verdict::Refused(refusal), fork.state.get(key).cloned()),
-    }
+    let request = on_key(Verb::Delete, key, None, body, Options::default())?;
+    Some(fork.submit(&request))
 }
 
 /// Whether the API refused a change of what can never change.
 pub fn is_immutable(refusal: &Status) -> bool {
     refusal.code == 422
-        && ["field is immutable", "may not be changed", "updates to", "are forbidden"]
+        && ["field is immutable", "may not be changed", "updates to", "are forbidden", "pod updates may not"]
             .iter()
             .any(|text| refusal.message.contains(text))
 }
 
 fn prune(fork: &mut Fork<'_>, key: &Key) -> Option<ObjectPlan> {
     let before = fork.state.get(key).cloned()?;
-    let body = Body::Tree(super::fork::delete_options(None, Some(crate::controllers::Propagation::Background), None));
-    let request = on_key(Verb::Delete, key, None, body, Options::default())?;
-    let verdict = match fork.submit(&request) {
+    let verdict = match delete(fork, key)? {
         Ok(_) => Verdict::Delete,
         Err(refusal) => Verdict::Refused(refusal),
     };

@@ -159,6 +159,23 @@ fn a_job_is_replaced_only_when_asked() {
 }
 
 #[test]
+fn a_pod_is_replaced_only_when_asked() {
+    let pod = |value: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec:\n  containers:\n  - {{name: a, image: x:1, env: [{{name: V, \
+             value: {value}}}]}}\n"
+        )
+    };
+    let mut world = World::new();
+    world.apply(&pod("one"));
+    let plan = world.plan(&pod("two"), false, Vec::new());
+    let refused: Vec<_> = plan.refused().map(|(_, status)| status.message.clone()).collect();
+    assert!(refused[0].contains("pod updates may not change fields"), "{refused:?}");
+    let shown = world.shown(&pod("two"), true);
+    assert!(shown.starts_with("-/+ pod/p") && shown.contains("replaced, ends 1 pod, starts 1 pod"), "{shown}");
+}
+
+#[test]
 fn a_cron_job_tells_its_next_run() {
     let world = World::new();
     let shown = world.shown(CRON_JOB, false);

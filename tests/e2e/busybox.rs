@@ -8,16 +8,30 @@ use crate::world::World;
 /// What the examples call.
 const APPLETS: [&str; 14] =
     ["sh", "sleep", "hostname", "cat", "echo", "date", "test", "true", "httpd", "wget", "tr", "mkdir", "mv", "touch"];
-/// A busybox of this machine under a local name.
-const IMAGE: &str = "localhost/wl-e2e-busybox:1";
+/// A busybox of this machine under two local names.
+pub const IMAGES: [&str; 2] = ["localhost/wl-e2e-busybox:1", "localhost/wl-e2e-busybox:2"];
+const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+
+/// The files of all examples, below their folder.
+pub fn examples() -> Vec<String> {
+    let list = |folder: &str| {
+        let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort_unstable();
+        names
+    };
+    let folders = list(EXAMPLES).into_iter().filter(|name| !name.contains('.'));
+    let files =
+        |folder: String| list(&format!("{EXAMPLES}/{folder}")).into_iter().map(move |name| format!("{folder}/{name}"));
+    folders.flat_map(files).collect()
+}
 
 /// An example with this machine's image.
 pub fn example(path: &str) -> String {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
-    let text = std::fs::read_to_string(format!("{root}/{path}")).expect("an example");
+    let text = std::fs::read_to_string(format!("{EXAMPLES}/{path}")).expect("an example");
     let public = "docker.io/library/busybox:1.36";
     assert!(text.contains(public), "{path} has another image");
-    text.replace(public, IMAGE)
+    text.replace(public, IMAGES[0])
 }
 
 /// `None` where there is no Podman, or no busybox to make an image of.
@@ -27,7 +41,9 @@ pub async fn world(name: &str) -> Option<World> {
         return None;
     };
     let world = World::new(name).await?;
-    world.import(IMAGE, root).await;
+    for image in IMAGES {
+        world.import(image, root.clone()).await;
+    }
     Some(world)
 }
 

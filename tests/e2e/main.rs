@@ -16,6 +16,9 @@ mod image;
 mod keeping;
 mod load;
 mod main_job;
+mod plan_holds;
+#[path = "../support/plan_holds/mod.rs"]
+mod plan_holds_support;
 mod pods_api;
 mod pressure;
 mod resize;

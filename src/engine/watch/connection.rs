@@ -10,7 +10,7 @@ use super::keeping::podman_of;
 use super::streams::NodeStreams;
 use super::upgrade::{self, Standing};
 use super::{Held, WatchError, WatchFlags, background, clock, socket};
-use crate::api::{GroupResource, Key};
+use crate::api::{GroupResource, Json, Key};
 use crate::apiserver::{self, Server};
 use crate::client::{Ask, Client, Transport};
 use crate::engine::EngineError;
@@ -47,6 +47,7 @@ pub struct Connection {
     /// Podman, where this process only looks.
     looked_with: Option<Arc<Podman>>,
     note: Option<String>,
+    node_to_come: Option<Json>,
 }
 
 struct Inside {
@@ -58,6 +59,11 @@ impl Connection {
     /// What a user should know of what is shown.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
+    }
+
+    /// The Node that the first watch will register, where there has been none.
+    pub fn node_to_come(&self) -> Option<&Json> {
+        self.node_to_come.as_ref()
     }
 
     /// Ends what runs in this process; pods go on running.
@@ -90,7 +96,7 @@ pub async fn connect(state_dir: &Path, flags: &WatchFlags, purpose: Purpose) -> 
                 clock::sleep(LOOK_AGAIN).await;
                 continue;
             }
-            return Ok(Connection { client, inside: None, looked_with: None, note });
+            return Ok(Connection { client, inside: None, looked_with: None, note, node_to_come: None });
         }
         if purpose == Purpose::Change {
             background::start(state_dir, flags).await?;
@@ -122,6 +128,7 @@ async fn looking(state_dir: &Path, flags: &WatchFlags) -> Result<Connection, Wat
             }
         }
     }
+    let node_to_come = flags.node_to_come(&state);
     let mut settings = flags.settings();
     let kept = crate::registry::allocation::kept_cidrs(&state);
     if !kept.is_empty() {
@@ -136,7 +143,7 @@ async fn looking(state_dir: &Path, flags: &WatchFlags) -> Result<Connection, Wat
     if let Some(podman) = &podman {
         server = server.with_streams(Arc::new(NodeStreams::new(podman.clone())));
     }
-    Ok(Connection { client: client_of(server), inside: None, looked_with: podman, note: Some(note) })
+    Ok(Connection { client: client_of(server), inside: None, looked_with: podman, note: Some(note), node_to_come })
 }
 
 /// The state as it is, by Podman.
@@ -178,5 +185,5 @@ async fn inside(state_dir: &Path, flags: &WatchFlags) -> Result<Connection, Watc
     let client = client_of(held.server());
     let (stop, told) = tokio::sync::watch::channel(false);
     let running = tokio::spawn(held.run(told));
-    Ok(Connection { client, inside: Some(Inside { stop, running }), looked_with: None, note: None })
+    Ok(Connection { client, inside: Some(Inside { stop, running }), looked_with: None, note: None, node_to_come: None })
 }

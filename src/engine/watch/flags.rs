@@ -5,11 +5,15 @@ use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
+use crate::api::{GroupResource, Json};
+use crate::apiserver;
+use crate::engine::node_object;
 use crate::network::{Publish, porter};
 use crate::node::NodeConfig;
 use crate::node::pressure::{PressureConfig, PressureFlags};
 use crate::registry::{PodSecurityLevel, Settings};
 use crate::runtime::DnsConfig;
+use crate::state::State;
 
 /// Ports that an ordinary user may open.
 const INGRESS_HTTP: u16 = 8080;
@@ -251,6 +255,13 @@ impl WatchFlags {
         Ok(if good(&host) { host } else { "wl".into() })
     }
 
+    /// The Node that a watch with these flags will register, if the state has none.
+    pub fn node_to_come(&self, state: &State) -> Option<Json> {
+        let is_there = state.count(&GroupResource::new("", "nodes")) > 0;
+        let name = self.node_name().ok().filter(|_| !is_there && !self.no_node)?;
+        Some(node_object::foreseen(&name, apiserver::architecture()))
+    }
+
     /// Amounts that win over the machine's own.
     pub fn allocatable(&self) -> Result<BTreeMap<String, String>, FlagError> {
         let pair = |text: &String| {
@@ -314,6 +325,20 @@ mod tests {
         assert_eq!(flags(two, None).both_families(), Some(true));
         assert_eq!(flags(one, Some("IPv4,IPv6")).both_families(), Some(true));
         assert_eq!(flags(None, Some("IPv4")).both_families(), Some(false));
+    }
+
+    #[test]
+    fn the_node_to_come_is_this_machine_where_there_is_none_and_one_is_wanted() {
+        let flags = WatchFlags { node_name: Some("n1".into()), ..WatchFlags::default() };
+        let mut state = State::new();
+        let node = flags.node_to_come(&state).expect("a node");
+        assert_eq!(node["metadata"]["name"], "n1");
+        assert_eq!(node["metadata"]["labels"]["kubernetes.io/hostname"], "n1");
+        assert_eq!(node["metadata"]["labels"]["kubernetes.io/os"], "linux");
+        assert_eq!(WatchFlags { no_node: true, ..flags.clone() }.node_to_come(&state), None);
+        let key = crate::api::Key::new(GroupResource::new("", "nodes"), "", "other");
+        state.put(key, crate::api::Object::new(node));
+        assert_eq!(flags.node_to_come(&state), None);
     }
 
     #[test]
