@@ -238,3 +238,59 @@ async fn a_disk_that_fills_up_and_is_emptied_again_is_followed() {
     drop(disk);
     world.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn soft_thresholds_wait_and_inodes_and_processes_count_too() {
+    let Some(world) = World::new("soft-pressure").await else { return };
+    watch(&world, &["--eviction-hard="]).await;
+    let mut deaf = writer("deaf", &[], json!({"terminationGracePeriodSeconds": 60}));
+    deaf["spec"]["containers"][0]["args"] = json!(["/program", "ignore-term", "forever"]);
+    apply(&world, &[deaf, pod("other", &[], json!({"priorityClassName": "system-cluster-critical"}))]).await;
+    for name in ["deaf", "other"] {
+        world.eventually("it runs", || is_running(&world, name)).await;
+    }
+
+    let files = rustix::fs::statvfs(world.state()).expect("a file system").f_files;
+    if files > 0 {
+        softly(&world).await;
+    } else {
+        eprintln!("skipped: the file system makes inodes as they are needed");
+    }
+
+    watch(&world, &["--eviction-hard="]).await;
+    apply(&world, &[pod("small", &[], json!({}))]).await;
+    world.eventually("it runs", || is_running(&world, "small")).await;
+    watch(&world, &["--eviction-hard=pid.available<99.999%"]).await;
+    world.eventually("it is evicted", || is_evicted(&world, "small")).await;
+    let last = status(&world, "small").await;
+    let message = last["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("The node was low on resource: pids. Threshold quantity: "), "{message}");
+    apply(&world, &[pod("late", &[], json!({"tolerations": [{"operator": "Exists"}]}))]).await;
+    let refused = || async {
+        status(&world, "late").await["message"] == "Pod was rejected: The node had condition: [PIDPressure]. "
+    };
+    world.eventually("who comes all the same is refused", refused).await;
+    let described = world.wl(&["describe", "node"]).await.ends(0);
+    described.says(&["KubeletHasInsufficientPID", "Attempting to reclaim pids"]);
+    assert!(is_running(&world, "other").await);
+    world.end().await;
+}
+
+/// A pod that does not listen goes for a soft threshold.
+async fn softly(world: &World) {
+    let soft = ["--eviction-soft=nodefs.inodesFree<99.999%", "--eviction-soft-grace-period=nodefs.inodesFree=15s"];
+    let rest = ["--eviction-max-pod-grace-period=3", "--eviction-minimum-reclaim=nodefs.inodesFree=1"];
+    watch(world, &[&["--eviction-hard="][..], &soft, &rest].concat()).await;
+    world.eventually("it shows", || async { has(world, "DiskPressure", "").await.0 }).await;
+    assert!(is_running(world, "deaf").await, "it may be short of them for a while");
+    world.eventually("it is evicted", || is_evicted(world, "deaf")).await;
+    let last = status(world, "deaf").await;
+    let message = last["message"].as_str().unwrap_or_default();
+    assert!(message.starts_with("The node was low on resource: inodes. Threshold quantity: "), "{message}");
+    let conditions = node(world).await["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    let shown = conditions.iter().find(|c| c["type"] == "DiskPressure").expect("it is shown");
+    let at = |time: &Value| time.as_str().and_then(|t| t.parse::<jiff::Timestamp>().ok()).expect("a time");
+    let ended = at(&last["containerStatuses"][0]["state"]["terminated"]["finishedAt"]);
+    let took = ended.duration_since(at(&shown["lastTransitionTime"])).as_secs();
+    assert!((17..50).contains(&took), "{took} s: how long it may be short, and what a pod gets, not its own time");
+}

@@ -174,7 +174,7 @@ impl Reader {
                 Ok(value) => {
                     all.insert(signal, value);
                 }
-                Err(why) => self.wrong(flag, why),
+                Err(why) => self.wrong(flag, format!("{pair:?}: {why}")),
             }
         }
         all
@@ -305,15 +305,15 @@ mod tests {
         let expected = [
             "--eviction-hard: \"memory.available=1Gi\": malformed pair, expect string<string",
             "--eviction-hard: unsupported eviction signal mem",
-            "--eviction-hard: eviction threshold memory.available must be positive: -1",
-            "--eviction-hard: strconv.ParseFloat: parsing \"x\": invalid syntax",
-            "--eviction-hard: eviction percentage threshold imagefs.available must be <= 100%: 101%",
-            "--eviction-hard: eviction percentage threshold pid.available must be >= 0%: -1%",
-            "--eviction-soft-grace-period: time: invalid duration \"soon\"",
-            "--eviction-soft-grace-period: invalid eviction grace period specified: -1s, must be a positive value",
+            "--eviction-hard: \"memory.available<-1\": eviction threshold memory.available must be positive: -1",
+            "--eviction-hard: \"nodefs.available<x%\": strconv.ParseFloat: parsing \"x\": invalid syntax",
+            "--eviction-hard: \"imagefs.available<101%\": eviction percentage threshold imagefs.available must be <= 100%: 101%",
+            "--eviction-hard: \"pid.available<-1%\": eviction percentage threshold pid.available must be >= 0%: -1%",
+            "--eviction-soft-grace-period: \"nodefs.available=soon\": time: invalid duration \"soon\"",
+            "--eviction-soft-grace-period: \"imagefs.available=-1s\": invalid eviction grace period specified: -1s, must be a positive value",
             "--eviction-soft: grace period must be specified for the soft eviction threshold memory.available",
-            "--eviction-minimum-reclaim: eviction percentage minimum reclaim memory.available must be positive: 0%",
-            "--eviction-minimum-reclaim: negative eviction minimum reclaim specified for nodefs.available",
+            "--eviction-minimum-reclaim: \"memory.available=0%\": eviction percentage minimum reclaim memory.available must be positive: 0%",
+            "--eviction-minimum-reclaim: \"nodefs.available=-1\": negative eviction minimum reclaim specified for nodefs.available",
         ];
         assert_eq!(found[..expected.len()], expected.map(str::to_owned));
         assert_eq!(found.len(), expected.len() + 1, "{found:?}");
