@@ -27,7 +27,7 @@ const LOOKS: usize = 15;
 /// One decision with 10, 100, 1,000 and 10,000 pods, nothing to do.
 pub fn looks(plan: &Plan) {
     let settings = WatchFlags::default().settings();
-    let controllers = wl::controllers::all();
+    let controllers = wl::controllers::of_a_plan();
     let now: Timestamp = "2026-01-01T00:00:00Z".parse().expect("a time");
     let begun = bootstrapped(&settings, now);
     for kind in KINDS {

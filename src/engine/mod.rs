@@ -6,6 +6,7 @@
 pub mod clock;
 mod controllers;
 pub mod correlation;
+mod departures;
 mod events;
 mod look;
 mod hooking;

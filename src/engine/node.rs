@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::clock::{Clock, sleep_until};
+use super::departures::Departures;
 use super::events::{Extra, Recorder};
 use super::mirror::Fixed;
 use super::pod::{Bell, PodTask};
@@ -39,9 +40,10 @@ pub struct Shared<R: Runtime> {
     pub recorder: Arc<Recorder>,
     pub clock: Clock,
     pub permits: Semaphore,
-    /// For signals to containers: few at a time, so that the pods whose containers have ended are removed before the runtime
-    /// has its hands full with what comes behind the ends of all the others.
+    /// For other signals to containers, which need not wait behind all else.
     pub signals: Semaphore,
+    /// For the signals that end whole pods, and their removal.
+    pub departures: Departures,
     pub rotation: Rotation,
     pub room: Room,
     /// Pods that this node ends, by uid, and why.
@@ -78,6 +80,7 @@ impl<R: Runtime> Shared<R> {
             clock,
             permits: Semaphore::new(at_once),
             signals: Semaphore::new(SIGNALS_AT_ONCE),
+            departures: Departures::new(at_once + at_once / 3),
             rotation,
             room: Room::default(),
             evictions: watch::Sender::default(),
@@ -117,6 +120,7 @@ impl<R: Runtime> Shared<R> {
     /// The pod is gone.
     pub fn forget(&self, uid: &str) {
         self.room.forget(uid);
+        self.departures.over(uid);
         self.taken().remove(uid);
         self.evictions.send_if_modified(|all| {
             all.remove(uid);

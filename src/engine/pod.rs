@@ -28,7 +28,7 @@ use crate::node::{self, Context, Eviction, HookCall, NodeDecision, PodEvent, Pod
 use crate::probes::{Dial, Direct};
 use crate::registry::Verb;
 use crate::store::failpoint::{self, Point};
-use crate::runtime::{Action, ContainerState, Outcome, Runtime, RuntimeError, RuntimeErrorKind, Sandbox};
+use crate::runtime::{Action, ContainerState, Outcome, Runtime, RuntimeError, RuntimeErrorKind, Sandbox, SandboxState};
 
 const AGENT: &str = "kubelet";
 /// Before the runtime is asked again when it did not answer.
@@ -231,9 +231,20 @@ impl<R: Runtime> PodTask<R> {
             Ok(observed) => {
                 self.observed = observed;
                 self.show_running();
+                self.is_leaving();
                 true
             }
             Err(_) => false,
+        }
+    }
+
+    /// Keeps or gives back the place among those that leave.
+    fn is_leaving(&self) {
+        let is_up = self.observed.as_ref().is_some_and(|sandbox| sandbox.state == SandboxState::Ready);
+        if !is_up || self.memory.ending.is_none() {
+            self.shared.departures.over(&self.uid);
+        } else if node::all_ended(self.observed.as_ref()) {
+            self.shared.departures.has_ended(&self.uid);
         }
     }
 
@@ -345,23 +356,31 @@ impl<R: Runtime> PodTask<R> {
 
     fn launch(&self, step: Step) -> BoxFuture<'static, Finished> {
         let shared = self.shared.clone();
+        let (uid, leaves) = (self.uid.clone(), self.memory.ending.is_some());
         let addresses = self.observed.as_ref().map(|sandbox| sandbox.ips.clone()).unwrap_or_default();
         Box::pin(async move {
             let action = step.action;
             if matches!(action, Action::SignalContainer { .. }) {
                 shared.rotation.leave(&addresses).await;
             }
-            let permits = match action {
-                Action::SignalContainer { .. } => &shared.signals,
-                _ => &shared.permits,
+            let permit = match action {
+                Action::SignalContainer { signal, .. } if leaves && signal != node::KILL => {
+                    shared.departures.begin(&uid).await;
+                    None
+                }
+                Action::RemoveSandbox { .. } if shared.departures.has(&uid) => None,
+                Action::SignalContainer { .. } => shared.signals.acquire().await.ok(),
+                _ if is_quiet(&action) => None,
+                _ => shared.permits.acquire().await.ok(),
             };
-            let permit = if is_quiet(&action) { None } else { permits.acquire().await.ok() };
             let (before, after) = points(&action);
             failpoint::reach(before);
             let result = shared.runtime.execute(&action).await;
             failpoint::reach(after);
-            if matches!(action, Action::StartContainer { .. }) {
-                shared.rotation.back(&addresses);
+            match action {
+                Action::StartContainer { .. } => shared.rotation.back(&addresses),
+                Action::RemoveSandbox { .. } => shared.departures.over(&uid),
+                _ => {}
             }
             drop(permit);
             Finished::Step(Box::new(action), result)

@@ -47,12 +47,13 @@ use crate::runtime::{Action, DnsConfig, Machine};
 use crate::state::State;
 
 pub use backoff::Backoff;
+pub use ending::KILL;
 pub use eviction::{Eviction, evict};
 pub use hooks::HookCall;
 pub use hosts::node_addresses;
 pub use images::normalise;
 pub use memory::PodMemory;
-pub use observed::apply;
+pub use observed::{all_ended, apply};
 pub use sync::sync_pod;
 pub use tokens::{tokens_needed, TokenNeed, Tokens};
 pub use volumes::objects_used;

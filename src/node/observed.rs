@@ -54,6 +54,11 @@ pub fn lost<'a>(pod: &Pod, memory: &'a PodMemory, name: &str) -> Option<&'a Lost
     (!later).then_some(lost)
 }
 
+/// Whether no container runs.
+pub fn all_ended(observed: Option<&Sandbox>) -> bool {
+    running(observed).next().is_none()
+}
+
 /// How one attempt stands.
 pub fn of<'a>(container: &'a Container, memory: &PodMemory) -> Seen<'a> {
     match &container.state {

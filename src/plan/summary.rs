@@ -198,8 +198,12 @@ fn submit(fork: &mut Fork<'_>, intent: &Intent, replace: bool, warnings: &mut Ve
     ObjectPlan::of(intent, verdict, fields)
 }
 
-/// For each intent the warnings of its apply if that changes nothing of the state as it is, else `None`.
+/// For each intent the warnings of its apply if that is found to change nothing of the state as it is.
 fn what_stays(fork: &Fork<'_>, intents: &[Intent], inputs: &Inputs<'_>) -> Vec<Option<Vec<String>>> {
+    // Few are soon carried out one after the other, which shows the same.
+    if intents.len() < MANY {
+        return intents.iter().map(|intent| looks_kept(inputs, intent)).collect();
+    }
     let carried_out = |state: &mut State, intent: &Intent| {
         let mut random = SplitMix(0);
         let mut env = Env { now: inputs.now, random: &mut random, settings: inputs.settings };

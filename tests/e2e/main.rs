@@ -8,6 +8,7 @@ mod applications;
 mod bad_input;
 mod bad_luck;
 mod busybox;
+mod crowd;
 mod dual_stack;
 mod eviction;
 mod failpoints;

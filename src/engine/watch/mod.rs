@@ -117,8 +117,8 @@ impl Held {
             manifests: flags.manifests.as_deref().map(Into::into),
             ..EngineOptions::default()
         };
-        // Twice the cores is where Podman's calls are quickest (measured), within bounds.
-        options.at_once = std::thread::available_parallelism().map_or(4, |n| (2 * n.get()).clamp(4, 8));
+        // Three times the cores is where Podman's calls are quickest (measured), within bounds.
+        options.at_once = std::thread::available_parallelism().map_or(4, |n| (3 * n.get()).clamp(4, 8));
         let mut store = Store::open(state_dir, flags.settings())?;
         let podman = if flags.no_node { None } else { Some(podman(state_dir, flags, &mut options).await?) };
         if let Some(subnet) = options.pod_subnet {

@@ -3,7 +3,7 @@
 //! `serve:PORT` answers HTTP with the pod's name until SIGTERM, then finishes what it has begun; `/fail` makes its
 //! `/healthz` fail from then on, `/slow` takes half a second. `udp:PORT` echoes. `lookup:NAME` shows addresses,
 //! `fetch:HOST:PORT/PATH` a body, `ask:HOST:PORT=TEXT` a datagram's answer. `load:HOST:PORT=RATE,SECONDS,keep|new` counts.
-//! `relay:PORT=HOST:PORT` carries connections there; `term:PID` has a load end.
+//! `relay:PORT=HOST:PORT` carries connections there; `term:PID` has a load end. `mute:PORT` takes connections and says nothing.
 
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
@@ -18,6 +18,8 @@ static OPEN: AtomicUsize = AtomicUsize::new(0);
 unsafe extern "C" {
     fn signal(number: i32, handler: usize) -> usize;
     fn kill(pid: i32, number: i32) -> i32;
+    fn getrlimit(resource: i32, limit: *mut [u64; 2]) -> i32;
+    fn setrlimit(resource: i32, limit: *const [u64; 2]) -> i32;
 }
 
 extern "C" fn ending(_: i32) {
@@ -33,12 +35,30 @@ pub fn run(verb: &str, rest: &str) -> Option<Result<()>> {
         "ask" => ask(rest),
         "load" => load(rest),
         "relay" => relay(rest),
+        "mute" => mute(rest),
         "term" => {
             unsafe { kill(rest.parse().unwrap_or(1), 15) };
             Ok(())
         }
         _ => return None,
     })
+}
+
+fn mute(port: &str) -> Result<()> {
+    // As many files as this process may have (getrlimit(2): RLIMIT_NOFILE is 7 on all but a few machines).
+    let mut limit = [0u64; 2];
+    unsafe {
+        getrlimit(7, &mut limit);
+        setrlimit(7, &[limit[1], limit[1]]);
+    }
+    let mut kept = Vec::new();
+    for stream in TcpListener::bind(format!("0.0.0.0:{port}"))?.incoming() {
+        match stream {
+            Ok(stream) => kept.push(stream),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+    Ok(())
 }
 
 fn name() -> String {
