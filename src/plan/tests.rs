@@ -176,6 +176,37 @@ fn a_pod_is_replaced_only_when_asked() {
 }
 
 #[test]
+fn all_else_is_applied_before_what_is_replaced_is_gone() {
+    let pod = |value: &str| {
+        let env = format!("env: [{{name: V, value: {value}}}]");
+        format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec:\n  containers: [{{name: a, image: x:1, {env}}}]\n")
+    };
+    let asked = r#", annotations: {podman.wl/roll-on-config-change: "true"}"#;
+    let (old, new) = (readers(asked, "a", "x"), readers(asked, "b", "x"));
+    let (old_config, _) = old.split_once("---").unwrap();
+    let (new_config, rest) = new.split_once("---").unwrap();
+    let mut world = World::new();
+    world.apply(&format!("{old_config}---\n{}", pod("one")));
+    // The new workload never sees the old configuration, so that nothing of it is rolled.
+    let plan = world.plan(&format!("{rest}---\n{}---{new_config}", pod("two")), true, Vec::new());
+    let moved: Vec<_> = plan.objects.iter().map(|o| (o.name.as_str(), o.moves.created(), o.moves.deleted())).collect();
+    let expected = [("configmap/page", 0, 0), ("deployment/web", 2, 0), ("pod/p", 1, 1), ("configmap/settings", 0, 0)];
+    assert_eq!(moved, expected);
+}
+
+#[test]
+fn whom_a_step_wakes_acts_before_the_next_step_as_in_the_engine() {
+    let recreated = QUICKSTART.replace("replicas: 3", "replicas: 3\n  strategy: {type: Recreate}");
+    let mut world = World::new();
+    world.apply(&recreated);
+    // A Deployment is scaled first, with the pods that it has: its ReplicaSet acts on that before it hears that all have to go.
+    let changed = recreated.replace("replicas: 3", "replicas: 4").replace("limits:\n            memory: 32Mi", "limits:\n            memory: 48Mi");
+    let plan = world.plan(&changed, false, Vec::new());
+    let moves = &plan.objects.iter().find(|o| o.name == "deployment/web").unwrap().moves;
+    assert_eq!((moves.created(), moves.deleted()), (5, 4));
+}
+
+#[test]
 fn a_cron_job_tells_its_next_run() {
     let world = World::new();
     let shown = world.shown(CRON_JOB, false);
