@@ -16,6 +16,9 @@ const QUICK: Duration = Duration::from_millis(200);
 /// So long the removal of one that has ended may take; then there is room for others all the same.
 const LONGEST: Duration = Duration::from_secs(2);
 
+/// Who has waited so long for a place goes without one.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The places of those that leave, by uid.
 pub struct Departures {
     places: Arc<Semaphore>,
@@ -32,13 +35,13 @@ impl Departures {
         Departures { places: Arc::new(Semaphore::new(at_once)), leaving: Arc::default() }
     }
 
-    /// Waits until there is room for the pod to go.
-    pub async fn begin(&self, uid: &str) {
+    /// Waits until there is room for the pod to go; whether there was in time.
+    pub async fn begin(&self, uid: &str) -> bool {
         if self.has(uid) {
-            return;
+            return true;
         }
         // The places are never closed.
-        let Ok(permit) = self.places.clone().acquire_owned().await else { return };
+        let Ok(Ok(permit)) = tokio::time::timeout(PATIENCE, self.places.clone().acquire_owned()).await else { return false };
         lock(&self.leaving).insert(uid.to_owned(), Place { permit, has_ended: false });
         let (leaving, uid) = (self.leaving.clone(), uid.to_owned());
         tokio::spawn(async move {
@@ -49,6 +52,7 @@ impl Departures {
             let late = lock(&leaving).remove(&uid);
             drop(late.map(|place| place.permit));
         });
+        true
     }
 
     /// Whether it has a place.
@@ -79,14 +83,13 @@ mod tests {
 
     /// Whether there is room for one more just now.
     async fn is_room(departures: &Departures, uid: &str) -> bool {
-        tokio::time::timeout(Duration::from_millis(1), departures.begin(uid)).await.is_ok()
+        tokio::time::timeout(Duration::from_millis(1), departures.begin(uid)).await.unwrap_or(false)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_place_is_kept_until_the_pod_is_gone() {
         let departures = Departures::new(1);
-        departures.begin("a").await;
-        departures.begin("a").await;
+        assert!(departures.begin("a").await && departures.begin("a").await);
         departures.has_ended("a");
         tokio::time::sleep(QUICK * 2).await;
         assert!(departures.has("a") && !is_room(&departures, "b").await);
@@ -95,9 +98,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever() {
+        let departures = Departures::new(0);
+        let begun = tokio::time::Instant::now();
+        assert!(!departures.begin("a").await && !departures.has("a"));
+        assert_eq!(begun.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_takes_long_makes_room() {
         let departures = Departures::new(1);
-        departures.begin("a").await;
+        assert!(departures.begin("a").await);
         assert!(!is_room(&departures, "b").await);
         tokio::time::sleep(QUICK * 2).await;
         assert!(!departures.has("a") && is_room(&departures, "b").await, "it has not ended yet");

@@ -363,11 +363,9 @@ impl<R: Runtime> PodTask<R> {
             if matches!(action, Action::SignalContainer { .. }) {
                 shared.rotation.leave(&addresses).await;
             }
+            let ends = matches!(action, Action::SignalContainer { signal, .. } if leaves && signal != node::KILL);
             let permit = match action {
-                Action::SignalContainer { signal, .. } if leaves && signal != node::KILL => {
-                    shared.departures.begin(&uid).await;
-                    None
-                }
+                _ if ends && shared.departures.begin(&uid).await => None,
                 Action::RemoveSandbox { .. } if shared.departures.has(&uid) => None,
                 Action::SignalContainer { .. } => shared.signals.acquire().await.ok(),
                 _ if is_quiet(&action) => None,

@@ -46,7 +46,7 @@ pub fn begin(
     let pre_stop = if hook { PreStop::Due } else { PreStop::None };
     events.push(PodEvent::normal("Killing", message, identity::field_path(place, &container.name)));
     let name = container.name.clone();
-    let kill = Kill { name, since: now, pre_stop, term_sent_at: None, grace, kill_sent: false, retry_at: None };
+    let kill = Kill { name, since: now, pre_stop, term_sent_at: None, on_its_way: false, grace, kill_sent: false, retry_at: None };
     memory.kills.insert(container.id.clone(), kill);
 }
 
@@ -106,12 +106,15 @@ pub fn signals(
         match kill.term_sent_at {
             None if hook_over && (turn || now >= grace_over_at) => {
                 kill.term_sent_at = Some(now);
+                kill.on_its_way = true;
                 let signal = stop_signal(container);
                 steps.push(signal_step(container, signal, pod, "is to end"));
                 wake(grace_over_at.max(now + LEAST_GRACE));
             }
             None if hook_over => wake(grace_over_at),
             None => wake(hooks::pre_stop_until(kill.since, kill.grace)),
+            // When that has come to an end there is news.
+            Some(_) if kill.on_its_way => {}
             Some(sent_at) => {
                 let deadline = grace_over_at.max(sent_at + LEAST_GRACE);
                 if now < deadline {

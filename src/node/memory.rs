@@ -152,6 +152,8 @@ pub struct Kill {
     /// The signal waits for the hook, until the grace is over.
     pub pre_stop: PreStop,
     pub term_sent_at: Option<Timestamp>,
+    /// The signal is to be sent, and the runtime has not said yet that it was.
+    pub on_its_way: bool,
     /// Seconds between the signal and SIGKILL.
     pub grace: SignedDuration,
     pub kill_sent: bool,

@@ -56,6 +56,7 @@ impl PodMemory {
                     self.started(pod, &name, id, result.as_ref().err(), now, &mut events);
                 }
             }
+            (Action::SignalContainer { id, signal, .. }, Ok(_)) if *signal != super::ending::KILL => self.signal_sent(id, now),
             (Action::SignalContainer { id, signal, .. }, Err(error)) => self.signal_failed(id, *signal, error, now),
             (Action::MeasureStorage { .. }, result) => eviction::record(pod, result, self, now),
             (Action::UpdateContainer { .. } | Action::UpdateSandbox { .. }, result) => {
@@ -245,12 +246,26 @@ impl PodMemory {
         found.map(|(name, _)| name.clone())
     }
 
+    /// A container has its grace from when it was told to end, however long that took
+    /// (kuberuntime_container.go: killContainer leaves it to the runtime to count).
+    fn signal_sent(&mut self, id: &str, now: Timestamp) {
+        let Some(kill) = self.kills.get_mut(id).filter(|kill| kill.on_its_way) else { return };
+        kill.on_its_way = false;
+        if let Some(asked_at) = kill.term_sent_at.replace(now) {
+            kill.since += now.duration_since(asked_at);
+        }
+    }
+
     fn signal_failed(&mut self, id: &str, signal: i32, error: &RuntimeError, now: Timestamp) {
         let Some(kill) = self.kills.get_mut(id).filter(|_| error.kind != RuntimeErrorKind::NotFound) else { return };
         // What does not run needs no signal: the next observation tells.
         if signal == super::ending::KILL {
             kill.kill_sent = false;
-        } else if error.kind == RuntimeErrorKind::Unavailable {
+            kill.retry_at = Some(now + SOON);
+            return;
+        }
+        kill.on_its_way = false;
+        if error.kind == RuntimeErrorKind::Unavailable {
             kill.term_sent_at = None;
         }
         kill.retry_at = Some(now + SOON);

@@ -10,10 +10,12 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Pod, PodStatus};
 use serde_json::json;
 
+use super::hooks::PreStop;
+use super::memory::Kill;
 use super::*;
 use crate::api::{GroupResource, Json, Key, Object};
 use crate::runtime::simulated::{Behaviour, Simulated};
-use crate::runtime::{Machine, Runtime, Sandbox};
+use crate::runtime::{Machine, Outcome, Runtime, Sandbox};
 use crate::state::State;
 
 /// One pod, its memory and a pretend node.
@@ -322,6 +324,31 @@ fn deletion_gives_the_grace_and_then_kills() {
     assert_eq!(play.node.take_log(), ["signal p/c#0 15", "signal p/c#0 9", "remove-sandbox p"]);
     assert_eq!(play.seen.last().unwrap(), "Failed c=Error(137) r0");
     assert_eq!(play.count("Killing Stopping container c"), 1);
+}
+
+#[test]
+fn the_grace_begins_when_the_container_was_told_to_end() {
+    let play = Play::new(one("Always"));
+    let (asked, told) = (play.time(), play.time() + SignedDuration::from_secs(5));
+    let mut memory = PodMemory::default();
+    let action = Action::SignalContainer { id: "p/c#0".into(), pod_uid: "p".into(), signal: 15 };
+    let kill = Kill {
+        name: "c".into(),
+        since: asked,
+        pre_stop: PreStop::None,
+        term_sent_at: Some(asked),
+        on_its_way: true,
+        grace: SignedDuration::from_secs(7),
+        kill_sent: false,
+        retry_at: None,
+    };
+    memory.kills.insert("p/c#0".into(), kill.clone());
+    memory.record(&play.pod, &action, &Ok(Outcome::Done), told);
+    let expected = Kill { since: told, term_sent_at: Some(told), on_its_way: false, ..kill.clone() };
+    assert_eq!(memory.kills["p/c#0"], expected);
+    // Once it was told, a second answer changes nothing.
+    memory.record(&play.pod, &action, &Ok(Outcome::Done), told + SignedDuration::from_secs(5));
+    assert_eq!(memory.kills["p/c#0"], expected);
 }
 
 #[test]
