@@ -32,6 +32,14 @@ async fn watch(world: &World, flags: &[&str]) {
     world.wl(&[&["watch", "--background"], flags].concat()).await.ends(0);
 }
 
+/// Whether Podman's service has the mounts that come after it: one of `wl`'s own may have a view of its own (hybrid cgroups), which
+/// new mounts reach where the machine shares them (mount_namespaces(7)), as systemd has it.
+fn sees_what_is_mounted() -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
+    let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/"));
+    std::env::var_os("CONTAINER_HOST").is_some() || root.is_some_and(|line| line.contains(" shared:"))
+}
+
 async fn status(world: &World, name: &str) -> Value {
     world.json(&["get", "pod", name]).await["status"].clone()
 }
@@ -202,6 +210,10 @@ async fn what_ended_pods_have_on_the_disk_is_given_back_and_then_pods_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fills_up_and_is_emptied_again_is_followed() {
     let Some(world) = World::new("small-disk").await else { return };
+    if !sees_what_is_mounted() {
+        eprintln!("skipped: Podman's service would not see what is mounted now");
+        return;
+    }
     let Some(disk) = SmallDisk::mount(&world.state(), c"size=64m,mode=0700") else {
         eprintln!("skipped: this user cannot mount a small disk");
         return;
