@@ -109,7 +109,6 @@ pub fn signals(
                 kill.on_its_way = true;
                 let signal = stop_signal(container);
                 steps.push(signal_step(container, signal, pod, "is to end"));
-                wake(grace_over_at.max(now + LEAST_GRACE));
             }
             None if hook_over => wake(grace_over_at),
             None => wake(hooks::pre_stop_until(kill.since, kill.grace)),

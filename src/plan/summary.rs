@@ -125,7 +125,7 @@ pub fn make(intents: &[Intent], inputs: &Inputs<'_>) -> Plan {
             }
             None => {
                 let before = fork.state.get(&key_of(&intent.request)).cloned();
-                let object = submit(&mut fork, intent, inputs.replace, &mut warnings);
+                let object = submit(&mut fork, intent, before.as_deref(), inputs.replace, &mut warnings);
                 replaced.extend(before.filter(|_| object.verdict == Verdict::Replace).map(|before| (index, before)));
                 objects.push(object);
             }
@@ -175,10 +175,15 @@ fn key_of(request: &Request) -> Key {
     Key::new(request.resource.group_resource(), &request.namespace, &request.name)
 }
 
-/// Applies an object. One that is to be replaced is only deleted: [`again`] makes it anew.
-fn submit(fork: &mut Fork<'_>, intent: &Intent, replace: bool, warnings: &mut Vec<(String, String)>) -> ObjectPlan {
+/// Applies an object; `before`: as it was. One that is to be replaced is only deleted: [`again`] makes it anew.
+fn submit(
+    fork: &mut Fork<'_>,
+    intent: &Intent,
+    before: Option<&Object>,
+    replace: bool,
+    warnings: &mut Vec<(String, String)>,
+) -> ObjectPlan {
     let key = key_of(&intent.request);
-    let before = fork.state.get(&key).cloned();
     let verdict = match fork.submit(&intent.request) {
         Ok(answer) => {
             warnings.extend(answer.warnings.into_iter().map(|text| (intent.place.clone(), text)));
@@ -190,7 +195,7 @@ fn submit(fork: &mut Fork<'_>, intent: &Intent, replace: bool, warnings: &mut Ve
         },
         Err(refusal) => Verdict::Refused(refusal),
     };
-    let fields = match (&before, fork.state.get(&key)) {
+    let fields = match (before, fork.state.get(&key)) {
         (Some(before), Some(after)) => changes(&intent.gvk, before.json(), after.json()),
         _ => Vec::new(),
     };

@@ -111,9 +111,8 @@ async fn a_crowd_that_waits_for_nothing_disturbs_nobody() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     let file = world.file("servers.yaml", &(servers() + &MUTE.replace("IMAGE", IMAGES[0])));
     world.wl(&["apply", "-f", &file, "--ingress-http", &free.to_string()]).await.ends(0);
-    let web = world.node_port().await;
-    let mute = world.json(&["get", "svc", "mute"]).await["spec"]["ports"][0]["nodePort"].as_u64().expect("a port");
-    let mute = u16::try_from(mute).expect("a port");
+    let web = world.node_port("web").await;
+    let mute = world.node_port("mute").await;
     for port in [web, free] {
         world.eventually("it answers", || async { world.fetch(port).await.is_ok_and(|t| t.contains("200 OK")) }).await;
     }

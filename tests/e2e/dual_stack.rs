@@ -156,7 +156,7 @@ async fn pods_and_services_are_reached_by_both_families() {
         assert_eq!(found.split_whitespace().count(), count, "{name} in\n{said}");
         assert_eq!(found.split_whitespace().filter(|ip| ip.contains(':')).count(), count / 2, "{name} in\n{said}");
     }
-    let port = world.node_port().await;
+    let port = world.node_port("web").await;
     let answers = || async { world.fetch(port).await.is_ok_and(|text| text.contains("200 OK")) };
     world.eventually("the node port answers", answers).await;
 
@@ -219,7 +219,7 @@ async fn a_network_has_the_families_of_its_machine_and_keeps_them() {
     let publish = format!("--publish-address={here}");
     world.wl(&["apply", "--ip-families=IPv4", &publish, "-f", &file]).await.ends(0);
     world.is_single().await;
-    let port = world.node_port().await;
+    let port = world.node_port("web").await;
     let answers = || async { world.fetch_at(here, port).await.is_ok_and(|text| text.contains("200 OK")) };
     world.eventually("the node port answers", answers).await;
     let before = world.pod_ips("peer-0").await;

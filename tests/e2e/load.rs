@@ -123,7 +123,7 @@ async fn no_request_is_lost_while_everything_around_it_changes() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
     let apply = ["apply", "-f", &file, "--ingress-http", &free.to_string()];
     site.wl(&apply).await;
-    let port = world.node_port().await;
+    let port = world.node_port("web").await;
     for port in [port, free] {
         world.eventually("it answers", || async { world.fetch(port).await.is_ok_and(|t| t.contains("200 OK")) }).await;
     }

@@ -117,8 +117,9 @@ impl World {
         hand.observe_pod(GATEWAY_UID).await.expect("looked")
     }
 
-    pub async fn node_port(&self) -> u16 {
-        let service = self.json(&["get", "svc", "web"]).await;
+    /// The first node port of a Service.
+    pub async fn node_port(&self, service: &str) -> u16 {
+        let service = self.json(&["get", "svc", service]).await;
         let port = service.pointer("/spec/ports/0/nodePort").and_then(Value::as_u64).expect("a node port");
         u16::try_from(port).expect("a port")
     }
@@ -177,7 +178,7 @@ async fn pods_find_each_other_and_the_machine_gets_in() {
     assert_eq!(peers.split_whitespace().count(), 3, "{said}");
 
     // From the machine, also where the watch is dead, and after the gateway was killed.
-    let port = world.node_port().await;
+    let port = world.node_port("web").await;
     let answers = || async { world.fetch(port).await.is_ok_and(|text| text.contains("200 OK")) };
     world.eventually("the node port answers", answers).await;
     world.wl(&["open", "svc/web"]).await.ends(0).says(&[&format!("http://localhost:{port}/")]);
