@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::{Container, HTTPGetAction, LifecycleHandler, Pod
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::probing::{self, MAX_OUTPUT};
+use crate::api::status::quote;
 use crate::node::HookCall;
 use crate::probes;
 use crate::runtime::{Outcome, Runtime, Sandbox};
@@ -55,10 +56,10 @@ async fn exec_in<R: Runtime>(runtime: &R, uid: &str, call: &HookCall, command: V
             output.truncate(MAX_OUTPUT);
             errors.truncate(MAX_OUTPUT);
             let (output, errors) = (String::from_utf8_lossy(&output), String::from_utf8_lossy(&errors));
-            Err(format!("command '{line}' exited with {exit_code}: {errors}, message: {output:?}"))
+            Err(format!("command '{line}' exited with {exit_code}: {errors}, message: {}", quote(&output)))
         }
-        Ok(_) => Err(format!("the runtime gave no answer, message: {:?}", "")),
-        Err(error) => Err(format!("{error}, message: {:?}", "")),
+        Ok(_) => Err("the runtime gave no answer, message: \"\"".into()),
+        Err(error) => Err(format!("{error}, message: \"\"")),
     }
 }
 
@@ -69,18 +70,15 @@ async fn http(
     container: &Container,
     get: &HTTPGetAction,
 ) -> Result<(), String> {
-    let port = hook_port(container, &get.port)?;
-    let own = probing::own_address(pod, sandbox);
+    let port = probing::port(container, &get.port)?;
+    let is_told = get.host.as_ref().is_some_and(|host| !host.is_empty());
+    let own = sandbox.ips.first().filter(|_| !probing::on_host_network(pod)).map(ToString::to_string);
+    // What shares the machine's network has no address of its own for a hook to go to.
+    let own = match own {
+        None if !is_told => return Err("failed to find networking container: the pod has no address of its own".into()),
+        own => own.unwrap_or_default(),
+    };
     probes::hook(dial, &probing::http_target(get, port, &own, "kube-lifecycle", true)).await
-}
-
-/// A port that is not given is the scheme's usual one, as handlers.go has it.
-fn hook_port(container: &Container, port: &IntOrString) -> Result<u16, String> {
-    match port {
-        IntOrString::String(name) if name.is_empty() => Ok(80),
-        IntOrString::Int(0) => Ok(80),
-        other => probing::port(container, other),
-    }
 }
 
 /// A handler without anything that a hook can do, as Go prints it.
@@ -93,4 +91,46 @@ fn as_go_shows(handler: &LifecycleHandler) -> String {
         format!("&TCPSocketAction{{Port:{port},Host:{},}}", socket.host.clone().unwrap_or_default())
     });
     format!("&LifecycleHandler{{Exec:nil,HTTPGet:nil,TCPSocket:{socket},Sleep:nil,}}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::node::HookKind;
+    use crate::runtime::SandboxState;
+    use crate::runtime::simulated::Simulated;
+
+    #[tokio::test]
+    async fn a_request_to_a_pod_on_the_machines_network_needs_a_host() {
+        let pod = |host: serde_json::Value| -> Pod {
+            let get = json!({"path": "/x", "port": 1, "host": host});
+            let container = json!({"name": "c", "lifecycle": {"postStart": {"httpGet": get}}});
+            let spec = json!({"hostNetwork": true, "containers": [container]});
+            serde_json::from_value(json!({"metadata": {"name": "p", "namespace": "ns", "uid": "u"}, "spec": spec})).expect("a pod")
+        };
+        let sandbox = Sandbox {
+            uid: "u".into(),
+            namespace: "ns".into(),
+            name: "p".into(),
+            id: "s".into(),
+            state: SandboxState::Ready,
+            attempt: 0,
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            ips: vec![std::net::IpAddr::from([127, 0, 0, 1])],
+            pid: None,
+            containers: Vec::new(),
+            annotations: Default::default(),
+        };
+        let node = Simulated::new(Arc::new(|| jiff::Timestamp::UNIX_EPOCH));
+        let call = HookCall { container: "c".into(), id: "a".into(), kind: HookKind::PostStart };
+        let of = "HTTP lifecycle hook (/x) for Container \"c\" in Pod \"p_ns(u)\" failed - error:";
+        let why = run(&node, &probes::Direct, &pod(json!("")), &sandbox, &call).await.expect_err("nowhere to go");
+        assert!(why.starts_with(&format!("{of} failed to find networking container: ")), "{why}");
+        let why = run(&node, &probes::Direct, &pod(json!("127.0.0.1")), &sandbox, &call).await.expect_err("refused");
+        assert_eq!(why, format!("{of} Get \"http://127.0.0.1:1/x\": dial tcp 127.0.0.1:1: connect: connection refused"));
+    }
 }

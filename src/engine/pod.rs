@@ -343,7 +343,7 @@ impl<R: Runtime> PodTask<R> {
         let note = |event: &PodEvent| EventNote {
             regarding: scheduling::reference(&self.object, &event.field_path),
             kind: if event.warning { EventKind::Warning } else { EventKind::Normal },
-            reason: event.reason.to_owned(),
+            reason: event.reason.clone().into_owned(),
             message: event.message.clone(),
             component: AGENT,
         };

@@ -25,11 +25,17 @@ impl probes::Dial for InsidePod {
     }
 }
 
-/// Where a pod is asked that is not told another host: in its own network, or on the machine's loopback.
-pub fn own_address(pod: &Pod, sandbox: &Sandbox) -> String {
-    let host_network = pod.spec.as_ref().and_then(|s| s.host_network) == Some(true);
-    let own = if host_network { Some(IpAddr::from([127, 0, 0, 1])) } else { sandbox.ips.first().copied() };
-    own.map(|ip| ip.to_string()).unwrap_or_default()
+/// Where a pod is asked that is not told another host: in its own network, or at the node's address.
+fn own_address(pod: &Pod, sandbox: &Sandbox) -> String {
+    if !on_host_network(pod) {
+        return sandbox.ips.first().map(ToString::to_string).unwrap_or_default();
+    }
+    let told = pod.status.as_ref().and_then(|s| s.host_ip.clone());
+    told.unwrap_or_else(|| IpAddr::from([127, 0, 0, 1]).to_string())
+}
+
+pub fn on_host_network(pod: &Pod) -> bool {
+    pod.spec.as_ref().and_then(|s| s.host_network) == Some(true)
 }
 
 /// Whom an httpGet asks; `agent`: what asks, `hook`: whether by a hook's rules.

@@ -2,7 +2,7 @@
 //! Source: pkg/kubelet/status/generate.go.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod, PodCondition, PodSpec, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Pod, PodCondition, PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::phase::Phase;
@@ -41,19 +41,23 @@ pub fn of(
 ) -> Vec<PodCondition> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let old = pod.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
-    let containers_ready = containers_ready(spec, statuses, init, phase);
-    let ready = ready(spec, old, &containers_ready);
-    let verdicts = [
-        if sandbox_ready { Verdict::yes(OWN[0]) } else { Verdict::no(OWN[0], "", String::new()) },
-        initialized(spec, statuses, init, phase),
-        ready,
-        containers_ready,
-        Verdict::yes(OWN[4]),
-    ];
     let own = |kind: &str| OWN.contains(&kind) || matches!(kind, resize::PENDING | resize::IN_PROGRESS);
-    let others = old.iter().filter(|c| !own(&c.type_)).cloned();
+    let others: Vec<&PodCondition> = old.iter().filter(|c| !own(&c.type_)).collect();
+    let network = if sandbox_ready { Verdict::yes(OWN[0]) } else { Verdict::no(OWN[0], "", String::new()) };
+    let initialized = initialized(spec, statuses, init, phase);
+    let containers_ready = containers_ready(spec, statuses, init, phase);
+    // A gate may name what has been judged before it.
+    let truth = |condition: &PodCondition| (condition.type_.clone(), condition.status.clone());
+    let judged = [&network, &initialized].map(|v| (v.kind.to_owned(), word(v.status).to_owned()));
+    let gates: Vec<(String, String)> = others.iter().copied().map(truth).chain(judged).collect();
+    let ready = ready(spec, &gates, &containers_ready);
+    let verdicts = [network, initialized, ready, containers_ready, Verdict::yes(OWN[4])];
     let generation = pod.metadata.generation;
-    others.chain(verdicts.into_iter().map(|v| timed(v, old, generation, now))).collect()
+    others.into_iter().cloned().chain(verdicts.into_iter().map(|v| timed(v, old, generation, now))).collect()
+}
+
+fn word(status: bool) -> &'static str {
+    if status { "True" } else { "False" }
 }
 
 /// Marks a pod that this node has ended for another's sake, as soon as that shows (pkg/kubelet/status/status_manager.go:
@@ -77,7 +81,7 @@ pub fn disrupt(status: &mut PodStatus, message: &str, now: Timestamp) {
 
 /// The time of the last change of status stays until the status changes.
 fn timed(verdict: Verdict, old: &[PodCondition], generation: Option<i64>, now: Timestamp) -> PodCondition {
-    let status = if verdict.status { "True" } else { "False" };
+    let status = word(verdict.status);
     let before = old.iter().find(|c| c.type_ == verdict.kind);
     let kept = before.filter(|c| c.status == status).and_then(|c| c.last_transition_time.clone());
     let text = |t: String| Some(t).filter(|t| !t.is_empty());
@@ -122,7 +126,8 @@ fn initialized(spec: &PodSpec, statuses: &[ContainerStatus], init: &[ContainerSt
     if phase == Phase::Succeeded && unknown.is_empty() {
         return Verdict { reason: "PodCompleted", ..Verdict::yes(OWN[1]) };
     }
-    let started = spec.containers.iter().filter_map(|c| status(statuses, &c.name)).any(has_started);
+    // One that waits to be started again does not count (pkg/kubelet/container/helpers.go: HasAnyRegularContainerStarted).
+    let started = spec.containers.iter().filter_map(|c| status(statuses, &c.name)).any(|s| has_begun(s.state.as_ref()));
     let message = listed(&unknown, &incomplete, "incomplete");
     if started || message.is_empty() {
         return Verdict::yes(OWN[1]);
@@ -132,10 +137,11 @@ fn initialized(spec: &PodSpec, statuses: &[ContainerStatus], init: &[ContainerSt
 
 /// Whether a container has ever run.
 pub fn has_started(status: &ContainerStatus) -> bool {
-    let ran = |s: &Option<k8s_openapi::api::core::v1::ContainerState>| {
-        s.as_ref().is_some_and(|s| s.running.is_some() || s.terminated.is_some())
-    };
-    ran(&status.state) || ran(&status.last_state)
+    has_begun(status.state.as_ref()) || has_begun(status.last_state.as_ref())
+}
+
+fn has_begun(state: Option<&ContainerState>) -> bool {
+    state.is_some_and(|s| s.running.is_some() || s.terminated.is_some())
 }
 
 fn containers_ready(spec: &PodSpec, statuses: &[ContainerStatus], init: &[ContainerStatus], phase: Phase) -> Verdict {
@@ -158,20 +164,73 @@ fn containers_ready(spec: &PodSpec, statuses: &[ContainerStatus], init: &[Contai
     if message.is_empty() { Verdict::yes(OWN[3]) } else { Verdict::no(OWN[3], "ContainersNotReady", message) }
 }
 
-fn ready(spec: &PodSpec, old: &[PodCondition], containers: &Verdict) -> Verdict {
+/// `judged`: types and states of the conditions that gates may name.
+fn ready(spec: &PodSpec, judged: &[(String, String)], containers: &Verdict) -> Verdict {
     if !containers.status {
         return Verdict::no(OWN[2], containers.reason, containers.message.clone());
     }
     let mut missing = Vec::new();
     for gate in spec.readiness_gates.iter().flatten() {
         let name = &gate.condition_type;
-        match old.iter().find(|c| &c.type_ == name) {
+        match judged.iter().find(|(kind, _)| kind == name) {
             None => missing.push(format!("corresponding condition of pod readiness gate \"{name}\" does not exist.")),
-            Some(c) if c.status != "True" => {
-                missing.push(format!("the status of pod readiness gate \"{name}\" is not \"True\", but {}", c.status));
+            Some((_, status)) if status != "True" => {
+                missing.push(format!("the status of pod readiness gate \"{name}\" is not \"True\", but {status}"));
             }
             Some(_) => {}
         }
     }
     if missing.is_empty() { Verdict::yes(OWN[2]) } else { Verdict::no(OWN[2], "ReadinessGatesNotReady", missing.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn told(pod: serde_json::Value, statuses: serde_json::Value, init: serde_json::Value, kind: &str) -> String {
+        let pod: Pod = serde_json::from_value(pod).expect("a pod");
+        let statuses: Vec<ContainerStatus> = serde_json::from_value(statuses).expect("statuses");
+        let init: Vec<ContainerStatus> = serde_json::from_value(init).expect("statuses");
+        let all = of(&pod, &statuses, &init, Phase::Running, true, Timestamp::UNIX_EPOCH);
+        let found = all.into_iter().find(|c| c.type_ == kind).expect("a condition");
+        let parts = [Some(found.status), found.reason, found.message];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+
+    fn status(name: &str, state: serde_json::Value, more: serde_json::Value) -> serde_json::Value {
+        let mut status = json!({"name": name, "state": state, "image": "", "imageID": "", "ready": false, "restartCount": 0});
+        status.as_object_mut().expect("an object").extend(more.as_object().expect("an object").clone());
+        status
+    }
+
+    #[test]
+    fn a_pod_without_a_main_container_that_runs_is_as_initialized_as_its_sidecars() {
+        let pod = json!({"spec": {"containers": [{"name": "c"}],
+            "initContainers": [{"name": "i"}, {"name": "s", "restartPolicy": "Always"}]}});
+        let ended = json!({"terminated": {"exitCode": 1}});
+        let init = json!([
+            status("i", json!({"terminated": {"exitCode": 0}}), json!({"ready": true})),
+            status("s", json!({"waiting": {}}), json!({"lastState": ended, "started": false})),
+        ]);
+        let again = json!([status("c", json!({"waiting": {}}), json!({"lastState": ended}))]);
+        let expected = "False ContainersNotInitialized containers with incomplete status: [s]";
+        assert_eq!(told(pod.clone(), again, init.clone(), "Initialized"), expected);
+        assert_eq!(told(pod, json!([status("c", ended, json!({}))]), init, "Initialized"), "True");
+    }
+
+    #[test]
+    fn a_gate_sees_what_was_judged_before_it() {
+        let gates = |names: &[&str]| {
+            let gates: Vec<_> = names.iter().map(|name| json!({"conditionType": name})).collect();
+            let conditions = json!([{"type": "mine", "status": "False"}, {"type": "ContainersReady", "status": "True"}]);
+            json!({"spec": {"containers": [{"name": "c"}], "readinessGates": gates}, "status": {"conditions": conditions}})
+        };
+        let ready = json!([status("c", json!({"running": {}}), json!({"ready": true}))]);
+        assert_eq!(told(gates(&["Initialized", "PodReadyToStartContainers"]), ready.clone(), json!([]), "Ready"), "True");
+        let expected = "False ReadinessGatesNotReady the status of pod readiness gate \"mine\" is not \"True\", but False, \
+                        corresponding condition of pod readiness gate \"ContainersReady\" does not exist.";
+        assert_eq!(told(gates(&["mine", "ContainersReady"]), ready, json!([]), "Ready"), expected);
+    }
 }

@@ -180,22 +180,30 @@ fn absent(optional: bool, message: String) -> Result<Option<String>, String> {
 /// the API server only.
 fn services(state: &State, namespace: &str, links: bool) -> BTreeMap<String, String> {
     let resource = GroupResource::new("", "services");
-    let mut env = BTreeMap::new();
     let master = state.get(&Key::new(resource.clone(), "default", "kubernetes"));
     let own = state.in_namespace(&resource, namespace).filter(|_| links);
+    // One of the namespace's own takes the place of the API server's whole.
+    let mut by_name = BTreeMap::new();
     for object in master.into_iter().chain(own) {
-        if let Ok(service) = object.typed::<Service>() {
-            service_variables(object.name(), &service, &mut env);
+        if let Some(service) = object.typed::<Service>().ok().filter(|service| has_address(service)) {
+            by_name.insert(object.name(), service);
         }
     }
+    let mut env = BTreeMap::new();
+    by_name.into_iter().for_each(|(name, service)| service_variables(name, &service, &mut env));
     env
+}
+
+fn has_address(service: &Service) -> bool {
+    let ip = service.spec.as_ref().and_then(|s| s.cluster_ip.as_deref());
+    ip.is_some_and(|ip| !ip.is_empty() && ip != "None")
 }
 
 fn service_variables(name: &str, service: &Service, env: &mut BTreeMap<String, String>) {
     let Some(spec) = &service.spec else { return };
     let ip = spec.cluster_ip.as_deref().unwrap_or_default();
     let ports = spec.ports.as_deref().unwrap_or_default();
-    let (true, Some(first)) = (!ip.is_empty() && ip != "None", ports.first()) else { return };
+    let Some(first) = ports.first() else { return };
     let prefix = variable_name(name);
     let host = if ip.contains(':') { format!("[{ip}]") } else { ip.to_owned() };
     env.insert(format!("{prefix}_SERVICE_HOST"), ip.to_owned());
@@ -221,4 +229,39 @@ fn service_variables(name: &str, service: &Service, env: &mut BTreeMap<String, S
 
 fn variable_name(name: &str) -> String {
     name.replace('-', "_").to_uppercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_service_of_the_namespaces_own_takes_the_place_of_the_api_servers() {
+        let mut state = State::new();
+        let mut serve = |namespace: &str, name: &str, ip: &str, port: i32| {
+            let tree = json!({"metadata": {"name": name, "namespace": namespace}, "spec": {"clusterIP": ip, "ports": [{"port": port}]}});
+            state.put(Key::new(GroupResource::new("", "services"), namespace, name), Object::new(tree));
+        };
+        serve("default", "kubernetes", "10.0.0.1", 443);
+        serve("default", "other", "10.0.0.2", 80);
+        serve("own", "kubernetes", "10.0.0.3", 8443);
+        serve("own", "headless", "None", 80);
+        serve("bare", "kubernetes", "None", 80);
+        let names = |namespace: &str, links: bool| -> Vec<String> { services(&state, namespace, links).into_keys().collect() };
+        let of = |prefix: &str, port: i32| -> Vec<String> {
+            let tcp = format!("{prefix}_PORT_{port}_TCP");
+            let mut all = vec![format!("{prefix}_PORT"), tcp.clone()];
+            all.extend(["ADDR", "PORT", "PROTO"].map(|end| format!("{tcp}_{end}")));
+            all.extend(["HOST", "PORT"].map(|end| format!("{prefix}_SERVICE_{end}")));
+            all
+        };
+        assert_eq!(names("own", true), of("KUBERNETES", 8443));
+        assert_eq!(services(&state, "own", true)["KUBERNETES_SERVICE_HOST"], "10.0.0.3");
+        assert_eq!(names("own", false), of("KUBERNETES", 443));
+        assert_eq!(names("bare", true), of("KUBERNETES", 443), "one without an address counts as none");
+        assert_eq!(names("default", true), [of("KUBERNETES", 443), of("OTHER", 80)].concat());
+        assert_eq!(names("default", false), of("KUBERNETES", 443));
+    }
 }

@@ -15,44 +15,100 @@ pub enum NameError {
     Format,
     #[error("invalid reference format: repository name ({0}) must be lowercase")]
     UpperCase(String),
+    #[error("repository name must be lowercase")]
+    UpperCaseSomewhere,
+    #[error("invalid repository name ({0}), cannot specify 64-byte hexadecimal strings")]
+    Identifier(String),
+    #[error("repository name must not be more than {MAX_PATH} characters")]
+    Long,
+    #[error("unsupported digest algorithm")]
+    DigestAlgorithm,
+    #[error("invalid checksum digest length")]
+    DigestLength,
+    #[error("invalid checksum digest format")]
+    DigestFormat,
 }
+
+/// Longest name of an image within its registry (reference.go: RepositoryNameTotalLengthMax).
+const MAX_PATH: usize = 255;
+/// Where names without a registry lead, and those without a folder there (normalize.go).
+const DEFAULT_DOMAIN: &str = "docker.io";
+const DEFAULT_FOLDER: &str = "library/";
 
 /// An image's name with `:latest` where it has neither tag nor digest.
+/// Source: github.com/distribution/reference: ParseNormalizedNamed, Parse.
 pub fn normalise(image: &str) -> Result<String, NameError> {
-    if image.len() > 4096 {
-        return Err(NameError::Format);
+    let lower_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    if image.len() == 64 && image.bytes().all(lower_hex) {
+        return Err(NameError::Identifier(image.to_owned()));
     }
-    let (rest, digest) = match image.split_once('@') {
-        Some((rest, digest)) => (rest, Some(digest)),
-        None => (image, None),
+    let full = with_domain(image);
+    let (domain, remainder) = full.split_once('/').unwrap_or(("", &full));
+    let remote = remainder.split(':').next().unwrap_or_default();
+    if remote.to_lowercase() != remote {
+        return Err(NameError::UpperCase(remote.to_owned()));
+    }
+    let parsed = match parse(domain, remainder) {
+        Some(parsed) => parsed,
+        None if parse(&domain.to_lowercase(), &remainder.to_lowercase()).is_some() => return Err(NameError::UpperCaseSomewhere),
+        None => return Err(NameError::Format),
     };
-    if digest.is_some_and(|d| !is_digest(d)) {
-        return Err(NameError::Format);
+    if parsed.path_length > MAX_PATH {
+        return Err(NameError::Long);
     }
-    let last_slash = rest.rfind('/').map_or(0, |i| i + 1);
-    let (name, tag) = match rest[last_slash..].find(':') {
-        Some(colon) => (&rest[..last_slash + colon], Some(&rest[last_slash + colon + 1..])),
-        None => (rest, None),
-    };
-    if tag.is_some_and(|t| !is_tag(t)) {
-        return Err(NameError::Format);
-    }
-    check_name(name)?;
-    Ok(if tag.is_none() && digest.is_none() { format!("{image}:latest") } else { image.to_owned() })
+    parsed.digest.map_or(Ok(()), check_digest)?;
+    let bare = parsed.tag.is_none() && parsed.digest.is_none();
+    Ok(if bare { format!("{image}:latest") } else { image.to_owned() })
 }
 
-fn check_name(name: &str) -> Result<(), NameError> {
-    let (domain, path) = match name.split_once('/') {
-        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" || first.chars().any(|c| c.is_ascii_uppercase()) => {
-            (Some(first), rest)
-        }
-        _ => (None, name),
+/// The name with its registry before it.
+fn with_domain(image: &str) -> String {
+    let (domain, remainder) = match image.split_once('/') {
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" || first.to_lowercase() != first => (first, rest),
+        _ => (DEFAULT_DOMAIN, image),
     };
-    if path.chars().any(|c| c.is_ascii_uppercase()) {
-        return Err(NameError::UpperCase(path.to_owned()));
+    let domain = if domain == "index.docker.io" { DEFAULT_DOMAIN } else { domain };
+    let folder = if domain == DEFAULT_DOMAIN && !remainder.contains('/') { DEFAULT_FOLDER } else { "" };
+    format!("{domain}/{folder}{remainder}")
+}
+
+/// The parts of a well-formed name.
+struct Parsed<'a> {
+    path_length: usize,
+    tag: Option<&'a str>,
+    digest: Option<&'a str>,
+}
+
+fn parse<'a>(domain: &str, remainder: &'a str) -> Option<Parsed<'a>> {
+    let (rest, digest) = match remainder.split_once('@') {
+        Some((rest, digest)) => (rest, Some(digest)),
+        None => (remainder, None),
+    };
+    let (path, tag) = match rest.split_once(':') {
+        Some((path, tag)) => (path, Some(tag)),
+        None => (rest, None),
+    };
+    let all_components = |path: &str| path.split('/').all(is_component);
+    // What is no registry may still be a folder.
+    let path_length = if is_domain(domain) { path.len() } else { domain.len() + 1 + path.len() };
+    let good = all_components(path) && (is_domain(domain) || is_component(domain));
+    (good && tag.is_none_or(is_tag) && digest.is_none_or(is_digest)).then_some(Parsed { path_length, tag, digest })
+}
+
+/// Source: github.com/opencontainers/go-digest: Validate.
+fn check_digest(digest: &str) -> Result<(), NameError> {
+    let (algorithm, hex) = digest.split_once(':').unwrap_or_default();
+    let length = match algorithm {
+        "sha256" => 64,
+        "sha384" => 96,
+        "sha512" => 128,
+        _ if algorithm.bytes().any(|b| b.is_ascii_uppercase()) => return Err(NameError::DigestFormat),
+        _ => return Err(NameError::DigestAlgorithm),
+    };
+    if hex.len() != length {
+        return Err(NameError::DigestLength);
     }
-    let domain_ok = domain.is_none_or(is_domain);
-    if domain_ok && path.split('/').all(is_component) { Ok(()) } else { Err(NameError::Format) }
+    if hex.bytes().any(|b| b.is_ascii_uppercase()) { Err(NameError::DigestFormat) } else { Ok(()) }
 }
 
 fn is_domain(domain: &str) -> bool {
@@ -86,12 +142,11 @@ fn is_tag(tag: &str) -> bool {
     (1..=128).contains(&bytes.len()) && word(bytes[0]) && bytes.iter().all(|b| word(*b) || matches!(b, b'.' | b'-'))
 }
 
+/// A digest by its form: words of letters and digits, each beginning with a letter, and at least 32 hexadecimal digits.
 fn is_digest(digest: &str) -> bool {
     let Some((algorithm, hex)) = digest.split_once(':') else { return false };
-    let first = algorithm.bytes().next().is_some_and(|b| b.is_ascii_alphabetic());
-    let rest = algorithm.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'+' | b'.'));
-    let length_ok = if algorithm == "sha256" { hex.len() == 64 } else { hex.len() >= 32 };
-    first && rest && length_ok && hex.bytes().all(|b| b.is_ascii_hexdigit())
+    let word = |w: &str| w.bytes().next().is_some_and(|b| b.is_ascii_alphabetic()) && w.bytes().all(|b| b.is_ascii_alphanumeric());
+    algorithm.split(['-', '_', '+', '.']).all(word) && hex.len() >= 32 && hex.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// When an image is fetched.
@@ -166,12 +221,31 @@ mod tests {
         ] {
             assert_eq!(normalise(name).as_deref(), Ok(expected));
         }
-        let digest = format!("a/b@sha256:{}", "0".repeat(64));
-        assert_eq!(normalise(&digest), Ok(digest.clone()));
-        for bad in ["", "tool:::1", "-tool:1", "a//b", "a b", "a:", "a@sha256:12", "../x", "a/.b", "a___b", &format!("tool:{}", "a".repeat(129))] {
+        let digest = |algorithm: &str, hex: &str| format!("a/b@{algorithm}:{hex}");
+        let whole = digest("sha256", &"0".repeat(64));
+        assert_eq!(normalise(&whole), Ok(whole.clone()));
+        assert_eq!(normalise("fo_o.x/y").as_deref(), Ok("fo_o.x/y:latest"), "a folder, if not a registry");
+        let long_tag = format!("tool:{}", "a".repeat(129));
+        for bad in ["", "tool:::1", "-tool:1", "a//b", "a b", "a:", "a@sha256:12", "../x", "a/.b", "a___b", "http://url", "a@b", &long_tag] {
             assert_eq!(normalise(bad), Err(NameError::Format), "{bad}");
         }
-        assert_eq!(normalise("localhost/Tool:1"), Err(NameError::UpperCase("Tool".into())));
+        let upper = |name: &str| Err(NameError::UpperCase(name.into()));
+        for (name, told) in [("localhost/Tool:1", "Tool"), ("Tool:1", "library/Tool"), ("a/Tool", "a/Tool"), ("Tool:::1", "library/Tool")] {
+            assert_eq!(normalise(name), upper(told));
+        }
+        assert_eq!(normalise("Reg/tool").as_deref(), Ok("Reg/tool:latest"), "a registry's name");
+        assert_eq!(normalise("Re_g/tool"), Err(NameError::UpperCaseSomewhere));
+        let hex = "0a".repeat(32);
+        assert_eq!(normalise(&hex), Err(NameError::Identifier(hex.clone())));
+        assert_eq!(normalise(&"a/".repeat(128)[..255]), Ok(format!("{}:latest", &"a/".repeat(128)[..255])));
+        assert_eq!(normalise(&format!("reg.test/{}", "a".repeat(256))), Err(NameError::Long));
+        for (algorithm, hex, error) in [
+            ("sha256", "0".repeat(63), NameError::DigestLength),
+            ("sha256", "A".repeat(64), NameError::DigestFormat),
+            ("md5", "0".repeat(32), NameError::DigestAlgorithm),
+        ] {
+            assert_eq!(normalise(&digest(algorithm, &hex)), Err(error));
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ mod sync;
 mod tokens;
 mod volumes;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -50,6 +51,8 @@ pub use backoff::Backoff;
 pub use ending::KILL;
 pub use eviction::{Eviction, evict};
 pub use hooks::HookCall;
+#[cfg(test)]
+pub use hooks::HookKind;
 pub use hosts::node_addresses;
 pub use images::normalise;
 pub use memory::PodMemory;
@@ -154,7 +157,7 @@ impl Step {
 #[derive(Clone, Debug, PartialEq)]
 pub struct PodEvent {
     pub warning: bool,
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     pub message: String,
     /// `spec.containers{c}`, or empty for the pod itself.
     pub field_path: String,
@@ -163,15 +166,15 @@ pub struct PodEvent {
 }
 
 impl PodEvent {
-    pub(crate) fn normal(reason: &'static str, message: impl Into<String>, field_path: impl Into<String>) -> Self {
-        Self::of(false, reason, message.into(), field_path.into())
+    pub(crate) fn normal(reason: impl Into<Cow<'static, str>>, message: impl Into<String>, field_path: impl Into<String>) -> Self {
+        Self::of(false, reason.into(), message.into(), field_path.into())
     }
 
-    pub(crate) fn warning(reason: &'static str, message: impl Into<String>, field_path: impl Into<String>) -> Self {
-        Self::of(true, reason, message.into(), field_path.into())
+    pub(crate) fn warning(reason: impl Into<Cow<'static, str>>, message: impl Into<String>, field_path: impl Into<String>) -> Self {
+        Self::of(true, reason.into(), message.into(), field_path.into())
     }
 
-    fn of(warning: bool, reason: &'static str, message: String, field_path: String) -> Self {
+    fn of(warning: bool, reason: Cow<'static, str>, message: String, field_path: String) -> Self {
         PodEvent { warning, reason, message, field_path, annotations: BTreeMap::new() }
     }
 }

@@ -112,7 +112,7 @@ pub fn of(spec: &PodSpec, statuses: &[ContainerStatus], init: &[ContainerStatus]
     if failed_init > 0 && policy == "Never" {
         return Phase::Failed;
     }
-    if failed_init > 0 || pending_init > 0 || (pending_sidecar > 0 && !any_started) || waiting > 0 {
+    if pending_init > 0 || (pending_sidecar > 0 && !any_started) || waiting > 0 {
         return Phase::Pending;
     }
     if running > 0 && unknown == 0 {
@@ -129,4 +129,59 @@ pub fn of(spec: &PodSpec, statuses: &[ContainerStatus], init: &[ContainerStatus]
         };
     }
     Phase::Pending
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn statuses(states: &[(&str, &str)]) -> Vec<ContainerStatus> {
+        let of = |(name, state): &(&str, &str)| {
+            let ended = |code: i32| json!({"terminated": {"exitCode": code}});
+            let (state, last) = match *state {
+                "runs" => (json!({"running": {}}), json!({})),
+                "waits" => (json!({"waiting": {}}), json!({})),
+                "again" => (json!({"waiting": {}}), ended(1)),
+                code => (ended(code.parse().expect("a code")), json!({})),
+            };
+            let status = json!({"name": name, "state": state, "lastState": last, "image": "", "imageID": "", "ready": false, "restartCount": 0});
+            serde_json::from_value(status).expect("a status")
+        };
+        states.iter().map(of).collect()
+    }
+
+    /// Of a pod with the init container `i`, the sidecar `s` and the main container `c`.
+    fn phase(policy: &str, states: [&str; 3], ends: bool) -> Phase {
+        let spec = json!({"restartPolicy": policy, "containers": [{"name": "c"}],
+            "initContainers": [{"name": "i"}, {"name": "s", "restartPolicy": "Always"}]});
+        let init = statuses(&[("i", states[0]), ("s", states[1])]);
+        of(&serde_json::from_value(spec).expect("a spec"), &statuses(&[("c", states[2])]), &init, ends)
+    }
+
+    #[test]
+    fn the_phase_follows_main_once_the_pod_is_initialized() {
+        for (policy, states, expected) in [
+            ("Always", ["runs", "waits", "waits"], Phase::Pending),
+            ("Always", ["1", "waits", "waits"], Phase::Pending),
+            ("Never", ["1", "waits", "waits"], Phase::Failed),
+            ("Never", ["again", "waits", "waits"], Phase::Failed),
+            ("Always", ["0", "runs", "waits"], Phase::Pending),
+            ("Always", ["0", "runs", "runs"], Phase::Running),
+            ("Always", ["0", "again", "runs"], Phase::Running),
+            ("Always", ["0", "runs", "again"], Phase::Pending),
+            ("Always", ["0", "again", "again"], Phase::Running),
+            ("Never", ["0", "9", "0"], Phase::Succeeded),
+            ("Never", ["0", "0", "2"], Phase::Failed),
+            ("OnFailure", ["0", "0", "2"], Phase::Running),
+            // The sandbox was lost: the init containers run again before a main container that ran.
+            ("Always", ["runs", "waits", "again"], Phase::Pending),
+            ("Always", ["1", "again", "again"], Phase::Running),
+        ] {
+            assert_eq!(phase(policy, states, false), expected, "{policy} {states:?}");
+        }
+        assert_eq!(phase("Always", ["0", "9", "0"], true), Phase::Succeeded);
+        assert_eq!(phase("Always", ["0", "0", "again"], true), Phase::Failed);
+    }
 }

@@ -8,7 +8,7 @@ use super::identity::{self, Place};
 use super::observed::{self, Seen};
 use super::{PodMemory, probe, resize};
 use crate::api::requests::is_sidecar;
-use crate::runtime::{Sandbox, SandboxState};
+use crate::runtime::{Exit, Sandbox, SandboxState};
 
 /// What a look at the whole pod comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +55,7 @@ pub fn restarts(pod: &Pod, observed: Option<&Sandbox>, memory: &PodMemory, conta
     match (place, &seen) {
         (Place::Ephemeral, Some(Seen::Exited { start_error, .. })) => *start_error,
         (Place::Init, Some(Seen::Exited { .. })) if is_sidecar(container) => true,
-        (Place::Init, Some(Seen::Exited { exit, .. })) if exit.code == 0 => false,
+        (Place::Init, Some(Seen::Exited { exit, .. })) if has_completed(exit) => false,
         _ => view.should_restart(container, seen.as_ref()),
     }
 }
@@ -187,24 +187,30 @@ impl View<'_> {
 
     /// Why a running container has to go, if it has to.
     fn replacement(&self, container: &Container, running: &crate::runtime::Container, place: Place) -> Option<KillOrder> {
-        if running.spec_hash != identity::spec_hash(container) {
-            let message = format!("Container {} definition changed, will be restarted", container.name);
+        // A sidecar that has not started yet is looked at for its startup probe alone.
+        let starts = place == Place::Init && !self.has_started(container, running);
+        if !starts && running.spec_hash != identity::spec_hash(container) {
+            let message = match place {
+                Place::Init => format!("Init container {} definition changed", container.name),
+                Place::Main | Place::Ephemeral => format!("Container {} definition changed, will be restarted", container.name),
+            };
             return Some(KillOrder { id: running.id.clone(), message, restart: true, grace: None });
         }
-        if resize::needs_restart(self.pod, container, running, self.memory) {
+        if !starts && resize::needs_restart(self.pod, container, running, self.memory) {
             let message = format!("Container {} resize requires restart", container.name);
             return Some(KillOrder { id: running.id.clone(), message, restart: true, grace: None });
         }
         let probes = &self.memory.containers.get(&container.name)?.probes;
         let kind = probes.condemned(&running.id)?;
         let restart = place == Place::Init || self.policy() != "Never";
-        let message = if restart {
-            probe::kill_message(kind, place, &container.name, restart)
-        } else {
-            format!("Stopping container {}", container.name)
-        };
+        let message = probe::kill_message(kind, place, &container.name, restart);
         let grace = kind.of(container).and_then(|p: &Probe| p.termination_grace_period_seconds);
         Some(KillOrder { id: running.id.clone(), message, restart, grace: grace.map(SignedDuration::from_secs) })
+    }
+
+    fn has_started(&self, container: &Container, running: &crate::runtime::Container) -> bool {
+        let memory = self.memory.containers.get(&container.name);
+        memory.map_or(container.startup_probe.is_none(), |m| m.probes.started(container, &running.id))
     }
 
     /// What the init containers need, and whether main containers may run.
@@ -232,16 +238,12 @@ impl View<'_> {
                 Seen::Created(_) => wanted.push(index),
                 Seen::Running(_) if !sidecar => {}
                 Seen::Running(running) => {
-                    if let Some(order) = self.replacement(container, running, Place::Init) {
-                        kill.push(order);
-                    } else {
-                        let memory = self.memory.containers.get(&container.name);
-                        let started = memory.map_or(container.startup_probe.is_none(), |m| m.probes.started(container, &running.id));
-                        follow = started && !before;
-                    }
+                    kill.extend(self.replacement(container, running, Place::Init));
+                    // What follows does not wait for one that has started and is ended since.
+                    follow = self.has_started(container, running) && !before;
                 }
                 Seen::Exited { .. } if sidecar => wanted.push(index),
-                Seen::Exited { exit, .. } if exit.code == 0 => follow = true,
+                Seen::Exited { exit, .. } if has_completed(&exit) => follow = true,
                 Seen::Exited { exit, .. } => {
                     let again = match self.container_policy(container, exit.code) {
                         Restart::Never => false,
@@ -266,6 +268,12 @@ impl View<'_> {
         start.extend(wanted.into_iter().map(|i| list[i].name.clone()));
         if done { Init::Done } else { Init::UnderWay }
     }
+}
+
+/// Whether an init container has done its work: one that ran out of memory has not, whatever its code is.
+/// Source: pkg/kubelet/kuberuntime/helpers.go: isInitContainerFailed.
+fn has_completed(exit: &Exit) -> bool {
+    exit.code == 0 && !exit.oom_killed
 }
 
 enum Init {

@@ -96,9 +96,13 @@ impl Probes {
         [Kind::Startup, Kind::Liveness].into_iter().find(|k| self.verdict(*k, id) == Some(false))
     }
 
+    /// The verdicts are about another attempt from now on; a run of equal answers goes on.
+    /// Source: pkg/kubelet/prober/worker.go: doProbe.
     fn renew(&mut self, id: &str) {
         if self.of != id {
-            *self = Probes { of: id.to_owned(), counts: Default::default() };
+            let counts = std::mem::take(&mut self.counts);
+            let counts = counts.map(|count| Count { last: count.last, run: count.run, ..Count::default() });
+            *self = Probes { of: id.to_owned(), counts };
         }
     }
 
@@ -360,6 +364,17 @@ mod tests {
         assert!(probes.counts[Kind::Liveness as usize].on_hold);
         probes.renew("b");
         assert_eq!(probes.condemned("b"), None);
+    }
+
+    #[test]
+    fn a_run_of_equal_answers_goes_on_with_the_next_attempt() {
+        let mut probes = Probes { of: "a".into(), ..Probes::default() };
+        let p = probe(3, 3);
+        (0..5).for_each(|_| probes.record(Kind::Readiness, &p, true));
+        probes.renew("b");
+        assert_eq!(probes.verdict(Kind::Readiness, "b"), None, "nobody is ready unasked");
+        probes.record(Kind::Readiness, &p, true);
+        assert_eq!(probes.verdict(Kind::Readiness, "b"), Some(true));
     }
 
     #[test]

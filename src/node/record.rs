@@ -157,7 +157,7 @@ impl PodMemory {
                     );
                     events.push(PodEvent::normal("Pulled", message, &*path));
                 }
-                self.pulls.remove(image);
+                // Its back-off runs out by itself (pkg/kubelet/images/image_manager.go: EnsureImageExists).
                 let container = self.container(&name);
                 container.fetched = true;
                 container.image = None;
@@ -183,12 +183,13 @@ impl PodMemory {
                 events.push(PodEvent::normal("Created", format!("Created container: {name}"), path));
             }
             Some(error) if is_no_fault_of_its_own(error) => self.container(name).try_again(now + SOON),
-            Some(error) if error.kind == RuntimeErrorKind::Volume => {
+            Some(error) if matches!(error.kind, RuntimeErrorKind::Volume | RuntimeErrorKind::SubPath) => {
                 // Source: pkg/kubelet/kubelet_pods.go: makeMounts.
                 let mounts = identity::find(pod, name).and_then(|(c, _)| c.volume_mounts.clone()).unwrap_or_default();
                 let mount = mounts.iter().find(|m| m.sub_path.is_some() || m.sub_path_expr.is_some());
                 let volume = mount.map(|m| m.name.clone()).unwrap_or_default();
-                let message = format!("failed to prepare subPath for volumeMount \"{volume}\" of container \"{name}\"");
+                let what = if error.kind == RuntimeErrorKind::SubPath { "create subPath directory" } else { "prepare subPath" };
+                let message = format!("failed to {what} for volumeMount \"{volume}\" of container \"{name}\"");
                 events.push(PodEvent::warning("Failed", format!("Error: {message}"), path));
                 let retry_at = Some(now + self.pause(name));
                 self.container(name).give_up("CreateContainerConfigError", message, retry_at);

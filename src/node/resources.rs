@@ -80,16 +80,31 @@ fn oom_score(pod: &Pod, spec: &PodSpec, container: &Container, memory_capacity: 
         "Guaranteed" => GUARANTEED_SCORE,
         "BestEffort" => BEST_EFFORT_SCORE,
         _ => {
-            let own = burstable_score(container, memory_capacity);
+            let share = unclaimed_share(spec);
+            let score = |c: &Container| burstable_score(c, share, memory_capacity);
+            let own = score(container);
             let sidecar = spec.init_containers.iter().flatten().any(|c| c.name == container.name && requests::is_sidecar(c));
-            let lowest = spec.containers.iter().map(|c| burstable_score(c, memory_capacity)).min();
-            if sidecar { lowest.map_or(own, |l| own.min(l)) } else { own }
+            // Not before the main container that asks for the least memory (pkg/kubelet/qos/helpers.go: minRegularContainerMemory).
+            let highest = spec.containers.iter().map(score).max();
+            if sidecar { highest.map_or(own, |h| own.min(h)) } else { own }
         }
     }
 }
 
-fn burstable_score(container: &Container, memory_capacity: u64) -> i64 {
-    let request = requests::container_requests(container).get("memory").copied().unwrap_or(0);
+/// What each container has of the memory that the pod as a whole asks for and no container does.
+/// Source: pkg/kubelet/qos/helpers.go: remainingPodMemReqPerContainer.
+fn unclaimed_share(spec: &PodSpec) -> i64 {
+    let asked = spec.resources.as_ref().and_then(|r| r.requests.as_ref()?.get("memory")).map_or(0, requests::whole);
+    if asked == 0 {
+        return 0;
+    }
+    let own = requests::pod_requests(&PodSpec { resources: None, overhead: None, ..spec.clone() });
+    let count = spec.containers.len() + spec.init_containers.as_ref().map_or(0, Vec::len);
+    (asked - own.get("memory").copied().unwrap_or(0)) / i64::try_from(count.max(1)).unwrap_or(i64::MAX)
+}
+
+fn burstable_score(container: &Container, share: i64, memory_capacity: u64) -> i64 {
+    let request = requests::container_requests(container).get("memory").copied().unwrap_or(0).saturating_add(share);
     let capacity = i64::try_from(memory_capacity).unwrap_or(i64::MAX).max(1);
     let score = BEST_EFFORT_SCORE - (i128::from(request) * 1000 / i128::from(capacity)) as i64;
     // Between the guaranteed and the best-effort ones (policy.go).
@@ -116,6 +131,31 @@ mod tests {
         assert_eq!((r.cpu_shares, r.cpu_quota), (Some(102), None));
         let r = of(serde_json::json!({"limits": {"cpu": "0", "memory": "0"}}));
         assert_eq!((r.cpu_quota, r.memory_limit_bytes), (None, None));
+    }
+
+    #[test]
+    fn a_sidecar_goes_no_sooner_than_the_main_container_that_goes_first() {
+        let asks = |name: &str, memory: &str| serde_json::json!({"name": name, "resources": {"requests": {"memory": memory}}});
+        let mut sidecar = asks("s", "16Mi");
+        sidecar["restartPolicy"] = serde_json::json!("Always");
+        let spec = serde_json::json!({"initContainers": [sidecar], "containers": [asks("a", "2Gi"), asks("b", "1Gi")]});
+        let spec: PodSpec = serde_json::from_value(spec).unwrap();
+        let score = |c: &Container| container(&Pod::default(), &spec, c, CAPACITY).oom_score_adj;
+        assert_eq!((score(&spec.containers[0]), score(&spec.containers[1])), (Some(916), Some(958)));
+        assert_eq!(score(&spec.init_containers.as_ref().unwrap()[0]), Some(958));
+    }
+
+    #[test]
+    fn what_the_pod_alone_asks_for_counts_for_each_container() {
+        let mut spec = serde_json::json!({"resources": {"requests": {"memory": "1200"}},
+            "containers": [{"name": "a", "resources": {"requests": {"memory": "200"}}}, {"name": "b"}]});
+        let score = |spec: &serde_json::Value, at: usize| {
+            let spec: PodSpec = serde_json::from_value(spec.clone()).unwrap();
+            container(&Pod::default(), &spec, &spec.containers[at], 4000).oom_score_adj
+        };
+        assert_eq!((score(&spec, 0), score(&spec, 1)), (Some(825), Some(875)));
+        spec.as_object_mut().unwrap().remove("resources");
+        assert_eq!((score(&spec, 0), score(&spec, 1)), (Some(950), Some(999)));
     }
 
     #[test]

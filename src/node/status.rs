@@ -408,8 +408,12 @@ pub fn settle(pod: &Pod, before: &Shown, shown: &mut Shown) {
     let Some(spec) = &pod.spec else { return };
     let sidecar = |name: &str| spec.init_containers.iter().flatten().any(|c| c.name == name && is_sidecar(c));
     let initialized = before.init_containers.last().is_none_or(|last| {
-        let ended_well = last.state.as_ref().and_then(|s| s.terminated.as_ref()).is_some_and(|t| t.exit_code == 0);
-        if sidecar(&last.name) { last.started == Some(true) || ended_well || conditions::has_started(last) } else { ended_well }
+        let ended_well = |state: Option<&ContainerState>| state.and_then(|s| s.terminated.as_ref()).is_some_and(|t| t.exit_code == 0);
+        if sidecar(&last.name) {
+            last.started == Some(true) || conditions::has_started(last)
+        } else {
+            ended_well(last.state.as_ref()) || ended_well(last.last_state.as_ref())
+        }
     });
     if initialized || before.containers.iter().any(conditions::has_started) {
         shown.containers.iter_mut().for_each(locate);
@@ -417,9 +421,8 @@ pub fn settle(pod: &Pod, before: &Shown, shown: &mut Shown) {
     let tried = shown.init_containers.iter().rposition(|s| {
         s.state.as_ref().is_none_or(|st| st.waiting.is_none()) || s.last_state.as_ref().is_some_and(|l| l.terminated.is_some())
     });
-    if let Some(last) = tried {
-        shown.init_containers[..=last].iter_mut().for_each(locate);
-    }
+    // The first is told of in any case.
+    shown.init_containers.iter_mut().take(tried.map_or(1, |last| last + 1)).for_each(locate);
 }
 
 fn locate(status: &mut ContainerStatus) {

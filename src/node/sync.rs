@@ -63,11 +63,8 @@ pub struct Look<'a> {
 
 impl Look<'_> {
     fn decide(&mut self, gone: bool) -> NodeDecision {
-        if let Some(refusal) = self.context.refusal.filter(|_| self.is_new()) {
-            return self.refuse(&refusal.reason.clone(), &refusal.message.clone());
-        }
-        if let Some(message) = self.is_new().then(|| self.forbidden()).flatten() {
-            return self.refuse(message.0, &message.1);
+        if let Some((reason, message)) = self.is_new().then(|| self.refusal()).flatten() {
+            return self.refuse(&reason, &message);
         }
         let news = observed::news(self.pod, self.observed, self.memory);
         self.memory.take_news(&news, self.context.now);
@@ -136,25 +133,34 @@ impl Look<'_> {
             && self.pod.metadata.deletion_timestamp.is_none()
     }
 
-    /// Refusals that need nothing but the pod.
-    fn forbidden(&self) -> Option<(&'static str, String)> {
+    /// Why the pod is not taken, if it is not: reason and message.
+    /// Source of the order: pkg/kubelet/kubelet.go: NewMainKubelet (admitHandlers); pkg/kubelet/lifecycle/predicate.go.
+    fn refusal(&self) -> Option<(String, String)> {
         let allowed = &self.context.config.unsafe_sysctls;
         if let Some(message) = sandbox::forbidden_sysctl(self.pod, allowed) {
-            return Some(("SysctlForbidden", message));
+            return Some(("SysctlForbidden".into(), message));
+        }
+        if let Some(refusal) = self.context.refusal {
+            return Some((refusal.reason.clone(), refusal.message.clone()));
+        }
+        // The label that pods are selected by may name the node's system, as that of the node does.
+        let label = self.pod.metadata.labels.as_ref().and_then(|l| l.get("kubernetes.io/os"));
+        if label.is_some_and(|os| os != "linux") {
+            let message = "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label";
+            return Some(("PodOSSelectorNodeLabelDoesNotMatch".into(), message.into()));
         }
         let os = self.pod.spec.as_ref().and_then(|s| s.os.as_ref());
         if os.is_some_and(|os| os.name != "linux") {
-            return Some(("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS".into()));
+            return Some(("PodOSNotSupported".into(), "Failed to admit pod as the OS field doesn't match node OS".into()));
         }
         if !self.context.machine.apparmor && wants_apparmor(self.pod) {
-            return Some(("AppArmor", "Cannot enforce AppArmor: AppArmor is not enabled on the host".into()));
+            return Some(("AppArmor".into(), "Cannot enforce AppArmor: AppArmor is not enabled on the host".into()));
         }
         None
     }
 
     fn refuse(&mut self, reason: &str, message: &str) -> NodeDecision {
-        let event_reason = REFUSALS.iter().find(|r| **r == reason).copied().unwrap_or("UnexpectedAdmissionError");
-        self.events.push(PodEvent::warning(event_reason, message, ""));
+        self.events.push(PodEvent::warning(reason.to_owned(), message, ""));
         let old = self.pod.status.clone().unwrap_or_default();
         let status = PodStatus {
             phase: Some("Failed".into()),
@@ -429,28 +435,12 @@ impl Look<'_> {
     }
 }
 
-/// Reasons of refusals, as events have them.
-const REFUSALS: [&str; 14] = [
-    "Evicted",
-    "OutOfcpu",
-    "OutOfmemory",
-    "OutOfephemeral-storage",
-    "OutOfpods",
-    "NodeAffinity",
-    "NodePorts",
-    "TaintToleration",
-    "SysctlForbidden",
-    "PodOSNotSupported",
-    "AppArmor",
-    "NodeUnschedulable",
-    "NodeName",
-    "UnexpectedAdmissionError",
-];
-
+/// Whether any container is to be confined, by its own word or by the pod's.
+/// Source: pkg/security/apparmor/validate.go: isRequired.
 fn wants_apparmor(pod: &Pod) -> bool {
-    let Some(spec) = &pod.spec else { return false };
-    let of_pod = spec.security_context.as_ref().and_then(|s| s.app_armor_profile.as_ref());
-    let all = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-    let own = all.filter_map(|c| c.security_context.as_ref()?.app_armor_profile.as_ref());
-    own.chain(of_pod).any(|p| p.type_ == "Localhost" || p.type_ == "RuntimeDefault")
+    let of_pod = pod.spec.as_ref().and_then(|s| s.security_context.as_ref()?.app_armor_profile.clone());
+    identity::all(pod).any(|(container, _)| {
+        let own = container.security_context.as_ref().and_then(|s| s.app_armor_profile.as_ref());
+        own.or(of_pod.as_ref()).is_some_and(|profile| profile.type_ != "Unconfined")
+    })
 }

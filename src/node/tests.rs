@@ -1,6 +1,7 @@
 //! The rules of one pod's life, played on the pretend node in virtual time.
 
 mod again;
+mod turns;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

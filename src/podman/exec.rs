@@ -63,7 +63,7 @@ impl Inner {
         let mut child = run.spawn().map_err(|e| refused(format!("cannot run {}: {e}", entrance.runtime.display())))?;
         let mut said = Said::default();
         let finished = within(timeout, collect(&mut child, &mut said)).await;
-        let Said { output, errors } = said;
+        let (output, errors) = said.parts();
         // What the runtime itself has to say goes to its log: the command was never begun.
         let own_words = || {
             let text = std::fs::read_to_string(&log_file).unwrap_or_default();
@@ -107,7 +107,7 @@ impl Inner {
         let inspected: Inspected = self.http.get(format!("/exec/{}/json", exec.id)).read().await?;
         match finished {
             Some(answer) => {
-                let Said { output, errors } = frames(&answer?.body);
+                let (output, errors) = frames(&answer?.body).parts();
                 Ok(Outcome::Exec { exit_code: inspected.exit_code, output, errors, timed_out: false })
             }
             None => {
@@ -175,19 +175,21 @@ async fn within<T>(limit: Option<Duration>, work: impl Future<Output = T>) -> Op
 /// What a command wrote, within bounds.
 #[derive(Debug, Default, PartialEq)]
 struct Said {
-    /// Both streams as they came.
     output: Vec<u8>,
-    /// stderr alone.
     errors: Vec<u8>,
 }
 
 impl Said {
     fn add(&mut self, text: &[u8], is_error: bool) {
-        let keep = |kept: &mut Vec<u8>| kept.extend_from_slice(&text[..text.len().min(OUTPUT_BYTES.saturating_sub(kept.len()))]);
-        keep(&mut self.output);
-        if is_error {
-            keep(&mut self.errors);
-        }
+        let kept = if is_error { &mut self.errors } else { &mut self.output };
+        kept.extend_from_slice(&text[..text.len().min(OUTPUT_BYTES.saturating_sub(kept.len()))]);
+    }
+
+    /// Both together, stdout first, and stderr alone.
+    /// Source: pkg/kubelet/kuberuntime/kuberuntime_container.go: RunInContainer.
+    fn parts(mut self) -> (Vec<u8>, Vec<u8>) {
+        self.output.extend_from_slice(&self.errors);
+        (self.output, self.errors)
     }
 }
 
@@ -198,8 +200,6 @@ async fn collect(child: &mut Child, said: &mut Said) -> std::io::Result<i32> {
     let (mut out_block, mut err_block) = (vec![0; 16 << 10], vec![0; 16 << 10]);
     while stdout.is_some() || stderr.is_some() {
         tokio::select! {
-            // What is there of both is told in this order.
-            biased;
             read = read_some(&mut stdout, &mut out_block) => said.add(&out_block[..read?], false),
             read = read_some(&mut stderr, &mut err_block) => said.add(&err_block[..read?], true),
         }
@@ -248,7 +248,8 @@ mod tests {
     #[test]
     fn frames_are_put_together() {
         let said = |output: &[u8], errors: &[u8]| Said { output: output.to_vec(), errors: errors.to_vec() };
-        assert_eq!(frames(b"\x01\0\0\0\0\0\0\x02ab\x02\0\0\0\0\0\0\x01c"), said(b"abc", b"c"));
+        assert_eq!(frames(b"\x02\0\0\0\0\0\0\x01c\x01\0\0\0\0\0\0\x02ab"), said(b"ab", b"c"));
+        assert_eq!(said(b"ab", b"c").parts(), (b"abc".to_vec(), b"c".to_vec()), "stdout comes first");
         assert_eq!(frames(b"\x01\0\0\0\xff\xff\xff\xffab"), said(b"ab", b""));
         assert_eq!(frames(b"\x01\0\0"), said(b"", b""));
     }

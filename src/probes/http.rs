@@ -18,7 +18,7 @@ use super::{Answer, Dial, connect, dial_error, join};
 /// So much of an answer is read and shown. Source: pkg/probe/http/http.go, `maxRespBodyLength`.
 const MAX_BODY: usize = 10 * 1024;
 
-/// Source: pkg/probe/http/http.go, `RedirectChecker`.
+/// After so many requests none follows. Source: pkg/probe/http/http.go: RedirectChecker.
 const MAX_REDIRECTS: usize = 10;
 
 /// What an httpGet asks for, with names of ports resolved.
@@ -49,7 +49,8 @@ impl HttpTarget {
         let host = url.host_str().unwrap_or("").trim_matches(['[', ']']);
         let port = url.port_or_known_default().unwrap_or(self.port);
         let query = url.query().map(|q| format!("?{q}")).unwrap_or_default();
-        format!("{}://{}{}{query}", url.scheme(), join(host, port), url.path())
+        let fragment = url.fragment().map(|f| format!("#{f}")).unwrap_or_default();
+        format!("{}://{}{}{query}{fragment}", url.scheme(), join(host, port), url.path())
     }
 }
 
@@ -102,20 +103,40 @@ struct Failed {
     url: Option<String>,
 }
 
+/// Source: Go's net/http: Client.do; pkg/probe/http/http.go: RedirectChecker.
 async fn follow(dial: &dyn Dial, target: &HttpTarget, first: Url) -> Result<(StatusCode, Vec<u8>), Failed> {
-    let mut url = first.clone();
-    for hop in 0.. {
-        let at = |message: String| Failed { message, url: (hop > 0).then(|| target.shown(&url)) };
-        let response = ask(dial, target, &url, hop == 0).await.map_err(at)?;
+    let mut way = Way { url: first.clone(), has_own_host: true, referer: None };
+    for asked in 1.. {
+        let at = |message: String| Failed { message, url: (asked > 1).then(|| target.shown(&way.url)) };
+        let response = ask(dial, target, &way).await.map_err(at)?;
         let status = response.status();
-        let location = response.headers().get(header::LOCATION).and_then(|l| l.to_str().ok());
-        let next = location.filter(|_| is_followed(status)).and_then(|l| url.join(l).ok());
+        let location = response.headers().get(header::LOCATION).and_then(|l| l.to_str().ok()).map(str::to_owned);
+        let location = location.filter(|l| is_followed(status) && !l.is_empty());
+        let next = location.as_deref().and_then(|l| way.url.join(l).ok());
         match next {
-            Some(next) if (target.hook || next.host_str() == first.host_str()) && hop < MAX_REDIRECTS => url = next,
+            Some(next) if target.hook || next.host_str() == first.host_str() => {
+                if asked >= MAX_REDIRECTS {
+                    return Err(Failed { message: format!("stopped after {MAX_REDIRECTS} redirects"), url: location });
+                }
+                let leaves_tls = way.url.scheme() == "https" && next.scheme() == "http";
+                let referer = (!leaves_tls).then(|| target.shown(&way.url));
+                // A name of the manifest for the host holds where the way leads on relatively.
+                let has_own_host = location.as_deref().is_some_and(|l| Url::parse(l) == Err(url::ParseError::RelativeUrlWithoutBase));
+                way = Way { url: next, has_own_host, referer };
+            }
             _ => return Ok((status, body(response).await)),
         }
     }
     unreachable!("the loop ends by returning")
+}
+
+/// Where a request goes.
+struct Way {
+    url: Url,
+    /// A `Host` of the manifest is told.
+    has_own_host: bool,
+    /// Where it was sent from.
+    referer: Option<String>,
 }
 
 fn is_followed(status: StatusCode) -> bool {
@@ -135,12 +156,13 @@ async fn body(response: hyper::Response<Incoming>) -> Vec<u8> {
     read
 }
 
-async fn ask(dial: &dyn Dial, target: &HttpTarget, url: &Url, first: bool) -> Result<hyper::Response<Incoming>, String> {
+async fn ask(dial: &dyn Dial, target: &HttpTarget, way: &Way) -> Result<hyper::Response<Incoming>, String> {
+    let url = &way.url;
     let host = url.host_str().unwrap_or("").trim_matches(['[', ']']).to_owned();
     let port = url.port_or_known_default().unwrap_or(80);
     let stream = connect(dial, &host, port).await.map_err(|e| dial_error(&host, port, &e))?;
     let (local, peer) = (stream.local_addr(), stream.peer_addr());
-    let request = request(target, url, first)?;
+    let request = request(target, way)?;
     let sent = if url.scheme() == "https" {
         send(tls::handshake(&host, stream).await?, request).await
     } else {
@@ -181,8 +203,11 @@ where
     sender.send_request(request).await
 }
 
-/// Headers of the manifest; one that is set to nothing is left out, as Go's transport does for its own.
-fn request(target: &HttpTarget, url: &Url, first: bool) -> Result<Request<Empty<&'static [u8]>>, String> {
+/// Headers of the manifest. As Go's transport has it, those about the body are not the manifest's to set, and the agent and what is
+/// accepted are not told where they are set to nothing.
+/// Source: pkg/probe/http/request.go: newProbeRequest; Go's net/http: reqWriteExcludeHeader.
+fn request(target: &HttpTarget, way: &Way) -> Result<Request<Empty<&'static [u8]>>, String> {
+    let url = &way.url;
     let path = match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),
@@ -207,14 +232,20 @@ fn request(target: &HttpTarget, url: &Url, first: bool) -> Result<Request<Empty<
     } else {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    if let Some(referer) = way.referer.as_deref().and_then(|r| HeaderValue::from_str(r).ok()) {
+        headers.insert(header::REFERER, referer);
+    }
     let mut seen = Vec::new();
     for (name, value) in &target.headers {
         let name = HeaderName::try_from(name.as_str()).map_err(|_| format!("invalid header field name {name:?}"))?;
-        if value.is_empty() {
+        if [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::TRAILER].contains(&name) {
+            continue;
+        }
+        if value.is_empty() && [header::USER_AGENT, header::ACCEPT].contains(&name) {
             headers.remove(&name);
             continue;
         }
-        if name == header::HOST && !first {
+        if name == header::HOST && (!way.has_own_host || value.is_empty()) {
             continue;
         }
         let value = HeaderValue::from_str(value).map_err(|_| format!("invalid header field value for {name:?}"))?;

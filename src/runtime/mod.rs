@@ -229,7 +229,7 @@ pub enum Outcome {
     Pulled { image_id: String, size_bytes: u64, took: Duration, took_with_wait: Duration },
     Volume { path: String },
     Storage(StorageUse),
-    /// `output` has both streams as they came, `errors` stderr alone.
+    /// `output` has stdout and after it stderr, `errors` stderr alone.
     Exec { exit_code: i32, output: Vec<u8>, errors: Vec<u8>, timed_out: bool },
 }
 
@@ -477,6 +477,8 @@ pub enum RuntimeErrorKind {
     Start,
     /// A hostPath or another source of a volume is not what it should be.
     Volume,
+    /// There is nothing at a path inside a volume, and its folders cannot be made.
+    SubPath,
     /// Anything else that the runtime refused.
     Refused,
 }

@@ -6,6 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::{Misfit, Occupant, Occupants};
 use crate::api::selector::LabelSelector as Selector;
+use crate::api::{GroupResource, Key};
+use crate::state::State;
 
 fn selects(selector: Option<&LabelSelector>, pod: &Pod) -> bool {
     let Some(selector) = selector else { return false };
@@ -15,13 +17,25 @@ fn selects(selector: Option<&LabelSelector>, pod: &Pod) -> bool {
 }
 
 /// Whether `other` is one of those that a term of `owner` speaks of.
-fn speaks_of(term: &PodAffinityTerm, owner: &Pod, other: &Pod) -> bool {
+/// Source: pkg/scheduler/framework/types.go: AffinityTerm, getNamespacesFromPodAffinityTerm.
+fn speaks_of(state: &State, term: &PodAffinityTerm, owner: &Pod, other: &Pod) -> bool {
     let named = term.namespaces.as_deref().unwrap_or_default();
     let own = owner.metadata.namespace.as_deref().unwrap_or_default();
     let theirs = other.metadata.namespace.as_deref().unwrap_or_default();
-    let everywhere = term.namespace_selector.as_ref().is_some_and(|s| s.match_labels.is_none() && s.match_expressions.is_none());
-    let in_reach = if named.is_empty() { everywhere || (own == theirs) } else { everywhere || named.iter().any(|n| n == theirs) };
+    let in_reach = match &term.namespace_selector {
+        None if named.is_empty() => own == theirs,
+        None => named.iter().any(|n| n == theirs),
+        Some(selector) => named.iter().any(|n| n == theirs) || is_selected(state, selector, theirs),
+    };
     in_reach && selects(term.label_selector.as_ref(), other)
+}
+
+/// Whether a namespace has the labels that are asked for.
+fn is_selected(state: &State, selector: &LabelSelector, namespace: &str) -> bool {
+    let tree = serde_json::to_value(selector).unwrap_or_default();
+    let object = state.get(&Key::new(GroupResource::new("", "namespaces"), "", namespace));
+    let labels = object.and_then(|o| o.at("/metadata/labels").cloned()).unwrap_or_else(|| serde_json::json!({}));
+    Selector::of(Some(&tree)).is_ok_and(|s| s.matches_map(Some(&labels)))
 }
 
 fn has_label(node: &Node, key: &str) -> bool {
@@ -34,19 +48,17 @@ pub(super) fn avoids(pod: &Pod) -> impl Iterator<Item = &PodAffinityTerm> {
 }
 
 /// Required affinity and anti-affinity between pods.
-pub(super) fn pods(pod: &Pod, spec: &PodSpec, node: &Node, all: &Occupants) -> Result<(), Misfit> {
+pub(super) fn pods(state: &State, pod: &Pod, spec: &PodSpec, node: &Node, all: &Occupants) -> Result<(), Misfit> {
     let others = all.all();
     let seeks = spec.affinity.as_ref().and_then(|a| a.pod_affinity.as_ref());
     let seeks = seeks.and_then(|a| a.required_during_scheduling_ignored_during_execution.as_deref()).unwrap_or_default();
-    for term in seeks {
-        let found = others.iter().any(|other| speaks_of(term, pod, &other.pod));
-        // The first of a group that seeks its own kind may come.
-        let first = !found && speaks_of(term, pod, pod);
-        if !has_label(node, &term.topology_key) || !(found || first) {
-            return Err(Misfit::hard("node(s) didn't match pod affinity rules"));
-        }
+    // One that is found is so by all terms together. The first of a group that seeks its own kind may come.
+    let all_speak_of = |other: &Pod| seeks.iter().all(|term| speaks_of(state, term, pod, other));
+    let found = || others.iter().any(|other| all_speak_of(&other.pod)) || all_speak_of(pod);
+    if seeks.iter().any(|term| !has_label(node, &term.topology_key)) || !(seeks.is_empty() || found()) {
+        return Err(Misfit::hard("node(s) didn't match pod affinity rules"));
     }
-    let meets = |term: &PodAffinityTerm, owner: &Pod, other: &Pod| has_label(node, &term.topology_key) && speaks_of(term, owner, other);
+    let meets = |term: &PodAffinityTerm, owner: &Pod, other: &Pod| has_label(node, &term.topology_key) && speaks_of(state, term, owner, other);
     if avoids(pod).any(|term| others.iter().any(|other| meets(term, pod, &other.pod))) {
         return Err(Misfit::soft(vec!["node(s) didn't match pod anti-affinity rules".into()]));
     }
@@ -59,6 +71,7 @@ pub(super) fn pods(pod: &Pod, spec: &PodSpec, node: &Node, all: &Occupants) -> R
 /// Topology spread over the one domain that there is.
 pub(super) fn spread(pod: &Pod, spec: &PodSpec, node: &Node, others: &[Occupant]) -> Result<(), Misfit> {
     let hard = spec.topology_spread_constraints.iter().flatten().filter(|c| c.when_unsatisfiable == "DoNotSchedule");
+    let stays = |other: &&Occupant| other.pod.metadata.deletion_timestamp.is_none();
     for constraint in hard {
         if !has_label(node, &constraint.topology_key) {
             return Err(Misfit::hard("node(s) didn't match pod topology spread constraints (missing required label)"));
@@ -68,7 +81,7 @@ pub(super) fn spread(pod: &Pod, spec: &PodSpec, node: &Node, others: &[Occupant]
         let same = |other: &&Occupant| {
             &other.pod.metadata.namespace == namespace && selects(constraint.label_selector.as_ref(), &other.pod)
         };
-        let count = i32::try_from(others.iter().filter(same).count()).unwrap_or(i32::MAX);
+        let count = i32::try_from(others.iter().filter(stays).filter(same).count()).unwrap_or(i32::MAX);
         let least = if constraint.min_domains.unwrap_or(1) > 1 { 0 } else { count };
         let own = i32::from(selects(constraint.label_selector.as_ref(), pod));
         if count.saturating_add(own).saturating_sub(least) > constraint.max_skew {

@@ -31,8 +31,9 @@ pub(super) fn victims(pod: &Pod, node: &Node, all: &Occupants) -> Result<Vec<usi
     let Some(spec) = &pod.spec else { return Ok(Vec::new()) };
     let short = fit::short_of(spec, node, all);
     let others = all.all();
-    let missing = short.iter().map(|s| Missing { resource: s.name.clone(), amount: s.asked - (s.capacity - s.used) });
-    let missing: Vec<Missing> = missing.filter(|m| fit::of_kubelet(&m.resource)).collect();
+    let of_kubelet = short.iter().filter(|s| fit::of_kubelet(s));
+    let missing = of_kubelet.map(|s| Missing { resource: s.name.clone(), amount: s.asked - (s.capacity - s.used) });
+    let missing: Vec<Missing> = missing.collect();
     if missing.is_empty() {
         return Ok(Vec::new());
     }

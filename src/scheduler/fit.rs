@@ -5,12 +5,13 @@ use k8s_openapi::api::core::v1::{Node, Pod, PodSpec, Taint};
 use super::{Misfit, Occupants, affinity};
 use crate::api::placement::{node_matches, tolerated, untolerated};
 use crate::api::requests::{self, Amounts};
+use crate::state::State;
 
 const NODE_AFFINITY: &str = "node(s) didn't match Pod's node affinity/selector";
 const PORTS: &str = "node(s) didn't have free ports for the requested pod ports";
 
 /// `Ok`: the pod may run on the node.
-pub(super) fn check(pod: &Pod, node: &Node, others: &Occupants) -> Result<(), Misfit> {
+pub(super) fn check(state: &State, pod: &Pod, node: &Node, others: &Occupants) -> Result<(), Misfit> {
     let Some(spec) = &pod.spec else { return Ok(()) };
     let node_spec = node.spec.as_ref();
     let unschedulable = Taint { key: "node.kubernetes.io/unschedulable".into(), effect: "NoSchedule".into(), ..Taint::default() };
@@ -32,18 +33,19 @@ pub(super) fn check(pod: &Pod, node: &Node, others: &Occupants) -> Result<(), Mi
         return Err(Misfit::soft(short.into_iter().map(|s| s.text).collect()));
     }
     affinity::spread(pod, spec, node, others.all())?;
-    affinity::pods(pod, spec, node, others)
+    affinity::pods(state, pod, spec, node, others)
 }
 
 /// Extended resources that the node does not know are not the kubelet's affair.
-pub(super) fn of_kubelet(resource: &str) -> bool {
-    matches!(resource, "cpu" | "memory" | "ephemeral-storage" | "pods")
+/// Source: pkg/kubelet/lifecycle/predicate.go: removeMissingExtendedResources; pkg/apis/core/v1/helper: IsExtendedResourceName.
+pub(super) fn of_kubelet(short: &Short) -> bool {
+    short.is_known || !short.name.contains('/') || short.name.contains("kubernetes.io/")
 }
 
 /// The kubelet's own check of room for what it is given.
 pub(super) fn no_room(pod: &Pod, node: &Node, others: &Occupants) -> Option<(String, String)> {
     let short = short_of(pod.spec.as_ref()?, node, others);
-    let short = short.iter().find(|s| of_kubelet(&s.name))?;
+    let short = short.iter().find(|s| of_kubelet(s))?;
     let message = format!(
         "Node didn't have enough resource: {}, requested: {}, used: {}, capacity: {}",
         short.name, short.asked, short.used, short.capacity
@@ -73,8 +75,11 @@ pub(super) struct Short {
     pub asked: i64,
     pub used: i64,
     pub capacity: i64,
+    /// The node has some of it, or none by its own word.
+    is_known: bool,
 }
 
+/// In the order in which they are looked at (plugins/noderesources/fit.go: fitsRequest).
 pub(super) fn short_of(spec: &PodSpec, node: &Node, others: &Occupants) -> Vec<Short> {
     let allocatable = node.status.as_ref().and_then(|s| s.allocatable.clone()).unwrap_or_default();
     let allocatable: Amounts = allocatable.iter().map(|(name, q)| (name.clone(), requests::amount(name, q))).collect();
@@ -82,13 +87,15 @@ pub(super) fn short_of(spec: &PodSpec, node: &Node, others: &Occupants) -> Vec<S
     let pods = allocatable.get("pods").copied().unwrap_or(0);
     let count = i64::try_from(others.all().len()).unwrap_or(i64::MAX);
     if count >= pods {
-        short.push(Short { name: "pods".into(), text: "Too many pods".into(), asked: 1, used: count, capacity: pods });
+        short.push(Short { name: "pods".into(), text: "Too many pods".into(), asked: 1, used: count, capacity: pods, is_known: true });
     }
-    for (name, asked) in requests::pod_requests(spec) {
-        let capacity = allocatable.get(&name).copied().unwrap_or(0);
-        let used = others.used(&name);
+    let mut wanted: Vec<(String, i64)> = requests::pod_requests(spec).into_iter().collect();
+    wanted.sort_by_key(|(name, _)| ["cpu", "memory", "ephemeral-storage"].iter().position(|n| n == name).unwrap_or(usize::MAX));
+    for (name, asked) in wanted {
+        let found = allocatable.get(&name).copied();
+        let (capacity, used) = (found.unwrap_or(0), others.used(&name));
         if asked > 0 && asked > capacity.saturating_sub(used) {
-            short.push(Short { text: format!("Insufficient {name}"), name, asked, used, capacity });
+            short.push(Short { text: format!("Insufficient {name}"), name, asked, used, capacity, is_known: found.is_some() });
         }
     }
     short

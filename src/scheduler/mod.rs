@@ -7,13 +7,16 @@ mod fit;
 mod occupants;
 mod preemption;
 
-use k8s_openapi::api::core::v1::{Node, Pod};
+use std::collections::BTreeSet;
+
+use k8s_openapi::api::core::v1::{Node, Pod, PodSpec};
 
 pub use critical::is_critical;
 pub use occupants::{Occupant, Occupants};
 pub use preemption::priority;
 
-use crate::api::GroupResource;
+use self::preemption::Preemption;
+use crate::api::{GroupResource, Key};
 use crate::state::State;
 
 /// What the scheduler says about a pod.
@@ -58,24 +61,44 @@ pub fn schedule(state: &State, pod: &Pod, node: Option<&Node>, others: &Occupant
     let Some(node) = node else {
         return Verdict::Unschedulable { message: "no nodes available to schedule pods".into() };
     };
-    if let Some(missing) = missing_claim(state, pod) {
-        let message = format!(
-            "0/1 nodes are available: {missing}. preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
-        );
-        return Verdict::Unschedulable { message };
+    let never = spec.preemption_policy.as_deref() == Some("Never");
+    let hopeless = |why: &str| {
+        let preemption = if never { NEVER.to_owned() } else { format!("{AVAILABLE}: 1 {NO_HELP}.") };
+        Verdict::Unschedulable { message: format!("{AVAILABLE}: {why}. preemption: {preemption}") }
+    };
+    // What is found before any node is looked at is no node's reason.
+    let named = nodes_named(spec);
+    if named.as_ref().is_some_and(BTreeSet::is_empty) {
+        return hopeless("pod affinity terms conflict");
     }
-    match fit::check(pod, node, others) {
-        Ok(()) => Verdict::Fits { node: node.metadata.name.clone().unwrap_or_default() },
-        Err(misfit) => {
-            let never = spec.preemption_policy.as_deref() == Some("Never");
-            let victims = (misfit.preemption_helps && !never).then(|| preemption::victims(state, pod, node, others)).flatten();
-            match victims {
-                Some(victims) => Verdict::Preempts { victims, message: format!("0/1 nodes are available: {}.", reasons(&misfit)) },
-                None => Verdict::Unschedulable { message: wording(&misfit, never) },
-            }
-        }
+    if let Some(why) = claim_in_the_way(state, pod) {
+        return hopeless(&why);
     }
+    let name = node.metadata.name.clone().unwrap_or_default();
+    if named.is_some_and(|named| !named.contains(name.as_str())) {
+        return hopeless("1 node(s) didn't satisfy plugin(s) [NodeAffinity]");
+    }
+    let misfit = match fit::check(state, pod, node, others) {
+        Ok(()) => return Verdict::Fits { node: name },
+        Err(misfit) => misfit,
+    };
+    if never || !misfit.preemption_helps {
+        return hopeless(&reasons(&misfit));
+    }
+    let message = format!("{AVAILABLE}: {}.", reasons(&misfit));
+    let why = match preemption::victims(state, pod, node, others) {
+        Preemption::Victims(victims) => return Verdict::Preempts { victims, message },
+        Preemption::NobodyIsLess => "1 No preemption victims found for incoming pod".to_owned(),
+        Preemption::StillNoRoom(misfit) => reasons(&misfit),
+    };
+    Verdict::Unschedulable { message: format!("{message} preemption: {AVAILABLE}: {why}.") }
 }
+
+/// How messages about the one node begin.
+const AVAILABLE: &str = "0/1 nodes are available";
+/// Source: pkg/scheduler/framework/preemption/preemption.go.
+const NO_HELP: &str = "Preemption is not helpful for scheduling";
+const NEVER: &str = "not eligible due to preemptionPolicy=Never.";
 
 fn reasons(misfit: &Misfit) -> String {
     let mut reasons: Vec<String> = misfit.reasons.iter().map(|r| format!("1 {r}")).collect();
@@ -83,25 +106,47 @@ fn reasons(misfit: &Misfit) -> String {
     reasons.join(", ")
 }
 
-/// Source: pkg/scheduler/framework/types.go: FitError; preemption/preemption.go.
-fn wording(misfit: &Misfit, never_preempts: bool) -> String {
-    let preemption = if never_preempts {
-        "not eligible due to preemptionPolicy=Never.".to_owned()
-    } else if misfit.preemption_helps {
-        "0/1 nodes are available: 1 No preemption victims found for incoming pod.".to_owned()
-    } else {
-        "0/1 nodes are available: 1 Preemption is not helpful for scheduling.".to_owned()
-    };
-    format!("0/1 nodes are available: {}. preemption: {preemption}", reasons(misfit))
+/// The nodes that the required affinity allows by their names, if each of its terms names some.
+/// Source: pkg/scheduler/framework/plugins/nodeaffinity/node_affinity.go: PreFilter.
+fn nodes_named(spec: &PodSpec) -> Option<BTreeSet<&str>> {
+    let affinity = spec.affinity.as_ref()?.node_affinity.as_ref()?;
+    let terms = &affinity.required_during_scheduling_ignored_during_execution.as_ref()?.node_selector_terms;
+    let mut all = BTreeSet::new();
+    for term in terms {
+        let fields = term.match_fields.iter().flatten().filter(|f| f.key == "metadata.name" && f.operator == "In");
+        let sets = fields.map(|f| f.values.iter().flatten().map(String::as_str).collect::<BTreeSet<&str>>());
+        all.extend(sets.reduce(|one, other| &one & &other)?);
+    }
+    Some(all)
 }
 
-fn missing_claim(state: &State, pod: &Pod) -> Option<String> {
+/// A claim that does not let the pod be scheduled, in the scheduler's words.
+/// Source: pkg/scheduler/framework/plugins/volumebinding/volume_binding.go: podHasPVCs.
+fn claim_in_the_way(state: &State, pod: &Pod) -> Option<String> {
     let claims = GroupResource::new("", "persistentvolumeclaims");
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-    let volumes = pod.spec.as_ref()?.volumes.as_deref().unwrap_or_default();
-    let names = volumes.iter().filter_map(|v| v.persistent_volume_claim.as_ref()).map(|c| c.claim_name.as_str());
-    let mut missing = names.filter(|name| state.get(&crate::api::Key::new(claims.clone(), namespace, name)).is_none());
-    missing.next().map(|name| format!("persistentvolumeclaim \"{name}\" not found"))
+    for volume in pod.spec.as_ref()?.volumes.iter().flatten() {
+        let (name, is_ephemeral) = match (&volume.persistent_volume_claim, &volume.ephemeral) {
+            (Some(claim), _) => (claim.claim_name.clone(), false),
+            (None, Some(_)) => (format!("{}-{}", pod.metadata.name.as_deref().unwrap_or_default(), volume.name), true),
+            (None, None) => continue,
+        };
+        let Some(claim) = state.get(&Key::new(claims.clone(), namespace, &name)) else {
+            return Some(if is_ephemeral {
+                format!("waiting for ephemeral volume controller to create the persistentvolumeclaim \"{name}\"")
+            } else {
+                format!("persistentvolumeclaim \"{name}\" not found")
+            });
+        };
+        if claim.str_at("/status/phase") == Some("Lost") {
+            let volume = claim.str_at("/spec/volumeName").unwrap_or_default();
+            return Some(format!("persistentvolumeclaim \"{name}\" bound to non-existent persistentvolume \"{volume}\""));
+        }
+        if claim.is_deleting() {
+            return Some(format!("persistentvolumeclaim \"{name}\" is being deleted"));
+        }
+    }
+    None
 }
 
 /// What the kubelet says of a pod that it was given, by the scheduler or without.
@@ -141,7 +186,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::api::{Key, Object};
+    use crate::api::Object;
 
     fn node(extra: serde_json::Value) -> Node {
         let mut node = json!({"metadata": {"name": "n1", "labels": {"kubernetes.io/hostname": "n1", "zone": "a"}},
@@ -259,6 +304,114 @@ mod tests {
     }
 
     #[test]
+    fn nodes_that_are_named_are_looked_at_alone() {
+        let n = node(json!({}));
+        let fields = |terms: serde_json::Value| {
+            pod(json!({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}}}))
+        };
+        let named = |name: &str| json!({"key": "metadata.name", "operator": "In", "values": [name]});
+        assert_eq!(message(&fields(json!([{"matchFields": [named("n1")]}])), &n, &[]), "fits");
+        let text = format!("0/1 nodes are available: 1 node(s) didn't satisfy plugin(s) [NodeAffinity]. {NO_HELP}");
+        assert_eq!(message(&fields(json!([{"matchFields": [named("n2")]}])), &n, &[]), text);
+        let text = format!("0/1 nodes are available: pod affinity terms conflict. {NO_HELP}");
+        assert_eq!(message(&fields(json!([{"matchFields": [named("n1"), named("n2")]}])), &n, &[]), text);
+        let either = json!([{"matchFields": [named("n2")]}, {"matchExpressions": [{"key": "zone", "operator": "Exists"}]}]);
+        assert_eq!(message(&fields(either), &n, &[]), "fits", "terms that name no node allow all");
+        let mut never = fields(json!([{"matchFields": [named("n2")]}]));
+        never.spec.as_mut().unwrap().preemption_policy = Some("Never".into());
+        assert!(message(&never, &n, &[]).ends_with("[NodeAffinity]. preemption: not eligible due to preemptionPolicy=Never."));
+    }
+
+    #[test]
+    fn claims_are_asked_for_before_any_node() {
+        let mut state = State::new();
+        let mut claim = |name: &str, extra: serde_json::Value| {
+            let mut tree = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": "ns"}});
+            for (key, value) in extra.as_object().unwrap() {
+                tree[key] = value.clone();
+            }
+            state.put(Key::new(GroupResource::new("", "persistentvolumeclaims"), "ns", name), Object::new(tree));
+        };
+        claim("good", json!({"status": {"phase": "Bound"}}));
+        claim("lost", json!({"status": {"phase": "Lost"}, "spec": {"volumeName": "pv"}}));
+        claim("leaves", json!({"metadata": {"name": "leaves", "namespace": "ns", "deletionTimestamp": "2026-01-01T00:00:00Z"}}));
+        let told = |volume: serde_json::Value| match schedule(&state, &pod(json!({"volumes": [volume]})), Some(&node(json!({}))), &beside(&[])) {
+            Verdict::Unschedulable { message } => message,
+            other => format!("{other:?}"),
+        };
+        let of = |name: &str| json!({"name": "v", "persistentVolumeClaim": {"claimName": name}});
+        assert!(told(of("good")).starts_with("Fits"));
+        for (volume, why) in [
+            (of("none"), "persistentvolumeclaim \"none\" not found"),
+            (of("lost"), "persistentvolumeclaim \"lost\" bound to non-existent persistentvolume \"pv\""),
+            (of("leaves"), "persistentvolumeclaim \"leaves\" is being deleted"),
+            (json!({"name": "v", "ephemeral": {}}), "waiting for ephemeral volume controller to create the persistentvolumeclaim \"p-v\""),
+        ] {
+            assert_eq!(told(volume), format!("0/1 nodes are available: {why}. {NO_HELP}"));
+        }
+    }
+
+    #[test]
+    fn what_is_missing_without_the_less_important_is_told() {
+        let n = node(json!({}));
+        let mut low = asks("900m", "1Mi");
+        low.spec.as_mut().unwrap().priority = Some(-1);
+        let text = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 Insufficient cpu.";
+        assert_eq!(message(&asks("3", "1Mi"), &n, &[&low]), text);
+        let text = "0/1 nodes are available: 1 Insufficient cpu, 1 Insufficient memory. preemption: 0/1 nodes are available: 1 Insufficient memory.";
+        assert_eq!(message(&asks("1900m", "2Gi"), &n, &[&low]), text);
+    }
+
+    #[test]
+    fn one_pod_has_to_meet_all_terms_of_affinity() {
+        let n = node(json!({}));
+        let of = |labels: serde_json::Value| -> Pod {
+            serde_json::from_value(json!({"metadata": {"name": "o", "namespace": "ns", "labels": labels}, "spec": {"containers": []}})).unwrap()
+        };
+        let term = |key: &str| json!({"topologyKey": "zone", "labelSelector": {"matchLabels": {key: "x"}}});
+        let seeks = pod(json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term("a"), term("b")]}}}));
+        let text = format!("0/1 nodes are available: 1 node(s) didn't match pod affinity rules. {NO_HELP}");
+        assert_eq!(message(&seeks, &n, &[&of(json!({"a": "x"})), &of(json!({"b": "x"}))]), text);
+        assert_eq!(message(&seeks, &n, &[&of(json!({"a": "x", "b": "x"}))]), "fits");
+    }
+
+    #[test]
+    fn affinity_reaches_namespaces_by_their_labels() {
+        let n = node(json!({}));
+        let mut state = State::new();
+        let tree = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "far", "labels": {"team": "a"}}});
+        state.put(Key::new(GroupResource::new("", "namespaces"), "", "far"), Object::new(tree));
+        let other: Pod = serde_json::from_value(json!({"metadata": {"name": "o", "namespace": "far", "labels": {"app": "p"}}, "spec": {"containers": []}})).unwrap();
+        let told = |reach: serde_json::Value| {
+            let mut term = json!({"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "p"}}});
+            term.as_object_mut().unwrap().extend(reach.as_object().unwrap().clone());
+            let pod = pod(json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}}));
+            matches!(schedule(&state, &pod, Some(&n), &beside(&[&other])), Verdict::Fits { .. })
+        };
+        for (reach, fits) in [
+            (json!({}), true),
+            (json!({"namespaces": ["far"]}), false),
+            (json!({"namespaceSelector": {}}), false),
+            (json!({"namespaceSelector": {"matchLabels": {"team": "a"}}}), false),
+            (json!({"namespaceSelector": {"matchLabels": {"team": "b"}}}), true),
+            (json!({"namespaces": ["far"], "namespaceSelector": {"matchLabels": {"team": "b"}}}), false),
+        ] {
+            assert_eq!(told(reach.clone()), fits, "{reach}");
+        }
+    }
+
+    #[test]
+    fn pods_on_their_way_out_are_not_spread() {
+        let n = node(json!({}));
+        let spread = pod(json!({"topologySpreadConstraints": [{"maxSkew": 1, "minDomains": 2, "topologyKey": "zone",
+            "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "p"}}}]}));
+        let mut other = pod(json!({}));
+        assert!(message(&spread, &n, &[&other]).contains("1 node(s) didn't match pod topology spread constraints."));
+        other.metadata.deletion_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
+        assert_eq!(message(&spread, &n, &[&other]), "fits");
+    }
+
+    #[test]
     fn taints_hold_off_what_does_not_tolerate_them() {
         let n = node(json!({"spec": {"taints": [{"key": "ded", "value": "x", "effect": "NoSchedule"}]}}));
         let text = format!("0/1 nodes are available: 1 node(s) had untolerated taint {{ded: x}}. {NO_HELP}");
@@ -314,6 +467,15 @@ mod tests {
         };
         let message = "Node didn't have enough resource: cpu, requested: 100000, used: 0, capacity: 2000";
         refused(&asks("100", "1Mi"), "OutOfcpu", message);
+        let wants = |resources: serde_json::Value| pod(json!({"containers": [{"name": "c", "resources": {"requests": resources}}]}));
+        let message = "Node didn't have enough resource: memory, requested: 2147483648, used: 0, capacity: 1073741824";
+        refused(&wants(json!({"ephemeral-storage": "1", "memory": "2Gi", "example.test/x": "1"})), "OutOfmemory", message);
+        let message = "Node didn't have enough resource: hugepages-2Mi, requested: 2097152, used: 0, capacity: 0";
+        refused(&wants(json!({"hugepages-2Mi": "2Mi"})), "OutOfhugepages-2Mi", message);
+        assert_eq!(admission(&wants(json!({"example.test/x": "1"})), &n, &Occupants::default()), Admission::Takes);
+        let known = node(json!({"status": {"allocatable": {"pods": "3", "example.test/x": "1"}}}));
+        assert_eq!(admission(&wants(json!({"example.test/x": "1"})), &known, &Occupants::default()), Admission::Takes);
+        assert_ne!(admission(&wants(json!({"example.test/x": "2"})), &known, &Occupants::default()), Admission::Takes);
         let message = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
         refused(&pod(json!({"nodeSelector": {"a": "b"}})), "NodeAffinity", message);
         let mut critical = asks("100", "1Mi");

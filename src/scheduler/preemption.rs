@@ -4,27 +4,39 @@
 
 use k8s_openapi::api::core::v1::{Node, Pod};
 
-use super::{Occupant, Occupants, fit};
+use super::{Misfit, Occupant, Occupants, fit};
 use crate::api::GroupResource;
 use crate::api::selector::LabelSelector;
 use crate::api::tree::Tree;
 use crate::state::State;
 
-/// The victims among `others` by their places, in that order; empty while enough of them are on their way out. `None`: it
-/// would not help. Those whose going a disruption budget does not allow are spared where that is possible.
-pub(super) fn victims(state: &State, pod: &Pod, node: &Node, all: &Occupants) -> Option<Vec<usize>> {
+/// What the end of less important pods would do for one.
+pub(super) enum Preemption {
+    /// It fits without these, by their places, in that order; empty while enough of them are on their way out.
+    Victims(Vec<usize>),
+    NobodyIsLess,
+    /// It would not fit without all of them either.
+    StillNoRoom(Misfit),
+}
+
+/// Those whose going a disruption budget does not allow are spared where that is possible.
+pub(super) fn victims(state: &State, pod: &Pod, node: &Node, all: &Occupants) -> Preemption {
     let (own, others) = (priority(pod), all.all());
     let mut lower: Vec<usize> = (0..others.len()).filter(|i| priority(&others[*i].pod) < own).collect();
     let leaves = |i: usize| others[i].pod.metadata.deletion_timestamp.is_some();
-    let fits_beside = |kept: &dyn Fn(usize) -> bool| {
+    let beside = |kept: &dyn Fn(usize) -> bool| {
         let beside = (0..others.len()).filter(|i| kept(*i)).map(|i| (others[i].uid.clone(), others[i].pod.clone())).collect();
-        fit::check(pod, node, &beside).is_ok()
+        fit::check(state, pod, node, &beside)
     };
-    if fits_beside(&|i| !(leaves(i) && lower.contains(&i))) {
-        return Some(Vec::new());
+    let fits_beside = |kept: &dyn Fn(usize) -> bool| beside(kept).is_ok();
+    if lower.is_empty() {
+        return Preemption::NobodyIsLess;
     }
-    if lower.is_empty() || !fits_beside(&|i| !lower.contains(&i)) {
-        return None;
+    if fits_beside(&|i| !(leaves(i) && lower.contains(&i))) {
+        return Preemption::Victims(Vec::new());
+    }
+    if let Err(misfit) = beside(&|i| !lower.contains(&i)) {
+        return Preemption::StillNoRoom(misfit);
     }
     // The most important are spared first: by priority, then those that were there first.
     lower.sort_by_key(|i| (std::cmp::Reverse(priority(&others[*i].pod)), started(&others[*i].pod)));
@@ -38,7 +50,7 @@ pub(super) fn victims(state: &State, pod: &Pod, node: &Node, all: &Occupants) ->
     }
     gone.retain(|i| !leaves(*i));
     gone.sort_unstable();
-    Some(gone)
+    Preemption::Victims(gone)
 }
 
 /// Parts pods, most important first, into those whose going breaks a budget and the rest: each that is counted uses up one of

@@ -302,10 +302,9 @@ impl Answer {
             "redirect" => {
                 answer.code = code(1);
                 answer.body = "moved\n".into();
+                // Without a place to go to there is no Location: the record shows that the way ends there.
                 if let Some(to) = query.strip_prefix("to=") {
                     answer.header = format!("Location: {to}\r\n");
-                } else {
-                    answer.header = format!("Location: {route}\r\n");
                 }
             }
             "redirectport" => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
-use crate::api::{Object, Status};
+use crate::api::{Json, Object, Status};
 use crate::apiserver::{
     Answering, ByteStream, CommandOptions, LogOptions, Pipe, PodStreams, Process, StreamError,
 };
@@ -36,7 +36,7 @@ impl NodeStreams {
         let mut attempts: Vec<&Container> =
             sandbox.iter().flat_map(|s| &s.containers).filter(|c| c.name == name).collect();
         attempts.sort_by_key(|c| std::cmp::Reverse(c.attempt));
-        let wanted = if options.previous { attempts.get(1) } else { attempts.first() };
+        let wanted = if options.previous { previous(pod, &name, &attempts) } else { attempts.first() };
         let container = wanted.filter(|c| c.state != ContainerState::Created).copied();
         let path = match container {
             Some(container) => Some(container.log_path.clone().into()),
@@ -146,19 +146,38 @@ async fn tell_end(runtime: Arc<Podman>, uid: String, id: String, ended: watch::S
     }
 }
 
+fn status_of<'a>(pod: &'a Object, name: &str) -> Option<&'a Json> {
+    let lists = ["/status/containerStatuses", "/status/initContainerStatuses", "/status/ephemeralContainerStatuses"];
+    let statuses = lists.iter().filter_map(|l| pod.at(l)?.as_array()).flatten();
+    statuses.into_iter().find(|s| s["name"] == name)
+}
+
+/// The attempt that is shown as the one before: of a container that waits to be started again the newest.
+fn previous<'a, 'b>(pod: &Object, name: &str, attempts: &'a [&'b Container]) -> Option<&'a &'b Container> {
+    let last = status_of(pod, name)?.pointer("/lastState/terminated/containerID")?.as_str()?;
+    let id = last.split_once("://").map_or(last, |(_, id)| id);
+    attempts.iter().find(|c| c.id == id)
+}
+
 /// Why there is no log, in the kubelet's words.
 /// Source: pkg/kubelet/kubelet_pods.go: validateContainerLogStatus.
 fn refusal(pod: &Object, name: &str, previous: bool) -> Status {
-    let lists = ["/status/containerStatuses", "/status/initContainerStatuses"];
-    let statuses = lists.iter().filter_map(|l| pod.at(l)?.as_array()).flatten();
-    let status = statuses.into_iter().find(|s| s["name"] == name);
-    let reason = status.and_then(|s| s.pointer("/state/waiting/reason")).and_then(|r| r.as_str());
-    let message = match reason {
-        _ if previous => format!("previous terminated container \"{name}\" in pod \"{}\" not found", pod.name()),
-        Some(reason) => format!("container \"{name}\" in pod \"{}\" is waiting to start: {reason}", pod.name()),
-        None => format!("container \"{name}\" in pod \"{}\" is not available", pod.name()),
+    let status = status_of(pod, name);
+    let container = format!("container \"{name}\" in pod \"{}\"", pod.name());
+    let Some(status) = status else { return Status::bad_request(format!("{container} is not available")) };
+    if previous {
+        return Status::bad_request(format!("previous terminated {container} not found"));
+    }
+    let has_ended = ["/state/terminated", "/lastState/terminated"].iter().any(|state| status.pointer(state).is_some_and(|s| !s.is_null()));
+    let reason = status.pointer("/state/waiting/reason").and_then(|r| r.as_str());
+    let why = match reason {
+        _ if has_ended => "is terminated".to_owned(),
+        Some("ErrImagePull") => "is waiting to start: image can't be pulled".to_owned(),
+        Some("ImagePullBackOff") => "is waiting to start: trying and failing to pull image".to_owned(),
+        Some(reason) => format!("is waiting to start: {reason}"),
+        None => "is waiting to start - no logs yet".to_owned(),
     };
-    Status::bad_request(message)
+    Status::bad_request(format!("{container} {why}"))
 }
 
 impl PodStreams for NodeStreams {
@@ -182,5 +201,61 @@ impl PodStreams for NodeStreams {
 
     fn port<'a>(&'a self, pod: &'a Object, port: u16) -> Answering<'a, Box<dyn Pipe>, String> {
         Box::pin(self.dial(pod, port))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(state: Json, last: Json) -> Object {
+        let status = json!({"name": "c", "state": state, "lastState": last});
+        Object::new(json!({"metadata": {"name": "p"}, "status": {"containerStatuses": [status]}}))
+    }
+
+    fn container(id: &str) -> Container {
+        Container {
+            id: id.into(),
+            name: "c".into(),
+            attempt: 0,
+            state: ContainerState::Unknown,
+            image: String::new(),
+            image_id: String::new(),
+            spec_hash: String::new(),
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            log_path: String::new(),
+            annotations: Default::default(),
+        }
+    }
+
+    #[test]
+    fn the_log_before_is_that_of_the_last_state_which_may_be_the_newest() {
+        let (new, old) = (container("new"), container("old"));
+        let attempts = [&new, &old];
+        let ended = |id: &str| json!({"terminated": {"containerID": format!("podman://{id}")}});
+        let id = |pod: &Object| previous(pod, "c", &attempts).map(|c| c.id.clone());
+        assert_eq!(id(&pod(json!({"waiting": {}}), ended("new"))).as_deref(), Some("new"));
+        assert_eq!(id(&pod(json!({"running": {}}), ended("old"))).as_deref(), Some("old"));
+        assert_eq!(id(&pod(json!({"running": {}}), json!({}))), None);
+        assert_eq!(id(&pod(json!({"running": {}}), ended("lost"))), None);
+    }
+
+    #[test]
+    fn why_there_is_no_log_is_told_in_the_kubelets_words() {
+        let waits = |reason: &str| pod(json!({"waiting": {"reason": reason}}), json!({}));
+        let told = |pod: &Object, name: &str, previous: bool| refusal(pod, name, previous).message;
+        for (reason, end) in [
+            ("ErrImagePull", "waiting to start: image can't be pulled"),
+            ("ImagePullBackOff", "waiting to start: trying and failing to pull image"),
+            ("ErrImageNeverPull", "waiting to start: ErrImageNeverPull"),
+        ] {
+            assert_eq!(told(&waits(reason), "c", false), format!("container \"c\" in pod \"p\" is {end}"));
+        }
+        assert_eq!(told(&waits("x"), "c", true), "previous terminated container \"c\" in pod \"p\" not found");
+        assert_eq!(told(&waits("x"), "d", true), "container \"d\" in pod \"p\" is not available");
+        let lost = pod(json!({"waiting": {}}), json!({"terminated": {"exitCode": 137}}));
+        assert_eq!(told(&lost, "c", false), "container \"c\" in pod \"p\" is terminated");
     }
 }

@@ -1,4 +1,4 @@
-//! A path inside a volume, resolved without leaving it: symlinks in it are read as if the volume were the root.
+//! A path inside a volume, resolved without leaving it: a symlink that leads out is refused.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -6,12 +6,17 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, chmodat, mkdirat, openat2};
 
 use super::volume_error;
-use crate::runtime::RuntimeError;
+use crate::runtime::{RuntimeError, RuntimeErrorKind};
 
-/// The real path of `sub_path` in `volume`; missing folders of it are made, with the volume's own mode.
+/// The real path of `sub_path` in `volume`; missing folders of it are made, with the volume's own mode. An error is one of making
+/// folders where there is nothing at the path, links followed wherever they lead.
 /// Source: pkg/volume/util/subpath/subpath_linux.go: SafeMakeDir; pkg/kubelet/kubelet_pods.go: makeMounts.
 pub fn resolve(volume: &Path, sub_path: &str) -> Result<PathBuf, RuntimeError> {
-    let wrong = |why: &str| volume_error(format!("subPath {sub_path:?}: {why}"));
+    let is_missing = std::fs::metadata(volume.join(sub_path)).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+    let wrong = |why: &str| {
+        let message = format!("subPath {sub_path:?}: {why}");
+        if is_missing { RuntimeError::new(RuntimeErrorKind::SubPath, message) } else { volume_error(message) }
+    };
     let path = Path::new(sub_path);
     if path.components().any(|c| !matches!(c, Component::Normal(_) | Component::CurDir)) {
         return Err(wrong("it must stay inside the volume"));
@@ -30,7 +35,7 @@ pub fn resolve(volume: &Path, sub_path: &str) -> Result<PathBuf, RuntimeError> {
 }
 
 fn open_or_make(root: std::os::fd::BorrowedFd<'_>, so_far: &Path, whole: &Path, mode: Mode) -> rustix::io::Result<OwnedFd> {
-    let open = |path: &Path| openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS);
+    let open = |path: &Path| openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS);
     match open(so_far) {
         Err(rustix::io::Errno::NOENT) => {
             let parent = match so_far.parent() {
@@ -73,12 +78,17 @@ mod tests {
         std::os::unix::fs::symlink("in/side", volume.join("link")).expect("a link");
         assert_eq!(resolve(&volume, "in/side"), Ok(volume.join("in/side")));
         assert_eq!(resolve(&volume, "link"), Ok(volume.join("in/side")));
-        assert_eq!(resolve(&volume, "root/in"), Ok(volume.join("in")), "/ is the volume's root");
-        assert_eq!(resolve(&volume, "in/up"), Ok(volume.clone()));
-        assert_eq!(resolve(&volume, "in/up/new/er"), Ok(volume.join("new/er")));
-        assert!(volume.join("new/er").is_dir());
-        for bad in ["../secret", "/etc", "in/../../secret"] {
-            assert!(resolve(&volume, bad).is_err(), "{bad}");
+        assert_eq!(resolve(&volume, "link/new/er"), Ok(volume.join("in/side/new/er")));
+        assert!(volume.join("in/side/new/er").is_dir());
+        std::os::unix::fs::symlink("nowhere", volume.join("dangling")).expect("a link");
+        std::fs::write(volume.join("file"), "x").expect("a file");
+        let kind = |path: &str| resolve(&volume, path).expect_err("refused").kind;
+        for bad in ["../secret", "in/../../secret", "root", "in/up", "root/etc", "file/below"] {
+            assert_eq!(kind(bad), RuntimeErrorKind::Volume, "{bad}");
         }
+        for bad in ["dangling", "dangling/new", "in/up/new", "root/no such folder"] {
+            assert_eq!(kind(bad), RuntimeErrorKind::SubPath, "{bad}");
+        }
+        assert!(!root.join("new").exists());
     }
 }

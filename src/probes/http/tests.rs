@@ -84,6 +84,44 @@ async fn redirects_are_followed_on_the_same_host_only() {
 }
 
 #[tokio::test]
+async fn a_redirect_tells_where_it_comes_from_and_keeps_the_host_on_a_relative_way() {
+    let (address, served) = serve(vec![
+        answer("302 Found", "Location: /b\r\n", ""),
+        answer("302 Found", "Location: c?d\r\n", ""),
+        answer("200 OK", "", ""),
+    ])
+    .await;
+    let mut named = target(address, "/a");
+    named.headers = vec![("Host".into(), "me".into()), ("X-Empty".into(), String::new()), ("Content-Length".into(), "5".into())];
+    assert_eq!(http(&Direct, &named, LONG).await, Answer::Success);
+    let asked: Vec<String> = served.await.unwrap().iter().map(|a| a.to_lowercase()).collect();
+    for request in &asked {
+        assert!(request.contains("host: me\r\n") && request.contains("x-empty: \r\n"), "{request}");
+        assert!(!request.contains("content-length"), "{request}");
+    }
+    assert!(!asked[0].contains("referer"), "{}", asked[0]);
+    assert!(asked[1].contains(&format!("referer: http://{address}/a\r\n")), "{}", asked[1]);
+    assert!(asked[2].contains(&format!("referer: http://{address}/b\r\n")), "{}", asked[2]);
+    assert!(asked[2].starts_with("get /c?d "), "{}", asked[2]);
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let there = listener.local_addr().unwrap();
+    drop(listener);
+    let (address, served) = serve(vec![answer("302 Found", &format!("Location: http://{there}/\r\n"), "")]).await;
+    let text = format!("Get \"http://{there}/\": dial tcp {there}: connect: connection refused");
+    assert_eq!(http(&Direct, &target(address, "/a"), LONG).await, Answer::Failure(text), "another port is the same host");
+    drop(served);
+}
+
+#[tokio::test]
+async fn the_eleventh_request_of_a_circle_is_not_made() {
+    let (address, served) = serve(vec![answer("302 Found", "Location: /again\r\n", ""); 10]).await;
+    let text = "Get \"/again\": stopped after 10 redirects";
+    assert_eq!(http(&Direct, &target(address, "/again"), LONG).await, Answer::Failure(text.into()));
+    assert_eq!(served.await.unwrap().len(), 10);
+}
+
+#[tokio::test]
 async fn what_goes_wrong_is_told_in_gos_words() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
