@@ -36,16 +36,14 @@ pub async fn grpc(dial: &dyn Dial, host: &str, port: u16, service: &str, timeout
         ))
     };
     let Ok(sender) = tokio::time::timeout_at(end, connecting).await else { return not_connected() };
-    match tokio::time::timeout_at(end, check(sender, &address, service)).await {
+    match tokio::time::timeout_at(end, check(sender, &address, service, &shown)).await {
         Ok(Some(answer)) => answer,
         Ok(None) => {
             // Whoever is there does not speak HTTP/2; gRPC's clients go on trying as long as they may.
             tokio::time::sleep_until(end).await;
             not_connected()
         }
-        Err(_) => Answer::Failure(format!(
-            "timeout: health rpc did not complete within {shown}: rpc error: code = DeadlineExceeded desc = context deadline exceeded"
-        )),
+        Err(_) => Answer::Failure(format!("timeout: health rpc did not complete within {shown}")),
     }
 }
 
@@ -68,7 +66,7 @@ async fn open(dial: &dyn Dial, host: &str, port: u16) -> Option<SendRequest<Full
 }
 
 /// `None`: there was no answer in HTTP/2.
-async fn check(mut sender: SendRequest<Full<Bytes>>, address: &str, service: &str) -> Option<Answer> {
+async fn check(mut sender: SendRequest<Full<Bytes>>, address: &str, service: &str, timeout: &str) -> Option<Answer> {
     let request = Request::post(format!("http://{address}/grpc.health.v1.Health/Check"))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
@@ -78,17 +76,18 @@ async fn check(mut sender: SendRequest<Full<Bytes>>, address: &str, service: &st
     let response = sender.send_request(request).await.ok()?;
     let headers = response.headers().clone();
     let body = http_body_util::Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-    let Ok(body) = body else { return Some(failed(13, "the answer broke off")) };
+    let Ok(body) = body else { return Some(failed(13, "the answer broke off", timeout)) };
     let trailers = body.trailers().cloned().unwrap_or_default();
     let (code, description) = status(&trailers).or_else(|| status(&headers)).unwrap_or((2, String::new()));
     if code != 0 {
-        return Some(failed(code, &description));
+        return Some(failed(code, &description, timeout));
     }
     Some(match serving(&body.to_bytes()) {
         Some(1) => Answer::Success,
         Some(2) => unhealthy("NOT_SERVING"),
         Some(3) => unhealthy("SERVICE_UNKNOWN"),
-        _ => unhealthy("UNKNOWN"),
+        Some(0) | None => unhealthy("UNKNOWN"),
+        Some(other) => unhealthy(&other.to_string()),
     })
 }
 
@@ -96,14 +95,15 @@ fn unhealthy(status: &str) -> Answer {
     Answer::Failure(format!("service unhealthy (responded with \"{status}\")"))
 }
 
-fn failed(code: u32, description: &str) -> Answer {
-    let error = format!("rpc error: code = {} desc = {description}", code_name(code));
-    if code == 12 {
-        return Answer::Failure(format!(
-            "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {error}"
-        ));
-    }
-    Answer::Failure(format!("error: health rpc probe failed: {error}"))
+fn failed(code: u32, description: &str, timeout: &str) -> Answer {
+    let name = code_name(code);
+    Answer::Failure(match name {
+        "Unimplemented" => {
+            format!("error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {description}")
+        }
+        "DeadlineExceeded" => format!("timeout: health rpc did not complete within {timeout}"),
+        _ => format!("error: health rpc probe failed: rpc error: code = {name} desc = {description}"),
+    })
 }
 
 /// Names of gRPC's codes: google.golang.org/grpc/codes.
@@ -221,6 +221,9 @@ mod tests {
         let (status, code) = match &asked[5..] {
             b"\x0a\x02up" => (1, "0"),
             b"\x0a\x04down" => (2, "0"),
+            b"\x0a\x03new" => (9, "0"),
+            b"\x0a\x04none" => (0, "12"),
+            b"\x0a\x04late" => (0, "4"),
             _ => (0, "5"),
         };
         let mut trailers = HeaderMap::new();
@@ -239,8 +242,12 @@ mod tests {
         let ask = async |service: &str| grpc(&Direct, "127.0.0.1", port, service, Duration::from_secs(20)).await;
         assert_eq!(ask("up").await, Answer::Success);
         assert_eq!(ask("down").await, Answer::Failure("service unhealthy (responded with \"NOT_SERVING\")".into()));
+        let late = "timeout: health rpc did not complete within 20s";
+        let none = "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): unknown service";
         let text = "error: health rpc probe failed: rpc error: code = NotFound desc = unknown service";
-        assert_eq!(ask("other").await, Answer::Failure(text.into()));
+        for (service, told) in [("other", text), ("none", none), ("late", late), ("new", "service unhealthy (responded with \"9\")")] {
+            assert_eq!(ask(service).await, Answer::Failure(told.into()));
+        }
     }
 
     #[tokio::test]

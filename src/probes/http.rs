@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 use url::Url;
 
 use super::{Answer, Dial, connect, dial_error, join};
@@ -61,12 +62,22 @@ pub async fn http(dial: &dyn Dial, target: &HttpTarget, timeout: Duration) -> An
         Err(error) => return Answer::Error(format!("parse {:?}: {error}", target.path)),
     };
     let shown = target.shown(&url);
-    match tokio::time::timeout(timeout, follow(dial, target, url)).await {
-        Ok(Ok((status, body))) => judge(status, &body),
-        Ok(Err(why)) => Answer::Failure(format!("Get \"{}\": {}", why.url.as_deref().unwrap_or(&shown), why.message)),
-        Err(_) => Answer::Failure(format!(
-            "Get \"{shown}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
-        )),
+    let end = Instant::now() + timeout;
+    let response = match tokio::time::timeout_at(end, follow(dial, target, url)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(why)) => return Answer::Failure(format!("Get \"{}\": {}", why.url.as_deref().unwrap_or(&shown), why.message)),
+        Err(_) => {
+            return Answer::Failure(format!(
+                "Get \"{shown}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+            ));
+        }
+    };
+    let status = response.status();
+    // An answer that does not come to its end is none: it counts neither way.
+    match tokio::time::timeout_at(end, body(response)).await {
+        Ok(Ok(body)) => judge(status, &body),
+        Ok(Err(why)) => Answer::Error(why),
+        Err(_) => Answer::Error("context deadline exceeded (Client.Timeout or context cancellation while reading body)".into()),
     }
 }
 
@@ -77,7 +88,10 @@ pub async fn hook(dial: &dyn Dial, target: &HttpTarget) -> Result<(), String> {
     let url = target.url().map_err(|error| format!("parse {:?}: {error}", target.path))?;
     let shown = target.shown(&url);
     match follow(dial, target, url).await {
-        Ok(_) => Ok(()),
+        Ok(response) => {
+            let _ = body(response).await;
+            Ok(())
+        }
         Err(why) if target.https && why.message == tls::NOT_TLS => {
             let plain = HttpTarget { https: false, ..target.clone() };
             Box::pin(hook(dial, &plain)).await
@@ -104,7 +118,7 @@ struct Failed {
 }
 
 /// Source: Go's net/http: Client.do; pkg/probe/http/http.go: RedirectChecker.
-async fn follow(dial: &dyn Dial, target: &HttpTarget, first: Url) -> Result<(StatusCode, Vec<u8>), Failed> {
+async fn follow(dial: &dyn Dial, target: &HttpTarget, first: Url) -> Result<hyper::Response<Incoming>, Failed> {
     let mut way = Way { url: first.clone(), has_own_host: true, referer: None };
     for asked in 1.. {
         let at = |message: String| Failed { message, url: (asked > 1).then(|| target.shown(&way.url)) };
@@ -124,7 +138,7 @@ async fn follow(dial: &dyn Dial, target: &HttpTarget, first: Url) -> Result<(Sta
                 let has_own_host = location.as_deref().is_some_and(|l| Url::parse(l) == Err(url::ParseError::RelativeUrlWithoutBase));
                 way = Way { url: next, has_own_host, referer };
             }
-            _ => return Ok((status, body(response).await)),
+            _ => return Ok(response),
         }
     }
     unreachable!("the loop ends by returning")
@@ -143,17 +157,19 @@ fn is_followed(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-async fn body(response: hyper::Response<Incoming>) -> Vec<u8> {
+/// The beginning of an answer's body. `Err`: it broke off, in Go's words.
+async fn body(response: hyper::Response<Incoming>) -> Result<Vec<u8>, String> {
     let mut read = Vec::new();
     let mut body = response.into_body();
-    while let Some(Ok(frame)) = body.frame().await {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| "unexpected EOF")?;
         let Some(data) = frame.data_ref() else { continue };
         read.extend_from_slice(&data[..data.len().min(MAX_BODY - read.len())]);
         if read.len() == MAX_BODY {
             break;
         }
     }
-    read
+    Ok(read)
 }
 
 async fn ask(dial: &dyn Dial, target: &HttpTarget, way: &Way) -> Result<hyper::Response<Incoming>, String> {

@@ -114,6 +114,12 @@ async fn a_redirect_tells_where_it_comes_from_and_keeps_the_host_on_a_relative_w
 }
 
 #[tokio::test]
+async fn an_answer_that_breaks_off_counts_neither_way() {
+    let (address, _served) = serve(vec!["HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf".into()]).await;
+    assert_eq!(http(&Direct, &target(address, "/"), LONG).await, Answer::Error("unexpected EOF".into()));
+}
+
+#[tokio::test]
 async fn the_eleventh_request_of_a_circle_is_not_made() {
     let (address, served) = serve(vec![answer("302 Found", "Location: /again\r\n", ""); 10]).await;
     let text = "Get \"/again\": stopped after 10 redirects";
