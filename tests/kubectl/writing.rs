@@ -210,3 +210,35 @@ async fn a_component_changes_what_names_it_and_items_of_a_patch_come_first() {
     let outcome = session(&["kustomize", "."], "", files).run(&fixture("empty")).await;
     assert!(outcome.exit == 0 && !outcome.stdout.contains("kind: Pod"), "{outcome:?}");
 }
+
+/// What kubectl 1.33 builds of the same files.
+#[tokio::test(start_paused = true)]
+async fn replacements_put_a_value_where_it_is_wanted() {
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: src}\ndata: {port: \"8080\", image: \"nginx:1.27\"}\n";
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: NAME}\nspec:\n  containers:\n  - {name: a, image: \"x:1\", ports: [{containerPort: 80}], env: [{name: PORT, value: \"1\"}]}\n";
+    let build = "resources: [cm.yaml, web.yaml, other.yaml]\nnamePrefix: pre-\nsortOptions: {order: fifo}\nreplacements:\n- path: port.yaml\n\
+                 - source: {kind: ConfigMap, name: src, fieldPath: data.image, options: {delimiter: \":\", index: 1}}\n  targets:\n  \
+                 - select: {kind: Pod, name: pre-web}\n    fieldPaths: [\"spec.containers.[name=a].image\"]\n    options: {delimiter: \":\", index: 1}\n\
+                 - source: {kind: Pod, name: web}\n  targets:\n  - select: {kind: ConfigMap}\n    fieldPaths: [data.ref]\n    options: {create: true}\n";
+    let port = "source: {kind: ConfigMap, name: src, fieldPath: data.port}\ntargets:\n- select: {kind: Pod}\n  reject: [{name: other}]\n  \
+                fieldPaths: [\"spec.containers.0.ports.0.containerPort\", \"spec.containers.*.env.[name=PORT].value\"]\n";
+    let (web, other) = (pod.replace("NAME", "web"), pod.replace("NAME", "other"));
+    let files = |build: &str| json!({"cm.yaml": map, "web.yaml": web, "other.yaml": other, "port.yaml": port, "kustomization.yaml": build});
+    let outcome = session(&["kustomize", "."], "", files(build)).run(&fixture("empty")).await;
+    let shown = |name: &str, image: &str, port: u16, env: u16| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata:\n  name: pre-{name}\nspec:\n  containers:\n  - env:\n    - name: PORT\n      value: \"{env}\"\n    \
+             image: {image}\n    name: a\n    ports:\n    - containerPort: {port}\n"
+        )
+    };
+    let map = "apiVersion: v1\ndata:\n  image: nginx:1.27\n  port: \"8080\"\n  ref: pre-web\nkind: ConfigMap\nmetadata:\n  name: pre-src\n";
+    let expected = [map, &shown("web", "x:1.27", 8080, 8080), &shown("other", "x:1", 80, 1)].join("---\n");
+    assert_eq!((outcome.exit, outcome.stdout.as_str(), outcome.stderr.as_str()), (0, expected.as_str(), ""));
+
+    let missing = "resources: [cm.yaml, web.yaml]\nreplacements: [{source: {kind: Pod}, targets: [{select: {kind: ConfigMap}, fieldPaths: [data.none]}]}]\n";
+    let outcome = session(&["kustomize", "."], "", files(missing)).run(&fixture("empty")).await;
+    assert_eq!(
+        (outcome.exit, outcome.stderr.as_str()),
+        (1, "error: unable to find field \"data.none\" in replacement target\n")
+    );
+}

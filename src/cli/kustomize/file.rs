@@ -11,11 +11,41 @@ use crate::manifest;
 const NAMES: &[&str] = &["kustomization.yaml", "kustomization.yml", "Kustomization"];
 /// Fields that are known and that need more than is done here.
 const MORE: &[&str] = &[
-    "openapi", "replacements", "vars", "crds", "helmGlobals", "helmCharts", "helmChartInflationGenerator",
+    "openapi", "vars", "crds", "helmGlobals", "helmCharts", "helmChartInflationGenerator",
     "configurations", "generators", "transformers", "validators", "buildMetadata", "imageTags",
 ];
 
 pub type Texts = BTreeMap<String, String>;
+
+/// What resources must be and be called: `group`, `version`, `kind`, `name`, `namespace`, `labelSelector`, `annotationSelector`.
+#[derive(Clone, Debug, Default)]
+pub struct Ids(Texts);
+
+impl Ids {
+    /// What is said of a field, or nothing.
+    pub fn get(&self, field: &str) -> &str {
+        self.0.get(field).map_or("", String::as_str)
+    }
+
+    /// Whether it says anything of what they are and are called.
+    pub fn is_any(&self) -> bool {
+        self.0.keys().any(|key| !key.ends_with("Selector"))
+    }
+
+    fn take(part: &mut Part<'_>, fields: &[&'static str]) -> Result<Self, CliError> {
+        let mut texts = Texts::new();
+        for field in fields {
+            let text = part.text(field)?;
+            if !text.is_empty() {
+                texts.insert((*field).into(), text);
+            }
+        }
+        Ok(Ids(texts))
+    }
+}
+
+const ID: [&str; 5] = ["group", "version", "kind", "name", "namespace"];
+const SELECTOR: [&str; 7] = ["group", "version", "kind", "name", "namespace", "labelSelector", "annotationSelector"];
 
 #[derive(Debug, Default)]
 pub struct Kustomization {
@@ -37,6 +67,7 @@ pub struct Kustomization {
     pub strategic: Vec<String>,
     pub patches: Vec<Patch>,
     pub json_patches: Vec<Patch>,
+    pub replacements: Vec<ReplacementEntry>,
 }
 
 #[derive(Debug, Default)]
@@ -88,9 +119,49 @@ pub struct Options {
 pub struct Patch {
     pub path: String,
     pub text: String,
-    pub target: Option<Texts>,
+    pub target: Option<Ids>,
     pub may_rename: bool,
     pub may_change_kind: bool,
+}
+
+/// An entry of `replacements`: one, or a file of some.
+#[derive(Debug, Default)]
+pub struct ReplacementEntry {
+    pub json: Json,
+    pub path: String,
+    pub own: Replacement,
+}
+
+/// Source: sigs.k8s.io/kustomize/api/types/replacement.go.
+#[derive(Clone, Debug, Default)]
+pub struct Replacement {
+    pub source: Option<Source>,
+    /// Instead of a source: the value itself.
+    pub value: Option<String>,
+    pub targets: Option<Vec<Target>>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    pub ids: Ids,
+    pub path: String,
+    pub options: Option<FieldOptions>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Target {
+    pub select: Option<Ids>,
+    pub reject: Vec<Ids>,
+    pub paths: Vec<String>,
+    pub options: Option<FieldOptions>,
+}
+
+/// The piece of a text that is meant, and whether a field that is missing is made.
+#[derive(Clone, Debug, Default)]
+pub struct FieldOptions {
+    pub delimiter: String,
+    pub index: i64,
+    pub create: bool,
 }
 
 /// A part of the file: its fields are taken one by one, and what is left is unknown.
@@ -172,6 +243,11 @@ impl<'a> Part<'a> {
             other => Err(wrong_type(other, self.name, &at, "string")),
         };
         map.iter().map(one).collect()
+    }
+
+    /// The same, where fields that are not known are mistakes.
+    fn end_if(self, strict: bool) -> Result<(), CliError> {
+        if strict { self.end() } else { Ok(()) }
     }
 
     /// Nothing but what was asked for may be there.
@@ -292,6 +368,7 @@ impl Kustomization {
             strategic: part.texts_of_list("patchesStrategicMerge")?,
             patches: all(part.list("patches", "types.Patch")?, patch)?,
             json_patches: all(part.list("patchesJson6902", "types.Patch")?, patch)?,
+            replacements: all(part.list("replacements", "types.ReplacementField")?, replacement_entry)?,
         };
         part.end()?;
         Ok(kustomization)
@@ -408,19 +485,84 @@ fn patch(json: &Json) -> Result<Patch, CliError> {
     let target = match part.get("target") {
         Some(json) => {
             let mut target = Part::new(json, "Selector", "patches.target".into())?;
-            let mut texts = Texts::new();
-            for key in ["group", "version", "kind", "name", "namespace", "labelSelector", "annotationSelector"] {
-                let text = target.text(key)?;
-                if !text.is_empty() {
-                    texts.insert(key.into(), text);
-                }
-            }
+            let ids = Ids::take(&mut target, &SELECTOR)?;
             target.end()?;
-            Some(texts)
+            Some(ids)
         }
         None => None,
     };
     let patch = Patch { path: part.text("path")?, text: part.text("patch")?.trim().to_owned(), target, may_rename, may_change_kind };
     part.end()?;
     Ok(patch)
+}
+
+fn replacement_entry(json: &Json) -> Result<ReplacementEntry, CliError> {
+    let mut part = Part::new(json, "ReplacementField", "replacements".into())?;
+    let entry = ReplacementEntry { json: json.clone(), path: part.text("path")?, own: replacement(&mut part, true)? };
+    part.end()?;
+    Ok(entry)
+}
+
+/// A replacement of a file of its own, in which fields that are not known are passed over.
+pub fn replacement_of_file(json: &Json) -> Result<Replacement, CliError> {
+    replacement(&mut Part::new(json, "Replacement", String::new())?, false)
+}
+
+fn replacement(part: &mut Part<'_>, strict: bool) -> Result<Replacement, CliError> {
+    let source = match part.get("source") {
+        Some(json) => {
+            let mut source = Part::new(json, "SourceSelector", part.at("source"))?;
+            let ids = Ids::take(&mut source, &ID)?;
+            let found = Source { ids, path: source.text("fieldPath")?, options: field_options(&mut source, strict)? };
+            source.end_if(strict)?;
+            Some(found)
+        }
+        None => None,
+    };
+    let value = match part.get("sourceValue") {
+        Some(_) => Some(part.text("sourceValue")?),
+        None => None,
+    };
+    let targets = match part.get("targets") {
+        Some(_) => {
+            let path = part.at("targets");
+            let targets = part.list("targets", "*types.TargetSelector")?;
+            Some(all(targets, |json| target(json, &path, strict))?)
+        }
+        None => None,
+    };
+    Ok(Replacement { source, value, targets })
+}
+
+fn target(json: &Json, path: &str, strict: bool) -> Result<Target, CliError> {
+    let mut part = Part::new(json, "TargetSelector", path.to_owned())?;
+    let ids = |json: &Json, path: String| {
+        let mut ids = Part::new(json, "Selector", path)?;
+        let found = Ids::take(&mut ids, &SELECTOR)?;
+        ids.end_if(strict)?;
+        Ok(found)
+    };
+    let select = match part.get("select") {
+        Some(json) => Some(ids(json, part.at("select"))?),
+        None => None,
+    };
+    let reject = part.at("reject");
+    let target = Target {
+        select,
+        reject: all(part.list("reject", "*types.Selector")?, |json| ids(json, reject.clone()))?,
+        paths: part.texts_of_list("fieldPaths")?,
+        options: field_options(&mut part, strict)?,
+    };
+    part.end_if(strict)?;
+    Ok(target)
+}
+
+fn field_options(part: &mut Part<'_>, strict: bool) -> Result<Option<FieldOptions>, CliError> {
+    let Some(json) = part.get("options") else { return Ok(None) };
+    let mut options = Part::new(json, "FieldOptions", part.at("options"))?;
+    // Known to kustomize, and without effect there.
+    options.get("encoding");
+    let found = FieldOptions { delimiter: options.text("delimiter")?, index: options.number("index")?, create: options.flag("create")? };
+    options.end_if(strict)?;
+    Ok(Some(found))
 }

@@ -1,5 +1,5 @@
-//! Kustomizations: the objects of a folder, changed as its `kustomization.yaml` says. Plain local ones: what needs programs,
-//! the network or another object's fields is refused, with the way to do it.
+//! Kustomizations: the objects of a folder, changed as its `kustomization.yaml` says. Plain local ones: what needs programs
+//! or the network is refused, with the way to do it.
 //! Source: sigs.k8s.io/kustomize/api (internal/target, internal/builtins, internal/konfig/builtinpluginconsts).
 
 mod fields;
@@ -10,6 +10,7 @@ mod labels;
 mod names;
 mod order;
 mod patch;
+mod replace;
 
 use std::path::{Path, PathBuf};
 
@@ -186,6 +187,7 @@ fn folder(ctx: &mut Context, root: &Path, depth: usize, part: Part, resources: &
     for image in &kustomization.images {
         images::set(resources, image);
     }
+    replace::apply(root, &kustomization.replacements, resources)?;
     Ok(kustomization)
 }
 

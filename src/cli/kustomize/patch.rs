@@ -3,8 +3,10 @@
 
 use std::path::Path;
 
-use super::file::{Patch, Texts};
-use super::{Resource, unsupported};
+use regex_lite::Regex;
+
+use super::Resource;
+use super::file::{Ids, Patch};
 use crate::api::schema::{Field, Schema, Type};
 use crate::api::selector::LabelSelector;
 use crate::api::status::quote;
@@ -58,15 +60,13 @@ pub fn apply(root: &Path, patch: &Patch, resources: &mut Vec<Resource>) -> Resul
 /// `ConfigMap.v1.[noGrp]/settings.[noNs]`. Source: sigs.k8s.io/kustomize/kyaml/resid.
 pub fn id_of(object: &Object) -> String {
     let gvk = object.gvk();
+    id_text(&gvk.kind, &gvk.version, &gvk.group, object.name(), object.namespace())
+}
+
+/// The same of what an id may say.
+pub fn id_text(kind: &str, version: &str, group: &str, name: &str, namespace: &str) -> String {
     let or = |text: &str, none: &str| if text.is_empty() { format!("[no{none}]") } else { text.to_owned() };
-    format!(
-        "{}.{}.{}/{}.{}",
-        or(&gvk.kind, "Kind"),
-        or(&gvk.version, "Ver"),
-        or(&gvk.group, "Grp"),
-        or(object.name(), "Name"),
-        or(object.namespace(), "Ns")
-    )
+    format!("{}.{}.{}/{}.{}", or(kind, "Kind"), or(version, "Ver"), or(group, "Grp"), or(name, "Name"), or(namespace, "Ns"))
 }
 
 /// Whether no patch has deleted the whole object.
@@ -197,8 +197,8 @@ fn keys(field: &Field) -> Vec<&str> {
 }
 
 /// The resources that a target means.
-fn select(resources: &[Resource], target: &Texts) -> Result<Vec<usize>, CliError> {
-    let text = |key: &str| target.get(key).map_or("", String::as_str);
+fn select(resources: &[Resource], target: &Ids) -> Result<Vec<usize>, CliError> {
+    let text = |key: &str| target.get(key);
     let selector = |key: &str| LabelSelector::parse(text(key)).map_err(CliError::message);
     let (labels, annotations) = (selector("labelSelector")?, selector("annotationSelector")?);
     let mut hits = Vec::new();
@@ -219,26 +219,11 @@ fn select(resources: &[Resource], target: &Texts) -> Result<Vec<usize>, CliError
     Ok(hits)
 }
 
-/// Whether a text is what a pattern says: a word, or one with `.*` in it.
+/// Whether the whole of a text is what a pattern says. Source: `NewSelectorRegex` in sigs.k8s.io/kustomize/api/types/selector.go.
 fn matches(pattern: &str, text: &str) -> Result<bool, CliError> {
-    if pattern.is_empty() {
-        return Ok(true);
-    }
-    let inner = pattern.trim_start_matches('^').trim_end_matches('$');
-    let parts: Vec<&str> = inner.split(".*").collect();
-    if parts.iter().any(|part| part.contains(['*', '+', '?', '[', ']', '(', ')', '|', '\\', '{', '}', '^', '$'])) {
-        return Err(unsupported(&format!("the pattern {} of a patch's target", quote(pattern))));
-    }
-    let [first, rest @ ..] = parts.as_slice() else { return Ok(false) };
-    let Some((last, middle)) = rest.split_last() else { return Ok(*first == text) };
-    let Some(mut at) = text.strip_prefix(first) else { return Ok(false) };
-    for part in middle {
-        match at.find(part) {
-            Some(found) => at = &at[found + part.len()..],
-            None => return Ok(false),
-        }
-    }
-    Ok(at.ends_with(last))
+    let regex = Regex::new(&format!("^(?:{pattern})$"))
+        .map_err(|why| CliError::message(format!("the pattern {} of a patch's target is none: {why}", quote(pattern))))?;
+    Ok(pattern.is_empty() || regex.is_match(text))
 }
 
 #[cfg(test)]
@@ -287,9 +272,18 @@ mod tests {
 
     #[test]
     fn a_target_may_leave_letters_open() {
-        for (pattern, text, expect) in [("", "a", true), ("web", "web", true), ("we.*", "web", true), ("^web$", "web", true), ("web", "web2", false)] {
+        for (pattern, text, expect) in [
+            ("", "a", true),
+            ("web", "web", true),
+            ("we.*", "web", true),
+            ("^web$", "web", true),
+            ("web", "web2", false),
+            ("a|web", "web", true),
+            ("a|web", "web2", false),
+            ("web-[0-9]+", "web-12", true),
+        ] {
             assert_eq!(matches(pattern, text).unwrap(), expect, "{pattern} {text}");
         }
-        assert!(matches("a|b", "a").is_err());
+        assert!(matches("a(", "a").is_err());
     }
 }
