@@ -24,41 +24,101 @@ fn modes(object: &Object) -> Vec<&str> {
     list.into_iter().flatten().filter_map(Json::as_str).collect()
 }
 
-/// Class, size, modes and labels as the claim wants them.
-fn fits(volume: &Object, claim: &Object) -> bool {
-    let class = |object: &Object| text(object, &["spec", "storageClassName"]).to_owned();
-    let mode = |object: &Object| match text(object, &["spec", "volumeMode"]) {
-        "" => "Filesystem".to_owned(),
-        mode => mode.to_owned(),
-    };
-    let selector = dig(claim.json(), &["spec", "selector"]);
-    let offered = modes(volume);
-    let large_enough = match (
-        storage(volume, &["spec", "capacity", "storage"]),
-        storage(claim, &["spec", "resources", "requests", "storage"]),
-    ) {
-        (Some(has), Some(wants)) => has >= wants,
-        (_, wants) => wants.is_none(),
-    };
-    class(volume) == class(claim)
-        && mode(volume) == mode(claim)
-        && modes(claim).iter().all(|wanted| offered.contains(wanted))
-        && large_enough
-        && (selector.is_null() || matches(selector, dig(volume.json(), &["metadata", "labels"])))
+fn class(object: &Object) -> &str {
+    text(object, &["spec", "storageClassName"])
 }
 
-/// The volume that names the claim, the one that the claim names, or the smallest free one that fits.
-pub(super) fn volume_for(state: &State, claim: &Object) -> Option<Arc<Object>> {
+fn mode(object: &Object) -> &str {
+    Some(text(object, &["spec", "volumeMode"])).filter(|mode| !mode.is_empty()).unwrap_or("Filesystem")
+}
+
+/// Whether both are file systems, or both block devices.
+pub(super) fn is_of_mode(volume: &Object, claim: &Object) -> bool {
+    mode(volume) == mode(claim)
+}
+
+fn is_large_enough(volume: &Object, claim: &Object) -> bool {
+    let has = storage(volume, &["spec", "capacity", "storage"]);
+    let wants = storage(claim, &["spec", "resources", "requests", "storage"]);
+    wants.is_none_or(|wants| has.is_some_and(|has| has >= wants))
+}
+
+fn offers_modes(volume: &Object, claim: &Object) -> bool {
+    let offered = modes(volume);
+    modes(claim).iter().all(|wanted| offered.contains(wanted))
+}
+
+/// Why a volume cannot be a claim's that names it. Source: checkVolumeSatisfyClaim of pv_controller.go.
+fn mismatch(volume: &Object, claim: &Object) -> Option<String> {
+    if volume.is_deleting() {
+        return Some(format!("the volume is marked for deletion {:?}", volume.name()));
+    }
+    let why = if !is_large_enough(volume, claim) {
+        "requested PV is too small"
+    } else if class(volume) != class(claim) {
+        "storageClassName does not match"
+    } else if !is_of_mode(volume, claim) {
+        "incompatible volumeMode"
+    } else if !offers_modes(volume, claim) {
+        "incompatible accessMode"
+    } else {
+        return None;
+    };
+    Some(why.into())
+}
+
+/// Which volume a claim gets.
+pub(super) enum Choice {
+    Volume(Arc<Object>),
+    /// None fits.
+    Nothing,
+    /// The one that the claim names is not there.
+    NotThere,
+    /// The one that the claim names cannot be its: reason and message of the Event that says so.
+    Refused(&'static str, String),
+}
+
+/// The volume that the claim names; else one that names the claim, or the smallest free one that fits. Of
+/// these, volumes with few access modes come before volumes with many.
+/// Source: also pkg/controller/volume/persistentvolume/index.go (allPossibleMatchingAccessModes).
+pub(super) fn volume_for(state: &State, claim: &Object) -> Choice {
     let named = text(claim, &["spec", "volumeName"]);
     if !named.is_empty() {
-        let volume = state.get(&Key::new(VOLUMES.clone(), "", named))?;
-        let is_free = dig(volume.json(), &["spec", "claimRef"]).is_null();
-        return (is_free || is_for(volume, claim)).then(|| volume.clone());
+        let volume = state.get(&Key::new(VOLUMES.clone(), "", named));
+        return volume.map_or(Choice::NotThere, |volume| named_choice(volume, claim));
     }
-    let alive = || state.all(&VOLUMES).filter(|volume| !volume.is_deleting());
-    if let Some(volume) = alive().find(|volume| is_for(volume, claim)) {
-        return Some(volume.clone());
+    let selector = dig(claim.json(), &["spec", "selector"]);
+    let is_free = |volume: &Object| {
+        dig(volume.json(), &["spec", "claimRef"]).is_null()
+            && !matches!(text(volume, &["status", "phase"]), "Bound" | "Released" | "Failed")
+            && class(volume) == class(claim)
+            && (selector.is_null() || matches(selector, dig(volume.json(), &["metadata", "labels"])))
+    };
+    let fitting = state.all(&VOLUMES).filter(|volume| {
+        !volume.is_deleting()
+            && is_large_enough(volume, claim)
+            && is_of_mode(volume, claim)
+            && offers_modes(volume, claim)
+            && (is_for(volume, claim) || is_free(volume))
+    });
+    let best = fitting.min_by_key(|volume| {
+        let size = storage(volume, &["spec", "capacity", "storage"]);
+        (modes(volume).len(), !is_for(volume, claim), size, volume.name().to_owned())
+    });
+    best.map_or(Choice::Nothing, |volume| Choice::Volume(volume.clone()))
+}
+
+fn named_choice(volume: &Arc<Object>, claim: &Object) -> Choice {
+    if dig(volume.json(), &["spec", "claimRef"]).is_null() {
+        return match mismatch(volume, claim) {
+            Some(why) => {
+                Choice::Refused("VolumeMismatch", format!("Cannot bind to requested volume {:?}: {why}", volume.name()))
+            }
+            None => Choice::Volume(volume.clone()),
+        };
     }
-    let free = alive().filter(|volume| dig(volume.json(), &["spec", "claimRef"]).is_null() && fits(volume, claim));
-    free.min_by_key(|volume| (storage(volume, &["spec", "capacity", "storage"]), volume.name().to_owned())).cloned()
+    if is_for(volume, claim) {
+        return Choice::Volume(volume.clone());
+    }
+    Choice::Refused("FailedBinding", format!("volume {:?} already bound to a different claim.", volume.name()))
 }

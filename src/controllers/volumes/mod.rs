@@ -3,14 +3,17 @@
 
 mod matching;
 mod protection;
+#[cfg(test)]
+mod tests;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
 
 pub(super) use protection::{ClaimProtection, VolumeProtection};
 
+use self::matching::Choice;
 use super::resources::{CLAIMS, VOLUMES, dig, key_of, sides, text};
 use super::{Context, Controller, Decision};
 use crate::api::volumes::{PROVISIONER, volume_name};
@@ -26,8 +29,8 @@ const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 /// Binds claims to volumes, and makes volumes for claims that none fits where it is told to.
 pub(super) struct Binder {
     provisions: bool,
-    /// Claims of which it was told that nothing fits; without it that is told once more.
-    told: Mutex<HashSet<String>>,
+    /// What was told of a claim last, by uid; without it that is told once more.
+    told: Mutex<HashMap<String, String>>,
 }
 
 impl Binder {
@@ -44,59 +47,75 @@ impl Binder {
     fn claim(&self, state: &State, claim: &Arc<Object>) -> Decision {
         let mut decision = Decision::none();
         if claim.annotation(BOUND).is_some() {
-            self.check_bound(state, claim, &mut decision);
+            Self::check_bound(state, claim, &mut decision);
             return decision;
         }
         if claim.is_deleting() {
             return decision;
         }
         match matching::volume_for(state, claim) {
-            Some(volume) => bind(&mut decision, claim, &volume),
-            None if self.provisions => {
-                let made = provisioned(claim);
-                let key = Key::new(VOLUMES.clone(), "", made.name());
-                match state.get(&key) {
-                    // What an earlier claim of the name left behind is its again.
-                    Some(left) if is_left_behind(left) => {
-                        let mut volume = left.as_ref().clone();
-                        volume.json_mut()["spec"]["claimRef"] = reference(claim);
-                        decision.update(volume);
-                    }
-                    Some(_) => self.tell_waiting(claim, &mut decision),
-                    None => {
-                        decision.create(made);
-                    }
+            Choice::Volume(volume) => bind(&mut decision, claim, &volume),
+            Choice::NotThere => (),
+            Choice::Refused(reason, message) => {
+                if self.is_news(claim, &message) {
+                    decision.warning(COMPONENT, claim, reason, message);
                 }
             }
-            None => self.tell_waiting(claim, &mut decision),
+            Choice::Nothing if self.provisions => self.provision(state, claim, &mut decision),
+            Choice::Nothing => self.tell_waiting(claim, &mut decision),
         }
         decision
     }
 
-    fn tell_waiting(&self, claim: &Object, decision: &mut Decision) {
+    fn provision(&self, state: &State, claim: &Object, decision: &mut Decision) {
+        let made = provisioned(claim);
+        let key = Key::new(VOLUMES.clone(), "", made.name());
+        match state.get(&key) {
+            // What an earlier claim of the name left behind is its again.
+            Some(left) if is_left_behind(left) => {
+                let mut volume = left.as_ref().clone();
+                volume.json_mut()["spec"]["claimRef"] = reference(claim);
+                decision.update(volume);
+            }
+            Some(_) => self.tell_waiting(claim, decision),
+            None => decision.create(made),
+        }
+    }
+
+    fn is_news(&self, claim: &Object, message: &str) -> bool {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.insert(claim.uid().to_owned()) {
-            let message = "no persistent volumes available for this claim and no storage class is set";
+        told.insert(claim.uid().to_owned(), message.to_owned()).is_none_or(|last| last != message)
+    }
+
+    fn tell_waiting(&self, claim: &Object, decision: &mut Decision) {
+        let message = "no persistent volumes available for this claim and no storage class is set";
+        if self.is_news(claim, message) {
             decision.normal(COMPONENT, claim, "FailedBinding", message.into());
         }
     }
 
-    /// A bound claim tells what its volume has; one whose volume is gone is lost.
-    fn check_bound(&self, state: &State, claim: &Arc<Object>, decision: &mut Decision) {
+    /// A bound claim tells what its volume has; one whose volume is gone, or somebody else's, is lost.
+    fn check_bound(state: &State, claim: &Arc<Object>, decision: &mut Decision) {
         let name = text(claim, &["spec", "volumeName"]);
-        let volume = state.get(&Key::new(VOLUMES.clone(), "", name));
-        let phase = text(claim, &["status", "phase"]);
-        let is_ours = |volume: &Object| text(volume, &["spec", "claimRef", "uid"]) == claim.uid();
-        match volume.filter(|volume| is_ours(volume)) {
-            Some(volume) if phase != "Bound" => decision.update_status(bound_status(claim, volume)),
-            None if phase == "Bound" => {
-                let mut lost = claim.as_ref().clone();
-                lost.json_mut()["status"] = json!({"phase": "Lost"});
-                decision.update_status(lost);
-                let message = "Bound claim has lost its PersistentVolume. Data on the volume is lost!";
-                decision.warning(COMPONENT, claim, "ClaimLost", message.into());
+        let volume = state.get(&Key::new(VOLUMES.clone(), "", name)).filter(|_| !name.is_empty());
+        let (reason, message) = match volume {
+            Some(volume) => {
+                let held = dig(volume.json(), &["spec", "claimRef"]);
+                if held.is_null() || dig(held, &["uid"]) == claim.uid() {
+                    return bind(decision, claim, volume);
+                }
+                ("ClaimMisbound", "Two claims are bound to the same volume, this one is bound incorrectly")
             }
-            _ => (),
+            None if name.is_empty() => {
+                ("ClaimLost", "Bound claim has lost reference to PersistentVolume. Data on the volume is lost!")
+            }
+            None => ("ClaimLost", "Bound claim has lost its PersistentVolume. Data on the volume is lost!"),
+        };
+        if text(claim, &["status", "phase"]) != "Lost" {
+            let mut lost = claim.as_ref().clone();
+            lost.json_mut()["status"] = json!({"phase": "Lost"});
+            decision.update_status(lost);
+            decision.warning(COMPONENT, claim, reason, message.into());
         }
     }
 
@@ -104,22 +123,69 @@ impl Binder {
         let mut decision = Decision::none();
         let uid = text(volume, &["spec", "claimRef", "uid"]);
         let phase = text(volume, &["status", "phase"]);
-        let wanted = if dig(volume.json(), &["spec", "claimRef"]).is_null() || uid.is_empty() {
-            "Available"
-        } else if state.with_uid(uid).is_some_and(|claim| claim.kind() == "PersistentVolumeClaim") {
-            "Bound"
-        } else {
-            "Released"
-        };
-        // What is bound is told with the claim.
-        let tells = wanted != "Bound" || text(volume, &["spec", "claimRef", "uid"]).is_empty();
-        if phase != wanted && (tells || phase.is_empty() || phase == "Pending" || phase == "Available") {
-            let mut changed = volume.as_ref().clone();
-            changed.json_mut()["status"]["phase"] = json!(wanted);
-            decision.update_status(changed);
+        if uid.is_empty() {
+            tell_phase(&mut decision, volume, "Available");
+            return decision;
+        }
+        let claim = claim_of(volume).and_then(|key| state.get(&key)).filter(|claim| claim.uid() == uid);
+        match claim.map(|claim| (claim, text(claim, &["spec", "volumeName"]))) {
+            // What failed is to be seen.
+            None if phase != "Failed" => tell_phase(&mut decision, volume, "Released"),
+            None => (),
+            // It is bound with the claim, if that can be.
+            Some((claim, "")) if !matching::is_of_mode(volume, claim) => tell_modes_differ(&mut decision, volume, claim),
+            Some((_, "")) => (),
+            Some((_, name)) if name == volume.name() => tell_phase(&mut decision, volume, "Bound"),
+            Some(_) => set_free(&mut decision, volume),
         }
         decision
     }
+}
+
+/// The claim that a volume names.
+fn claim_of(volume: &Object) -> Option<Key> {
+    let name = text(volume, &["spec", "claimRef", "name"]);
+    let key = || Key::new(CLAIMS.clone(), text(volume, &["spec", "claimRef", "namespace"]), name);
+    (!name.is_empty()).then(key)
+}
+
+fn tell_phase(decision: &mut Decision, volume: &Object, phase: &str) {
+    if text(volume, &["status", "phase"]) != phase {
+        let mut changed = volume.clone();
+        changed.json_mut()["status"]["phase"] = json!(phase);
+        decision.update_status(changed);
+    }
+}
+
+fn tell_modes_differ(decision: &mut Decision, volume: &Object, claim: &Object) {
+    let of_claim = format!(
+        "Cannot bind PersistentVolume to requested PersistentVolumeClaim {:?} due to incompatible volumeMode.",
+        claim.name()
+    );
+    decision.warning(COMPONENT, volume, "VolumeMismatch", of_claim);
+    let of_volume = format!(
+        "Cannot bind PersistentVolume {:?} to requested PersistentVolumeClaim due to incompatible volumeMode.",
+        volume.name()
+    );
+    decision.warning(COMPONENT, claim, "VolumeMismatch", of_volume);
+}
+
+/// Whose claim is bound to another volume: what the controller had bound is free, what somebody else had is reserved again.
+fn set_free(decision: &mut Decision, volume: &Object) {
+    let mut free = volume.clone();
+    if volume.annotation(BY_CONTROLLER).is_some() {
+        if let Some(spec) = free.json_mut()["spec"].as_object_mut() {
+            spec.remove("claimRef");
+        }
+        let annotations = free.json_mut()["metadata"]["annotations"].as_object_mut();
+        if annotations.is_some_and(|annotations| annotations.remove(BY_CONTROLLER).is_some() && annotations.is_empty()) {
+            free.metadata_mut().remove("annotations");
+        }
+    } else if let Some(reference) = free.json_mut()["spec"]["claimRef"].as_object_mut() {
+        reference.remove("uid");
+    }
+    decision.update(free.clone());
+    tell_phase(decision, &free, "Available");
 }
 
 fn reference(claim: &Object) -> Json {
@@ -157,7 +223,7 @@ fn is_left_behind(volume: &Object) -> bool {
     text(volume, &["status", "phase"]) == "Released" && volume.annotation(PROVISIONED_BY) == Some(PROVISIONER)
 }
 
-/// The volume is told, then the claim, then what the claim has.
+/// The volume is told, then the claim, then what the claim has; what is so already stays unsaid.
 fn bind(decision: &mut Decision, claim: &Arc<Object>, volume: &Arc<Object>) {
     let mut held = volume.as_ref().clone();
     if text(volume, &["spec", "claimRef", "uid"]) != claim.uid() {
@@ -168,27 +234,31 @@ fn bind(decision: &mut Decision, claim: &Arc<Object>, volume: &Arc<Object>) {
         }
         decision.update(held.clone());
     }
-    if text(volume, &["status", "phase"]) != "Bound" {
-        held.json_mut()["status"]["phase"] = json!("Bound");
-        decision.update_status(held);
-    }
+    tell_phase(decision, &held, "Bound");
     let mut bound = claim.as_ref().clone();
-    if text(claim, &["spec", "volumeName"]).is_empty() {
+    let is_named = text(claim, &["spec", "volumeName"]) == volume.name();
+    if !is_named {
         bound.json_mut()["metadata"]["annotations"][BY_CONTROLLER] = json!("yes");
+        bound.json_mut()["spec"]["volumeName"] = json!(volume.name());
     }
-    bound.json_mut()["spec"]["volumeName"] = json!(volume.name());
-    bound.json_mut()["metadata"]["annotations"][BOUND] = json!("yes");
-    decision.update(bound.clone());
-    decision.update_status(bound_status(&bound, volume));
+    if !is_named || claim.annotation(BOUND).is_none() {
+        bound.json_mut()["metadata"]["annotations"][BOUND] = json!("yes");
+        decision.update(bound.clone());
+    }
+    let is_told = text(claim, &["status", "phase"]) == "Bound"
+        && dig(claim.json(), &["status", "accessModes"]) == dig(volume.json(), &["spec", "accessModes"]);
+    if !is_told {
+        decision.update_status(bound_status(&bound, volume));
+    }
 }
 
 fn bound_status(claim: &Object, volume: &Object) -> Object {
     let mut bound = claim.clone();
-    bound.json_mut()["status"] = json!({
-        "phase": "Bound",
-        "accessModes": dig(volume.json(), &["spec", "accessModes"]),
-        "capacity": dig(volume.json(), &["spec", "capacity"]),
-    });
+    let status = &mut bound.json_mut()["status"];
+    status["phase"] = json!("Bound");
+    for field in ["accessModes", "capacity"] {
+        status[field] = dig(volume.json(), &["spec", field]).clone();
+    }
     bound
 }
 
@@ -202,17 +272,14 @@ impl Controller for Binder {
         if change.key.resource == *CLAIMS {
             keys.push(change.key.clone());
             // What a claim that goes leaves behind is told of.
-            let bound = sides(change).map(|claim| text(claim, &["spec", "volumeName"])).filter(|name| !name.is_empty());
-            keys.extend(bound.map(|name| Key::new(VOLUMES.clone(), "", name)));
+            let named = |volume: &&Arc<Object>| claim_of(volume).as_ref() == Some(&change.key);
+            keys.extend(state.all(&VOLUMES).filter(named).map(|volume| key_of(&VOLUMES, volume)));
         }
         if change.key.resource == *VOLUMES {
             keys.push(change.key.clone());
             let waiting = state.all(&CLAIMS).filter(|claim| claim.annotation(BOUND).is_none());
             keys.extend(waiting.map(|claim| key_of(&CLAIMS, claim)));
-            let namespace = |volume: &Object| text(volume, &["spec", "claimRef", "namespace"]).to_owned();
-            let name = |volume: &Object| text(volume, &["spec", "claimRef", "name"]).to_owned();
-            let named = sides(change).filter(|volume| !name(volume).is_empty());
-            keys.extend(named.map(|volume| Key::new(CLAIMS.clone(), &namespace(volume), &name(volume))));
+            keys.extend(sides(change).filter_map(|volume| claim_of(volume)));
         }
         keys.sort();
         keys.dedup();
@@ -222,87 +289,5 @@ impl Controller for Binder {
     fn reconcile(&self, state: &State, key: &Key, _context: &mut Context<'_>) -> Decision {
         let Some(object) = state.get(key) else { return Decision::none() };
         if key.resource == *VOLUMES { Self::volume(state, object) } else { self.claim(state, object) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::controllers::Write;
-
-    struct NoDice;
-
-    impl crate::api::Random for NoDice {
-        fn next_u64(&mut self) -> u64 {
-            0
-        }
-    }
-
-    fn put(state: &mut State, object: Object) -> Key {
-        let resource = if object.kind() == "PersistentVolume" { &*VOLUMES } else { &*CLAIMS };
-        let key = Key::new(resource.clone(), object.namespace(), object.name());
-        state.put(key.clone(), object);
-        key
-    }
-
-    fn claim(uid: &str) -> Object {
-        Object::new(json!({
-            "apiVersion": "v1", "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "data", "namespace": "default", "uid": uid},
-            "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "fast",
-                "resources": {"requests": {"storage": "1Gi"}}},
-        }))
-    }
-
-    /// Looks until nothing is left to write.
-    fn settle(state: &mut State, binder: &Binder, keys: &[Key]) {
-        for _ in 0..10 {
-            for key in keys {
-                let mut context = Context { now: jiff::Timestamp::UNIX_EPOCH, random: &mut NoDice };
-                for write in binder.reconcile(state, key, &mut context).writes {
-                    match write {
-                        Write::Create { object } | Write::Update { object } | Write::UpdateStatus { object } => {
-                            put(state, object);
-                        }
-                        other => panic!("{other:?}"),
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_claim_gets_a_volume_of_the_machine_and_finds_it_again() {
-        let binder = Binder::with_volumes_of_the_machine();
-        let mut state = State::new();
-        let first = put(&mut state, claim("1"));
-        let volume = Key::new(VOLUMES.clone(), "", "default-data");
-        let keys = [first.clone(), volume.clone()];
-        settle(&mut state, &binder, &keys);
-        let phase = |state: &State, key: &Key| text(state.get(key).unwrap(), &["status", "phase"]).to_owned();
-        assert_eq!((phase(&state, &first), phase(&state, &volume)), ("Bound".into(), "Bound".into()));
-        assert_eq!(text(state.get(&volume).unwrap(), &["spec", "csi", "volumeHandle"]), "default-data");
-        state.remove(&first);
-        settle(&mut state, &binder, &keys);
-        assert_eq!(phase(&state, &volume), "Released");
-        put(&mut state, claim("2"));
-        settle(&mut state, &binder, &keys);
-        assert_eq!((phase(&state, &first), phase(&state, &volume)), ("Bound".into(), "Bound".into()));
-        assert_eq!(text(state.get(&volume).unwrap(), &["spec", "claimRef", "uid"]), "2");
-    }
-
-    #[test]
-    fn the_smallest_free_volume_that_fits_is_bound() {
-        let binder = Binder::new();
-        let mut state = State::new();
-        let key = put(&mut state, claim("1"));
-        for (name, size, class) in [("big", "9Gi", "fast"), ("small", "2Gi", "fast"), ("other", "1Gi", "slow"), ("tiny", "1Mi", "fast")] {
-            put(&mut state, Object::new(json!({
-                "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name, "uid": name},
-                "spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": size}, "storageClassName": class},
-            })));
-        }
-        settle(&mut state, &binder, std::slice::from_ref(&key));
-        assert_eq!(text(state.get(&key).unwrap(), &["spec", "volumeName"]), "small");
     }
 }

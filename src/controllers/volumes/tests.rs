@@ -1,0 +1,212 @@
+//! Which claims get which volumes.
+
+use super::*;
+use crate::controllers::Write;
+
+struct NoDice;
+
+impl crate::api::Random for NoDice {
+    fn next_u64(&mut self) -> u64 {
+        0
+    }
+}
+
+fn put(state: &mut State, object: Object) -> Key {
+    let resource = if object.kind() == "PersistentVolume" { &*VOLUMES } else { &*CLAIMS };
+    let key = Key::new(resource.clone(), object.namespace(), object.name());
+    state.put(key.clone(), object);
+    key
+}
+
+fn claim(uid: &str) -> Object {
+    Object::new(json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "namespace": "default", "uid": uid},
+        "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "fast",
+            "resources": {"requests": {"storage": "1Gi"}}},
+    }))
+}
+
+/// Looks until nothing is left to write.
+fn settle(state: &mut State, binder: &Binder, keys: &[Key]) {
+    for _ in 0..10 {
+        for key in keys {
+            let mut context = Context { now: jiff::Timestamp::UNIX_EPOCH, random: &mut NoDice };
+            for write in binder.reconcile(state, key, &mut context).writes {
+                match write {
+                    Write::Create { object } | Write::Update { object } | Write::UpdateStatus { object } => {
+                        put(state, object);
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_claim_gets_a_volume_of_the_machine_and_finds_it_again() {
+    let binder = Binder::with_volumes_of_the_machine();
+    let mut state = State::new();
+    let first = put(&mut state, claim("1"));
+    let volume = Key::new(VOLUMES.clone(), "", "default-data");
+    let keys = [first.clone(), volume.clone()];
+    settle(&mut state, &binder, &keys);
+    let phase = |state: &State, key: &Key| text(state.get(key).unwrap(), &["status", "phase"]).to_owned();
+    assert_eq!((phase(&state, &first), phase(&state, &volume)), ("Bound".into(), "Bound".into()));
+    assert_eq!(text(state.get(&volume).unwrap(), &["spec", "csi", "volumeHandle"]), "default-data");
+    state.remove(&first);
+    settle(&mut state, &binder, &keys);
+    assert_eq!(phase(&state, &volume), "Released");
+    put(&mut state, claim("2"));
+    settle(&mut state, &binder, &keys);
+    assert_eq!((phase(&state, &first), phase(&state, &volume)), ("Bound".into(), "Bound".into()));
+    assert_eq!(text(state.get(&volume).unwrap(), &["spec", "claimRef", "uid"]), "2");
+}
+
+#[test]
+fn the_smallest_free_volume_that_fits_is_bound() {
+    let binder = Binder::new();
+    let mut state = State::new();
+    let key = put(&mut state, claim("1"));
+    for (name, size, class) in [("big", "9Gi", "fast"), ("small", "2Gi", "fast"), ("other", "1Gi", "slow"), ("tiny", "1Mi", "fast")] {
+        put(&mut state, Object::new(json!({
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name, "uid": name},
+            "spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": size}, "storageClassName": class},
+        })));
+    }
+    settle(&mut state, &binder, std::slice::from_ref(&key));
+    assert_eq!(text(state.get(&key).unwrap(), &["spec", "volumeName"]), "small");
+}
+
+fn volume(name: &str, change: impl FnOnce(&mut Json)) -> Object {
+    let mut tree = json!({
+        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name, "uid": name},
+        "spec": {"accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"}, "storageClassName": "fast"},
+    });
+    change(&mut tree);
+    Object::new(tree)
+}
+
+fn naming(volume: &str) -> Object {
+    let mut claim = claim("1");
+    claim.json_mut()["spec"]["volumeName"] = json!(volume);
+    claim
+}
+
+fn look(state: &State, key: &Key) -> Vec<Write> {
+    let mut context = Context { now: jiff::Timestamp::UNIX_EPOCH, random: &mut NoDice };
+    Binder::with_volumes_of_the_machine().reconcile(state, key, &mut context).writes
+}
+
+/// What is told, and whether anything else is written.
+fn told(writes: &[Write]) -> (Vec<String>, bool) {
+    let note = |write: &Write| match write {
+        Write::Event(note) => Some(format!("{}: {}", note.reason, note.message)),
+        _ => None,
+    };
+    (writes.iter().filter_map(note).collect(), writes.iter().any(|write| note(write).is_none()))
+}
+
+#[test]
+fn a_claim_does_not_get_a_volume_that_it_names_and_that_does_not_fit() {
+    type Change = fn(&mut Json);
+    let changes: [(Change, &str); 5] = [
+        (|v| v["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"), "the volume is marked for deletion \"mine\""),
+        (|v| v["spec"]["capacity"]["storage"] = json!("1Mi"), "requested PV is too small"),
+        (|v| v["spec"]["storageClassName"] = json!("slow"), "storageClassName does not match"),
+        (|v| v["spec"]["volumeMode"] = json!("Block"), "incompatible volumeMode"),
+        (|v| v["spec"]["accessModes"] = json!(["ReadOnlyMany"]), "incompatible accessMode"),
+    ];
+    for (change, why) in changes {
+        let mut state = State::new();
+        let key = put(&mut state, naming("mine"));
+        put(&mut state, volume("mine", change));
+        let expected = format!("VolumeMismatch: Cannot bind to requested volume \"mine\": {why}");
+        assert_eq!(told(&look(&state, &key)), (vec![expected], false));
+    }
+}
+
+#[test]
+fn a_claim_waits_for_the_volume_that_it_names() {
+    let mut state = State::new();
+    let key = put(&mut state, naming("mine"));
+    assert_eq!(told(&look(&state, &key)), (vec![], false));
+    put(&mut state, volume("mine", |v| v["spec"]["claimRef"] = json!({"namespace": "default", "name": "other"})));
+    let expected = "FailedBinding: volume \"mine\" already bound to a different claim.";
+    assert_eq!(told(&look(&state, &key)), (vec![expected.into()], false));
+}
+
+#[test]
+fn of_volumes_that_fit_those_with_few_access_modes_come_first() {
+    let mut state = State::new();
+    let key = put(&mut state, claim("1"));
+    let many = |v: &mut Json| v["spec"]["accessModes"] = json!(["ReadWriteOnce", "ReadOnlyMany"]);
+    put(&mut state, volume("many", many));
+    put(&mut state, volume("few", |v| v["spec"]["capacity"]["storage"] = json!("5Gi")));
+    put(&mut state, volume("kept", |v| v["status"] = json!({"phase": "Released"})));
+    put(&mut state, volume("small", |v| {
+        v["spec"]["capacity"]["storage"] = json!("1Mi");
+        v["spec"]["claimRef"] = json!({"namespace": "default", "name": "data"});
+    }));
+    settle(&mut state, &Binder::new(), std::slice::from_ref(&key));
+    assert_eq!(text(state.get(&key).unwrap(), &["spec", "volumeName"]), "few");
+}
+
+#[test]
+fn a_bound_claim_whose_volume_is_not_its_any_more_is_lost() {
+    let bound = |volume: &str| {
+        let mut claim = naming(volume);
+        claim.json_mut()["metadata"]["annotations"] = json!({BOUND: "yes"});
+        claim.json_mut()["status"] = json!({"phase": "Bound", "accessModes": ["ReadWriteOnce"]});
+        claim
+    };
+    let held = |uid: &str| {
+        let reference = json!({"namespace": "default", "name": "data", "uid": uid});
+        volume("mine", |v| v["spec"]["claimRef"] = reference)
+    };
+    for (name, held, expected) in [
+        ("", None, Some("ClaimLost: Bound claim has lost reference to PersistentVolume. Data on the volume is lost!")),
+        ("mine", None, Some("ClaimLost: Bound claim has lost its PersistentVolume. Data on the volume is lost!")),
+        ("mine", Some(held("2")), Some("ClaimMisbound: Two claims are bound to the same volume, this one is bound incorrectly")),
+        ("mine", Some(held("1")), None),
+    ] {
+        let mut state = State::new();
+        let key = put(&mut state, bound(name));
+        held.into_iter().for_each(|volume| _ = put(&mut state, volume));
+        let (events, _) = told(&look(&state, &key));
+        assert_eq!(events.first().map(String::as_str), expected);
+    }
+}
+
+#[test]
+fn a_volume_whose_claim_is_bound_to_another_is_free_again() {
+    for (by_controller, reference) in [(true, Json::Null), (false, json!({"namespace": "default", "name": "data"}))] {
+        let mut state = State::new();
+        put(&mut state, naming("other"));
+        let key = put(&mut state, volume("mine", |v| {
+            v["spec"]["claimRef"] = json!({"namespace": "default", "name": "data", "uid": "1"});
+            v["status"] = json!({"phase": "Bound"});
+            if by_controller {
+                v["metadata"]["annotations"] = json!({BY_CONTROLLER: "yes"});
+            }
+        }));
+        settle(&mut state, &Binder::new(), std::slice::from_ref(&key));
+        let free = state.get(&key).unwrap();
+        assert_eq!(*dig(free.json(), &["spec", "claimRef"]), reference);
+        assert_eq!((text(free, &["status", "phase"]), free.annotation(BY_CONTROLLER)), ("Available", None));
+    }
+}
+
+#[test]
+fn a_volume_that_failed_stays_so_when_its_claim_is_gone() {
+    for (before, after) in [("Bound", "Released"), ("Failed", "Failed")] {
+        let mut state = State::new();
+        let key = put(&mut state, volume("mine", |v| {
+            v["spec"]["claimRef"] = json!({"namespace": "default", "name": "data", "uid": "1"});
+            v["status"] = json!({"phase": before});
+        }));
+        settle(&mut state, &Binder::new(), std::slice::from_ref(&key));
+        assert_eq!(text(state.get(&key).unwrap(), &["status", "phase"]), after);
+    }
+}
