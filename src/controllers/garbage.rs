@@ -120,14 +120,13 @@ fn collect(state: &State, key: &Key, object: &Object) -> Decision {
     let mut decision = Decision::none();
     let (mut solid, mut waiting, mut dangling) = (0, 0, 0);
     let is_absent = |reference: &Json| owner(state, reference).is_none();
-    let is_waiting = |reference: &Json| {
-        let blocks = reference.get("blockOwnerDeletion").and_then(Json::as_bool) == Some(true);
-        owner(state, reference).is_some_and(|(_, o)| o.is_deleting() && has(o, FOREGROUND)) && blocks
-    };
+    // Whether it holds the owner up or not.
+    let is_waiting =
+        |reference: &Json| owner(state, reference).is_some_and(|(_, o)| o.is_deleting() && has(o, FOREGROUND));
     for reference in object.owner_references() {
         if is_absent(reference) {
             dangling += 1;
-        } else if owner(state, reference).is_some_and(|(_, o)| o.is_deleting() && has(o, FOREGROUND)) {
+        } else if is_waiting(reference) {
             waiting += 1;
         } else {
             solid += 1;
@@ -155,4 +154,31 @@ fn collect(state: &State, key: &Key, object: &Object) -> Decision {
     let uid = Some(object.uid().to_owned());
     decision.writes.push(Write::Delete { key: key.clone(), uid, propagation: Some(propagation), grace_seconds: None });
     decision
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_that_waits_is_let_go_of_where_another_holds_on() {
+        let mut state = State::new();
+        let mut put = |name: &str, metadata: Json| {
+            let mut tree = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata});
+            tree["metadata"]["name"] = json!(name);
+            tree["metadata"]["uid"] = json!(name);
+            tree["metadata"]["namespace"] = json!("n");
+            let object = Object::new(tree);
+            let key = Key::new(crate::api::GroupResource::new("", "configmaps"), "n", name);
+            state.put(key.clone(), object);
+            key
+        };
+        put("holds", json!({}));
+        put("waits", json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [FOREGROUND]}));
+        let owner = |uid: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "name": uid, "uid": uid});
+        let key = put("owned", json!({"ownerReferences": [owner("holds"), owner("waits"), owner("gone")]}));
+        let decision = collect(&state, &key, state.get(&key).unwrap());
+        let [Write::Patch { patch, .. }] = decision.writes.as_slice() else { panic!("{decision:?}") };
+        assert_eq!(patch["metadata"]["ownerReferences"], json!([owner("holds")]));
+    }
 }

@@ -26,7 +26,13 @@ impl Sync<'_> {
         let rolling = dig(self.set.json(), &["spec", "updateStrategy", "rollingUpdate"]);
         let unavailable = scaled(dig(rolling, &["maxUnavailable"]), wanted, true).unwrap_or(0);
         let surge = scaled(dig(rolling, &["maxSurge"]), wanted, true).unwrap_or(0);
-        if unavailable == 0 && surge == 0 { (1, 0) } else { (unavailable, surge) }
+        if wanted > 0 && unavailable == 0 && surge == 0 { (1, 0) } else { (unavailable, surge) }
+    }
+
+    /// Whether a new pod may be there beside the old one of its node.
+    pub(super) fn allows_surge(&self) -> bool {
+        let surge = dig(self.set.json(), &["spec", "updateStrategy", "rollingUpdate", "maxSurge"]);
+        scaled(surge, 1, true).is_some_and(|most| most > 0)
     }
 
     fn is_available(&self, pod: &PodView<'_>) -> bool {
@@ -84,5 +90,41 @@ impl Sync<'_> {
         let left = usize::try_from(most - surging).unwrap_or(0);
         allowed.extend(candidates.into_iter().take(left));
         (gone, allowed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::Object;
+    use crate::controllers::resources::{NODES, key_of};
+    use crate::state::State;
+
+    fn allowed(nodes: usize, unavailable: &str, surge: &str) -> ((i64, i64), bool) {
+        let mut state = State::new();
+        for number in 0..nodes {
+            let node = Object::new(json!({"kind": "Node", "metadata": {"name": format!("n{number}")}}));
+            state.put(key_of(&NODES, &node), node);
+        }
+        let set = Arc::new(Object::new(json!({"kind": "DaemonSet", "spec": {
+            "template": {"spec": {"containers": []}},
+            "updateStrategy": {"rollingUpdate": {"maxUnavailable": unavailable, "maxSurge": surge}},
+        }})));
+        let sync = Sync::new(&state, &set, Vec::new(), jiff::Timestamp::UNIX_EPOCH);
+        (sync.allowances(), sync.allows_surge())
+    }
+
+    #[test]
+    fn shares_are_of_the_nodes_that_want_a_pod() {
+        assert_eq!(allowed(3, "50%", "0%"), ((2, 0), false));
+        assert_eq!(allowed(3, "0%", "10%"), ((0, 1), true));
+        assert_eq!(allowed(3, "0%", "0%"), ((1, 0), false));
+        // Where no node wants one nothing is replaced, but two may stand on a node that is left.
+        assert_eq!(allowed(0, "50%", "0%"), ((0, 0), false));
+        assert_eq!(allowed(0, "0%", "50%"), ((0, 0), true));
     }
 }

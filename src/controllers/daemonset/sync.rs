@@ -83,7 +83,7 @@ impl<'a> Sync<'a> {
 
     /// Which pods are too many, and which nodes lack one.
     fn place(&mut self, hash: &str, pauses: &mut Pauses) -> (Vec<String>, Vec<String>) {
-        let surges = self.allowances().1 > 0;
+        let surges = self.allows_surge();
         let (mut gone, mut wanting) = (Vec::new(), Vec::new());
         let nodes = std::mem::take(&mut self.nodes);
         for on_node in &nodes {

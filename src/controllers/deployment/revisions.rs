@@ -144,7 +144,14 @@ impl Look<'_> {
             }
         }
         let earlier = set.annotation(REVISION).map(str::to_owned);
-        let earlier_number = earlier.as_deref().map_or(0, |r| r.parse().unwrap_or(0));
+        let earlier_number = match earlier.as_deref() {
+            None | Some("") => 0,
+            Some(number) => match number.parse() {
+                Ok(number) => number,
+                // What somebody wrote there in place of a number stays, and what is new with it.
+                Err(_) => return false,
+            },
+        };
         if earlier_number >= revision {
             return changed;
         }

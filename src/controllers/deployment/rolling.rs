@@ -36,8 +36,10 @@ impl Look<'_> {
         if at_most <= 0 {
             return false;
         }
+        // Of a set that is empty by now the pods that it still tells of are on their way out.
+        let available: i64 = sets.all().filter(|set| is_counted(set, sets)).map(Set::available).sum();
         let Some(unhealthy) = self.remove_unhealthy(sets, at_most) else { return false };
-        let healthy = self.remove_available(sets, sets.available() - floor);
+        let healthy = self.remove_available(sets, available - floor);
         unhealthy + healthy > 0
     }
 
@@ -75,6 +77,98 @@ impl Look<'_> {
     }
 }
 
+/// Whether the pods that a set tells of are there to stay: it is the current one, or has not been emptied.
+fn is_counted(set: &Set, sets: &Sets) -> bool {
+    set.replicas() > 0 || sets.new.as_ref().is_some_and(|new| new.name() == set.name())
+}
+
 fn dig_status<'a>(look: &'a Look<'_>) -> &'a crate::api::Json {
     crate::controllers::resources::dig(look.deployment.json(), &["status"])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::DeploymentController;
+    use crate::api::{Json, Key, Object};
+    use crate::controllers::resources::{DEPLOYMENTS, REPLICA_SETS, dig, key_of};
+    use crate::controllers::{Context, Controller, Write};
+    use crate::state::State;
+
+    struct NoDice;
+
+    impl crate::api::Random for NoDice {
+        fn next_u64(&mut self) -> u64 {
+            0
+        }
+    }
+
+    fn template(image: &str) -> Json {
+        json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": image}]}})
+    }
+
+    fn set(state: &mut State, image: &str, revision: &str, size: i64, available: i64) {
+        let object = Object::new(json!({
+            "apiVersion": "apps/v1", "kind": "ReplicaSet",
+            "metadata": {
+                "name": image, "namespace": "n", "uid": image, "labels": {"app": "web"},
+                "creationTimestamp": format!("2026-01-01T00:00:0{}Z", revision.len()),
+                "annotations": {
+                    "deployment.kubernetes.io/revision": revision,
+                    "deployment.kubernetes.io/desired-replicas": "2", "deployment.kubernetes.io/max-replicas": "3",
+                },
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "d", "uid": "d", "controller": true}],
+            },
+            "spec": {"replicas": size, "selector": {"matchLabels": {"app": "web"}}, "template": template(image)},
+            "status": {"replicas": size.max(available), "availableReplicas": available},
+        }));
+        state.put(key_of(&REPLICA_SETS, &object), object);
+    }
+
+    fn deployment(state: &mut State) -> Key {
+        let object = Object::new(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {
+                "name": "d", "namespace": "n", "uid": "d", "generation": 1,
+                "annotations": {"deployment.kubernetes.io/revision": "3"},
+            },
+            "spec": {
+                "replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": template("third"),
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            },
+        }));
+        let key = key_of(&DEPLOYMENTS, &object);
+        state.put(key.clone(), object);
+        key
+    }
+
+    fn sized(state: &State, key: &Key) -> Vec<(String, i64)> {
+        let mut context = Context { now: jiff::Timestamp::UNIX_EPOCH, random: &mut NoDice };
+        let size = |write: Write| match write {
+            Write::Update { object } => Some((object.name().to_owned(), dig(object.json(), &["spec", "replicas"]).as_i64()?)),
+            _ => None,
+        };
+        DeploymentController.reconcile(state, key, &mut context).writes.into_iter().filter_map(size).collect()
+    }
+
+    #[test]
+    fn pods_of_a_set_that_is_empty_by_now_do_not_hold_the_floor() {
+        let mut state = State::new();
+        set(&mut state, "first", "1", 0, 1);
+        set(&mut state, "second", "2", 2, 1);
+        set(&mut state, "third", "3", 1, 1);
+        let key = deployment(&mut state);
+        // The one that is not available goes; the other stays, or there would be one in place of two.
+        assert_eq!(sized(&state, &key), [("second".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_revision_that_is_no_number_stays() {
+        let mut state = State::new();
+        set(&mut state, "third", "mine", 2, 2);
+        set(&mut state, "second", "2", 0, 0);
+        let key = deployment(&mut state);
+        assert_eq!(sized(&state, &key), []);
+    }
 }

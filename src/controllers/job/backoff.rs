@@ -25,10 +25,10 @@ pub(super) fn finished_at(pod: &PodView<'_>) -> Timestamp {
         .unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-/// The latest end of the containers, sidecars among them; `None` while one of them has not ended.
+/// The latest end of the containers, sidecars and what came before among them; `None` while one of them has not ended.
 fn from_containers(pod: &PodView<'_>) -> Option<Timestamp> {
     let mut latest = None;
-    for status in pod.container_statuses().iter().chain(pod.sidecar_statuses()) {
+    for status in pod.container_statuses().iter().chain(pod.init_container_statuses()) {
         let end = status.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0;
         latest = latest.max(Some(end));
     }

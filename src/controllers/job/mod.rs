@@ -5,6 +5,8 @@ mod indexes;
 mod manage;
 mod policy;
 mod sync;
+#[cfg(test)]
+mod tests;
 mod track;
 mod ttl;
 
@@ -36,6 +38,11 @@ fn is_tracked(pod: &Object) -> bool {
     pod.finalizers().any(|f| f == FINALIZER)
 }
 
+/// Whether the Job is another controller's.
+fn is_foreign(job: &Object) -> bool {
+    job.str_at("/spec/managedBy").is_some_and(|by| by != "kubernetes.io/job-controller")
+}
+
 /// The condition that says a Job is over: its type and since when.
 pub(super) fn ending(job: &Object) -> Option<(&str, &Json)> {
     let conditions = dig(job.json(), &["status", "conditions"]).as_array()?;
@@ -53,7 +60,7 @@ pub(super) struct JobController {
 }
 
 impl JobController {
-    /// Lets go of a pod that no unfinished Job counts any more.
+    /// Lets go of a pod that no unfinished Job counts any more; one of another controller's Job is left to that.
     fn free(state: &State, key: &Key) -> Decision {
         let mut decision = Decision::none();
         let Some(pod) = state.get(key).filter(|pod| is_tracked(pod)) else { return decision };
@@ -62,7 +69,7 @@ impl JobController {
                 return decision;
             }
             let job = controller_key(state, pod, "Job", &JOBS).and_then(|key| state.get(&key));
-            if job.is_some_and(|job| ending(job).is_none()) {
+            if job.is_some_and(|job| is_foreign(job) || ending(job).is_none()) {
                 return decision;
             }
         }
@@ -74,7 +81,7 @@ impl JobController {
         let mut decision = Decision::none();
         let Ok(job) = object.typed::<Job>() else { return decision };
         let Some(spec) = &job.spec else { return decision };
-        if spec.managed_by.as_deref().is_some_and(|by| by != "kubernetes.io/job-controller") {
+        if is_foreign(object) {
             return decision;
         }
         let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);

@@ -47,7 +47,7 @@ impl<'s> Sync<'s> {
     /// where there were too many for one time.
     fn name_ended(&mut self) -> (Vec<PodView<'s>>, bool) {
         let mut free = Vec::new();
-        let mut new_indexes = Vec::new();
+        let mut new_indexes = 0;
         let named = self.status.uncounted_terminated_pods.get_or_insert_default();
         let mut succeeded = named.succeeded.take().unwrap_or_default();
         let mut failed = named.failed.take().unwrap_or_default();
@@ -65,7 +65,8 @@ impl<'s> Sync<'s> {
             let index = self.valid_index(&pod);
             if pod.phase() == Phase::Succeeded && !self.named_failed.contains(&uid) {
                 if self.is_indexed() {
-                    new_indexes.extend(index.filter(|index| !self.earlier_indexes.has(*index)));
+                    // Indexes are told without names, so those of pods that are not yet let go are told too.
+                    new_indexes += usize::from(index.is_some_and(|index| !self.earlier_indexes.has(index)));
                 } else if !self.named_succeeded.contains(&uid) {
                     succeeded.push(uid);
                 }
@@ -76,13 +77,10 @@ impl<'s> Sync<'s> {
             {
                 failed.push(uid);
             }
-            if new_indexes.len() + succeeded.len() + failed.len() >= MOST_NAMED {
+            if new_indexes + succeeded.len() + failed.len() >= MOST_NAMED {
                 all = false;
                 break;
             }
-        }
-        if self.is_indexed() {
-            self.succeeded_indexes = self.earlier_indexes.with(new_indexes);
         }
         let named = self.status.uncounted_terminated_pods.get_or_insert_default();
         named.succeeded = Some(succeeded).filter(|list| !list.is_empty());

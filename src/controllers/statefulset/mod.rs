@@ -1,9 +1,12 @@
 //! StatefulSets: pods with names of their own, one after the other.
 //! Source of the rules: pkg/controller/statefulset/stateful_set_control.go.
 
+mod claims;
 mod identity;
 mod retention;
 mod sync;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

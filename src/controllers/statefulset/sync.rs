@@ -16,7 +16,7 @@ use crate::controllers::history;
 use crate::controllers::ownership::claim;
 use crate::controllers::pods::{PodView, Questions, next_available_at};
 use crate::controllers::quantities::scaled;
-use crate::controllers::resources::{CLAIMS, CONTROLLER_REVISIONS, PODS, dig, int, key_of};
+use crate::controllers::resources::{CONTROLLER_REVISIONS, PODS, dig, int, key_of};
 use crate::state::State;
 
 /// Label with the hash of a revision.
@@ -52,7 +52,7 @@ fn is_healthy(pod: &PodView<'_>) -> bool {
     is_running_ready(pod) && !pod.is_deleting()
 }
 
-fn ordinal_of(pod: &PodView<'_>) -> i64 {
+pub(super) fn ordinal_of(pod: &PodView<'_>) -> i64 {
     pod.facts.ordinal.get().and_then(|ordinal| i64::try_from(ordinal).ok()).unwrap_or(-1)
 }
 
@@ -65,11 +65,17 @@ fn revision_of(pod: &PodDigest) -> &str {
 enum Next {
     Wait,
     Go,
+    /// Not even pods that wait for nobody go on, but for those of the same batch.
+    Fail,
 }
 
+/// Pods that wait for nobody are looked after in batches of 1, 2, 4 and so on; the most in one.
+/// Source: MaxBatchSize of stateful_set_control.go.
+const LARGEST_BATCH: usize = 500;
+
 pub(super) struct Sync<'a> {
-    state: &'a State,
-    set: &'a Arc<Object>,
+    pub(super) state: &'a State,
+    pub(super) set: &'a Arc<Object>,
     revisions: Vec<Arc<Object>>,
     /// By name.
     pods: Vec<PodView<'a>>,
@@ -85,7 +91,7 @@ pub(super) struct Sync<'a> {
     update: Revision,
     /// One update may take away from the counted pods of the current revision.
     replaced: i64,
-    decision: Decision,
+    pub(super) decision: Decision,
 }
 
 impl<'a> Sync<'a> {
@@ -140,7 +146,7 @@ impl<'a> Sync<'a> {
         at
     }
 
-    fn is_in_range(&self, ordinal: i64) -> bool {
+    pub(super) fn is_in_range(&self, ordinal: i64) -> bool {
         (self.start..self.start + self.wanted).contains(&ordinal)
     }
 
@@ -238,11 +244,8 @@ impl<'a> Sync<'a> {
 
     fn manage(&mut self, replicas: &[Replica<'a>], condemned: &[PodView<'a>], creates: bool) {
         let ordered = self.is_ordered;
-        for (at, replica) in replicas.iter().enumerate() {
-            let next = self.tend(replica, self.start + i64::try_from(at).unwrap_or(0), creates);
-            if ordered && next == Next::Wait {
-                return;
-            }
+        if !self.tend_all(replicas, creates) {
+            return;
         }
         for pod in condemned {
             self.correct_claims(pod);
@@ -266,14 +269,31 @@ impl<'a> Sync<'a> {
         }
     }
 
+    /// Brings the pods of the ordinals to where they have to be; whether others have their turn.
+    fn tend_all(&mut self, replicas: &[Replica<'a>], creates: bool) -> bool {
+        let (mut batch, mut batch_end, mut failed) = (1, 1, false);
+        for (at, replica) in replicas.iter().enumerate() {
+            let next = self.tend(replica, self.start + i64::try_from(at).unwrap_or(0), creates);
+            if self.is_ordered && next != Next::Go {
+                return false;
+            }
+            failed |= next == Next::Fail;
+            if at + 1 == batch_end {
+                if failed {
+                    return false;
+                }
+                batch = LARGEST_BATCH.min(2 * batch);
+                batch_end += batch;
+            }
+        }
+        !failed
+    }
+
     /// Brings one pod to where it has to be, or says what has to be waited for.
     fn tend(&mut self, replica: &Replica<'a>, ordinal: i64, creates: bool) -> Next {
         let ordered = self.is_ordered;
         let Some(pod) = replica else {
-            if creates {
-                self.make(&self.new_pod(ordinal), ordinal);
-            }
-            return Next::Wait;
+            return if creates { self.make(&self.new_pod(ordinal), ordinal) } else { Next::Fail };
         };
         if pod.has_ended() {
             if !pod.is_deleting() {
@@ -281,8 +301,13 @@ impl<'a> Sync<'a> {
             }
             return Next::Wait;
         }
-        if pod.phase() == Phase::Pending && creates {
-            let _ = self.make_claims(pod, ordinal);
+        if pod.phase() == Phase::Pending && creates && self.has_claims {
+            if !self.make_claims(pod, ordinal).is_empty() {
+                return Next::Fail;
+            }
+            if self.give_claims(pod, ordinal) {
+                return Next::Wait;
+            }
         }
         let waits = pod.is_deleting() || !is_running_ready(pod) || !pod.is_available(self.min_ready, self.now);
         if ordered && waits {
@@ -292,43 +317,21 @@ impl<'a> Sync<'a> {
         Next::Go
     }
 
-    fn claim(&self, name: &str) -> Option<&'a Arc<Object>> {
-        self.state.get(&Key::new(CLAIMS.clone(), self.set.namespace(), name))
-    }
-
-    fn make(&mut self, pod: &Object, ordinal: i64) {
-        let claims = identity::claims(self.set, ordinal);
-        let stale = |claim: &&(String, Object)| {
-            self.claim(claim.1.name()).is_some_and(|held| retention::is_stale(self.set, pod, held))
-        };
-        if claims.iter().any(|claim| stale(&claim)) || !self.make_claims(pod, ordinal) {
-            return;
+    fn make(&mut self, pod: &Object, ordinal: i64) -> Next {
+        if self.claims_of(ordinal).any(|held| retention::is_stale(self.set, pod, held)) {
+            return Next::Wait;
+        }
+        let going = self.make_claims(pod, ordinal);
+        if let [first, others @ ..] = going.as_slice() {
+            let why = if others.is_empty() { first.clone() } else { format!("[{}]", going.join(", ")) };
+            let message = format!("create Pod {} in StatefulSet {} failed error: {why}", pod.name(), self.set.name());
+            self.decision.warning(COMPONENT, self.set, "FailedCreate", message);
+            return Next::Fail;
         }
         self.decision.create(pod.clone());
         self.tell("create", "Create", &format!("Pod {}", pod.name()), "successful");
-        for (_, claim) in claims {
-            let held = self.claim(claim.name()).map_or(&claim, AsRef::as_ref);
-            if let Some(references) = retention::correction(self.set, pod, held, false) {
-                let patch = json!({"metadata": {"ownerReferences": references}});
-                self.decision.patch(key_of(&CLAIMS, &claim), patch);
-            }
-        }
-    }
-
-    /// Makes the claims of a pod that are not there; `false` while one that is going away is in the way.
-    fn make_claims(&mut self, pod: &Object, ordinal: i64) -> bool {
-        let mut free = true;
-        for (_, claim) in identity::claims(self.set, ordinal) {
-            match self.claim(claim.name()) {
-                Some(held) => free &= !held.is_deleting(),
-                None => {
-                    let what = format!("Claim {} Pod {}", claim.name(), pod.name());
-                    self.decision.create(claim);
-                    self.tell("create", "Create", &what, "success");
-                }
-            }
-        }
-        free
+        self.give_claims(pod, ordinal);
+        Next::Wait
     }
 
     /// Makes a pod that was taken in who it should be, and its claims whose they should be.
@@ -344,21 +347,6 @@ impl<'a> Sync<'a> {
         if self.correct_claims(pod) || is_wrong {
             self.tell("update", "Update", &format!("Pod {}", pod.name()), "successful");
         }
-    }
-
-    /// Whether any claim was not whose it should be.
-    fn correct_claims(&mut self, pod: &PodView<'_>) -> bool {
-        let before = self.decision.writes.len();
-        let is_scaled_away = !self.is_in_range(ordinal_of(pod));
-        for name in identity::claim_names(self.set, ordinal_of(pod)) {
-            let Some(held) = self.claim(&name) else { continue };
-            if let Some(references) = retention::correction(self.set, pod, held, is_scaled_away) {
-                let references = if references.is_empty() { Json::Null } else { json!(references) };
-                let patch = json!({"metadata": {"uid": held.uid(), "ownerReferences": references}});
-                self.decision.patch(key_of(&CLAIMS, held), patch);
-            }
-        }
-        self.decision.writes.len() > before
     }
 
     /// Deletes a pod beyond the ordinals, where its turn has come.
@@ -418,7 +406,7 @@ impl<'a> Sync<'a> {
         self.tell("delete", "Delete", &format!("Pod {}", pod.name()), "successful");
     }
 
-    fn tell(&mut self, verb: &str, title: &str, what: &str, how: &str) {
+    pub(super) fn tell(&mut self, verb: &str, title: &str, what: &str, how: &str) {
         let message = format!("{verb} {what} in StatefulSet {} {how}", self.set.name());
         self.decision.normal(COMPONENT, self.set, &format!("Successful{title}"), message);
     }
