@@ -63,6 +63,10 @@ fn look(
         _ => &["replicas", "selector", "template"],
     };
     spec.as_object_mut().expect("a map").retain(|key, _| own.contains(&key.as_str()));
+    if kind == "Job" {
+        // The pretend node ends a Job's pods as soon as they are on it: behind a gate they stay active, and the Job goes on.
+        spec["template"]["spec"]["schedulingGates"] = json!([{"name": "example.com/bench"}]);
+    }
     let tree = json!({"apiVersion": format!("{group}/v1"), "kind": kind, "metadata": {"name": "x"}, "spec": spec});
     fork.submit(&create(group, resource, tree)).unwrap_or_else(|why| panic!("{why}"));
     fork.settle(SignedDuration::from_mins(30));

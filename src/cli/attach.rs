@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::resources::Selection;
-use super::session::{self, DetachKeys, pod};
+use super::session::{self, DetachKeys, Ended, pod};
 use super::{CliError, CliResult, Context};
 use crate::api::{Json, Object};
 use crate::client::Client;
@@ -66,13 +66,14 @@ impl Attach {
         let container = pod::container(ctx, &pod, &self.container, self.quiet);
         let container = container.map_err(|why| CliError::message(format!("cannot attach to the container: {}", why.text())))?;
         let how = Attaching { stdin: self.stdin, tty: self.tty, quiet: self.quiet, keys };
-        how.run(ctx, &client, &pod, container).await
+        let ended = how.until_end(ctx, &client, &pod, container).await?;
+        session::report(ctx, &ended)
     }
 }
 
 impl Attaching {
     /// Attaches to a container of a pod, until it ends or the user has had enough.
-    pub async fn run(self, ctx: &mut Context, client: &Client, pod: &Object, container: &Json) -> CliResult {
+    pub async fn until_end(self, ctx: &mut Context, client: &Client, pod: &Object, container: &Json) -> Result<Ended, CliError> {
         let name = container["name"].as_str().unwrap_or("");
         let has_tty = container["tty"] == true;
         if self.tty && !has_tty && !self.quiet {
@@ -95,7 +96,7 @@ impl Attaching {
         if self.stdin && raw && !self.quiet {
             ctx.out.line(&farewell(pod, name));
         }
-        session::report(ctx, &ended)
+        Ok(ended)
     }
 }
 

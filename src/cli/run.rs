@@ -1,23 +1,29 @@
 //! `wl run`: one pod with one container. Source: k8s.io/kubectl/pkg/cmd/run/run.go.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::json;
 
+use super::change::deletion::Deletion;
 use super::change::overrides::Overrides;
 use super::change::{DryRun, DryRunFlag, Teller, pairs};
 use super::create::{last_applied, typed};
 use super::print::flags::PrintFlags;
+use super::resources::Selection;
+use super::session::fresh::{Fresh, LOOK, Met};
+use super::session::{self, Ended};
 use super::{CliError, CliResult, Context, Exit};
-use crate::api::Json;
+use crate::api::{Json, Object};
 use crate::api::status::quote;
 use crate::api::validation::names::env_name;
-use crate::client::Ask;
+use crate::client::{Ask, Client};
+use crate::engine::clock;
 use crate::podman::ImageName;
 
 /// Run a pod of one image
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  wl run web --image=nginx --port=80 --expose\n  wl run once --image=busybox --restart=Never -- echo hello")]
+#[command(after_help = "Examples:\n  wl run web --image=nginx --port=80 --expose\n  wl run once --image=busybox --restart=Never -- echo hello\n  wl run shell -it --rm --image=busybox --restart=Never -- sh")]
 pub struct Run {
     #[arg(value_name = "NAME [ARGUMENT…]")]
     names: Vec<String>,
@@ -69,6 +75,12 @@ pub struct Run {
     /// Leave standard input open after the first attached one has ended
     #[arg(long)]
     leave_stdin_open: bool,
+    /// How long the container may take until it runs, when attaching to it
+    #[arg(long, default_value = "1m", value_parser = super::flags::duration, hide_default_value = true)]
+    pod_running_timeout: Duration,
+    /// Print only what the container prints
+    #[arg(short, long)]
+    quiet: bool,
     #[command(flatten)]
     overrides: Overrides,
     /// Keep the object in its annotation, for a later client-side apply
@@ -107,8 +119,95 @@ impl Run {
                 Err(error) => errors.push(error),
             }
         }
+        if self.attaches() {
+            let pod = Object::new(pod);
+            let met = self.attend(ctx, &pod).await;
+            let stays = matches!(met, Ok(None));
+            if self.rm && !stays {
+                errors.extend(self.remove(ctx, pod.name()).await.err());
+            }
+            return match (met, CliError::many(errors)) {
+                (Err(error), _) | (Ok(_), Some(error)) => Err(error),
+                (Ok(exit), None) => Ok(exit.unwrap_or(Exit::Success)),
+            };
+        }
         errors.extend(teller.tell(ctx, &pod, "created").err());
         CliError::many(errors).map_or(Ok(Exit::Success), Err)
+    }
+
+    /// Attaches to the pod's container, to its end, and says how that was; nothing where the user left it running.
+    async fn attend(&self, ctx: &mut Context, pod: &Object) -> Result<Option<Exit>, CliError> {
+        let client = ctx.client_to_change().await?;
+        let container = pod.str_at("/spec/containers/0/name").unwrap_or("");
+        let patience = Some(self.pod_running_timeout);
+        let fresh = Fresh { pod, container, stdin: self.stdin, tty: self.tty, quiet: self.quiet, patience };
+        let met = fresh.meet(ctx, &client).await?;
+        match &met {
+            Met::Attached(Ended::Detached) => {
+                if self.rm && !self.quiet {
+                    ctx.err.line(&format!("pod {} stays, as you left it running", quote(pod.name())));
+                }
+                return Ok(None);
+            }
+            Met::Followed(ended @ (Ended::Signal(_) | Ended::BrokenPipe)) | Met::Attached(ended @ (Ended::Signal(_) | Ended::BrokenPipe)) => {
+                return session::report(ctx, ended).map(Some);
+            }
+            Met::Logged | Met::Followed(_) | Met::Attached(_) => {}
+        }
+        let policy = pod.str_at("/spec/restartPolicy").unwrap_or("Always");
+        if self.leave_stdin_open || !matches!(policy, "Never" | "OnFailure") {
+            return Ok(Some(Exit::Success));
+        }
+        self.how_it_ended(ctx, &client, &fresh, policy == "OnFailure").await.map(Some)
+    }
+
+    /// Waits for the pod's end; one that is started again after a failure ends only well.
+    async fn how_it_ended(&self, ctx: &mut Context, client: &Client, fresh: &Fresh<'_>, only_well: bool) -> CliResult {
+        let begun = tokio::time::Instant::now();
+        loop {
+            let (pod, status) = fresh.status(client).await?;
+            let shown = format!("{}/{}", pod.namespace(), pod.name());
+            match pod.str_at("/status/phase") {
+                Some("Succeeded") => return Ok(Exit::Success),
+                Some("Failed") if !only_well => {
+                    let ended = status.and_then(|s| s.pointer("/state/terminated").cloned()).unwrap_or_default();
+                    let code = ended["exitCode"].as_i64().filter(|code| *code != 0);
+                    let Some(code) = code else {
+                        return Err(CliError::message(format!("pod {shown} failed with unknown exit code")));
+                    };
+                    let text = |key: &str| ended[key].as_str().unwrap_or("").to_owned();
+                    ctx.err.line(format!("pod {shown} terminated ({})\n{}", text("reason"), text("message")).trim_end());
+                    return Ok(Exit::Of(u8::try_from(code).unwrap_or(u8::MAX)));
+                }
+                _ if begun.elapsed() >= self.pod_running_timeout => {
+                    return Err(CliError::message("timed out waiting for the condition"));
+                }
+                _ => clock::sleep(LOOK).await,
+            }
+        }
+    }
+
+    /// Takes away what was made.
+    async fn remove(&self, ctx: &mut Context, name: &str) -> Result<(), CliError> {
+        let client = ctx.client_to_change().await?;
+        let deletion = Deletion { policy: "Background", grace: -1, dry_run: DryRun::None, names: false };
+        let kinds = if self.expose { ["pods", "services"].as_slice() } else { &["pods"] };
+        for kind in kinds {
+            let selection = Selection { args: vec![format!("{kind}/{name}")], ..Selection::default() };
+            let gone = async {
+                let info = session::pod::object(ctx, &selection).await?;
+                deletion.send(&client, &info).await?;
+                if !self.quiet {
+                    deletion.tell(ctx, &info);
+                }
+                Ok(())
+            };
+            match gone.await {
+                Err(CliError::Status(status)) if status.code == 404 => {}
+                other => other?,
+            }
+        }
+        Ok(())
     }
 
     fn attaches(&self) -> bool {
@@ -142,11 +241,6 @@ impl Run {
         if !matches!(self.image_pull_policy.as_str(), "" | "Always" | "IfNotPresent" | "Never") {
             return usage(&format!("invalid image pull policy: {}", self.image_pull_policy));
         }
-        if self.attaches() {
-            return Err(CliError::message(
-                "wl run does not attach: start the pod without -i, --stdin and --attach, and follow it with wl logs -f",
-            ));
-        }
         Ok(())
     }
 
@@ -158,6 +252,13 @@ impl Run {
     fn pod(&self, name: &str, labels: &BTreeMap<String, String>) -> Result<Json, CliError> {
         let arguments: Vec<&String> = self.names[1..].iter().chain(&self.rest).collect();
         let mut container = json!({"name": name, "image": self.image, "env": self.env()?});
+        if self.stdin {
+            container["stdin"] = true.into();
+            container["stdinOnce"] = (!self.leave_stdin_open).into();
+        }
+        if self.tty {
+            container["tty"] = true.into();
+        }
         if !arguments.is_empty() {
             container[if self.command { "command" } else { "args" }] = json!(arguments);
         }

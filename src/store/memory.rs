@@ -5,14 +5,16 @@
 const OWN_PAGES: libc::c_int = 256 * 1024;
 
 /// One heap for all threads, and a bound for its blocks that does not grow with the largest of them: a heap for each thread, as
-/// glibc has it, keeps what one thread made and another gave back, twice as much as is in use. To be called before the
-/// second thread. Source: mallopt(3).
+/// glibc has it, keeps what one thread made and another gave back, twice as much as is in use. Small blocks join their free
+/// neighbours at once: kept apart, they hold a page each of what a burst has left. To be called before the second thread.
+/// Source: mallopt(3).
 pub fn one_heap() {
     #[cfg(target_env = "gnu")]
     #[expect(unsafe_code, reason = "mallopt has no safe door")]
     // SAFETY: it takes two numbers, under the allocator's own locks.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MXFAST, 0);
         libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_PAGES);
         libc::mallopt(libc::M_TRIM_THRESHOLD, 4 * OWN_PAGES);
     }

@@ -222,6 +222,55 @@ spec:
     world.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_once_has_its_streams_and_its_exit_code_and_goes_when_asked_to() {
+    let Some(world) = World::new("run").await else { return };
+    let args = |name: &'static str, more: &[&'static str]| {
+        [&["run", name, "--image=localhost/wl-toolbox:1", "--restart=Never"], more].concat()
+    };
+    let command = args("sum", &["-i", "--rm", "--", "sh", "-c", "cat; echo err >&2; exit 4"]);
+    let run = with_input(&world, &command, b"one\ntwo\n".to_vec()).await.ends(4);
+    assert_eq!(run.out, "one\ntwo\nerr\npod \"sum\" deleted from default namespace\n");
+    run.says(&["pod default/sum terminated (Error)"]);
+    let gone = || async { world.wl(&["get", "pod", "sum"]).await.code == Some(1) };
+    world.eventually("it is gone", gone).await;
+
+    let run = world.wl(&args("say", &["--attach", "-q", "--", "echo", "hello"])).await.ends(0);
+    assert_eq!(run.out, "hello\n");
+    assert_eq!(world.json(&["get", "pod", "say"]).await["status"]["phase"], "Succeeded", "it stays");
+
+    let state = world.state();
+    let start = |name: &'static str| {
+        Terminal::start(env!("CARGO_BIN_EXE_wl"), &args(name, &["-it", "--rm", "--", "sh"]), |c| {
+            c.env("WL_STATE_DIR", &state);
+        })
+    };
+    let mut terminal = start("shell");
+    let before = told(&terminal.settings());
+    terminal.shows("try pressing enter");
+    terminal.types("stty size; echo he''re\r");
+    terminal.shows("here");
+    terminal.types("exit 5\r");
+    terminal.shows("pod \"shell\" deleted from default namespace");
+    assert_eq!(terminal.ends().code(), Some(5));
+    assert_eq!(told(&terminal.settings()), before);
+
+    let mut terminal = start("left");
+    terminal.shows("try pressing enter");
+    terminal.types("echo he''re\r");
+    terminal.shows("here");
+    terminal.types("\u{10}\u{11}");
+    terminal.shows("pod \"left\" stays");
+    assert_eq!(terminal.ends().code(), Some(0));
+    assert_eq!(world.json(&["get", "pod", "left"]).await["status"]["phase"], "Running");
+
+    let missing = ["run", "missing", "--image=localhost/nosuch:1", "-i", "--rm", "--pod-running-timeout=3s"];
+    let run = world.wl(&missing).await.ends(1);
+    assert_eq!(run.out, "pod \"missing\" deleted from default namespace\n");
+    run.says(&["localhost/nosuch:1", "timed out waiting for the condition"]);
+    world.end().await;
+}
+
 async fn answer(port: u16) -> Option<String> {
     let mut text = String::new();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;

@@ -1,6 +1,7 @@
-//! Sessions with a process in a pod: its streams, its terminal, how it ended. Shared by exec, attach, debug and cp.
+//! Sessions with a process in a pod: its streams, its terminal, how it ended. Shared by exec, attach, run, debug and cp.
 
 mod detach;
+pub mod fresh;
 pub mod pod;
 pub mod raw;
 
