@@ -13,6 +13,8 @@ use crate::runtime::{Headroom, Room, Shortage};
 const LITTLE_MEMORY: u64 = 100 << 20;
 /// Hardly an image fits in less.
 const LITTLE_DISK: u64 = 1 << 30;
+/// Fewer keyrings may be too few for one machine's pods.
+const ENOUGH_KEYRINGS: u64 = 1_000;
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -60,6 +62,7 @@ pub async fn examine(options: ConnectOptions) -> Vec<Check> {
         checks.push(tun(Path::new("/dev/net/tun")));
         checks.extend(["/etc/subuid", "/etc/subgid"].map(|file| sub_ids(file, surroundings.uid)));
         checks.push(user_namespace_tools(&surroundings));
+        checks.extend(std::fs::read_to_string("/proc/sys/kernel/keys/maxkeys").ok().and_then(|text| keyrings(&text)));
     }
     match Podman::connect(options).await {
         Ok(podman) => {
@@ -122,6 +125,21 @@ fn tun(device: &Path) -> Check {
             "pods of an ordinary user need it for their network: as root, `modprobe tun` and `chmod 0666 /dev/net/tun`",
         ),
     }
+}
+
+/// An ordinary user's containers take one of his keyrings each, and a pod has one container more than its spec.
+/// Source: keyrings(7), `/proc/sys/kernel/keys/maxkeys`.
+fn keyrings(most: &str) -> Option<Check> {
+    let most: u64 = most.trim().parse().ok()?;
+    let message = format!("the kernel gives a user {most} keyrings, enough for {} pods of one container", most / 2);
+    Some(match most < ENOUGH_KEYRINGS {
+        true => Check::warning(
+            "keyrings",
+            message,
+            "for more, as root, `sysctl kernel.keys.maxkeys=2000`, or set keyring = false under [containers] in containers.conf",
+        ),
+        false => Check::ok("keyrings", message),
+    })
 }
 
 fn sub_ids(file: &'static str, uid: u32) -> Check {
@@ -266,6 +284,14 @@ mod tests {
         assert_eq!((check.name, check.verdict), ("podman", Verdict::Blocks));
         assert!(check.help.contains("apt-get install podman"));
         assert_eq!(tun(Path::new("/nowhere")).verdict, Verdict::Blocks);
+    }
+
+    #[test]
+    fn few_keyrings_are_warned_of() {
+        let check = keyrings("200\n").expect("a number");
+        assert_eq!((check.verdict, check.message.contains("100 pods")), (Verdict::Warning, true));
+        assert_eq!(keyrings("2000").map(|check| check.verdict), Some(Verdict::Ok));
+        assert!(keyrings("many").is_none());
     }
 
     #[test]

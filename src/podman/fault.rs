@@ -75,7 +75,15 @@ impl Fault {
 
     /// As the runtime's error, of the kind that its words tell.
     pub fn into_error(self) -> RuntimeError {
-        RuntimeError { kind: self.kind(), message: self.message }
+        RuntimeError { kind: self.kind(), message: self.told() }
+    }
+
+    /// What is told of it: where the words mislead, with what they mean.
+    fn told(self) -> String {
+        if self.says(&["create keyring"]) {
+            return format!("{} (the user has as many keyrings as the kernel allows: `wl doctor` tells the way out)", self.message);
+        }
+        self.message
     }
 
     /// As the runtime's error of `kind`, unless nobody answered.
@@ -84,7 +92,7 @@ impl Fault {
             known @ (RuntimeErrorKind::Unavailable | RuntimeErrorKind::ImageMissing | RuntimeErrorKind::AddressInUse) => known,
             _ => kind,
         };
-        RuntimeError { kind, message: self.message }
+        RuntimeError { kind, message: self.told() }
     }
 
     fn kind(&self) -> RuntimeErrorKind {
@@ -152,6 +160,7 @@ mod tests {
         let taken = r#"{"cause":"that name is already in use","message":"the container name \"a\" is already in use by x","response":500}"#;
         assert_eq!(kind(500, taken).0, Exists);
         assert_eq!(kind(500, ""), (Refused, "Podman answered 500".to_owned()));
+        assert!(kind(500, "crun: create keyring `aeed`: Disk quota exceeded: OCI runtime error").1.contains("wl doctor"));
         assert_eq!(kind(500, "not json"), (Refused, "not json".to_owned()));
     }
 }
