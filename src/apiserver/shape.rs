@@ -133,7 +133,9 @@ impl Serialize for Rows<'_, '_> {
 
 fn row(shape: &Shape, object: &Object, version: &str) -> Json {
     let shown = conversion::shown(&shape.resource, object.json());
-    let mut row = table::row(&shape.resource, &shown, shape.now);
+    // Printers see the form that is kept, whatever version was asked for; columns of custom resources are their version's.
+    let printed = if shape.resource.custom { &shown } else { object.json() };
+    let mut row = table::row(&shape.resource, printed, shape.now);
     row["object"] = match shape.include {
         Include::None => Json::Null,
         Include::Metadata => partial(object, version),

@@ -75,14 +75,15 @@ fn place_new(run: &mut Run<'_, '_>, mut object: Object, draws: usize) -> Result<
         }
         return Err(taken);
     }
+    let kept = |object: Object| Object::new(conversion::kept(&run.request.resource, object.into_json()));
     if run.request.options.dry_run {
-        return Ok(Arc::new(object));
+        return Ok(Arc::new(kept(object)));
     }
     if object.resource_version().parse::<u64>().is_ok_and(|version| version != 0) {
         return Err(Status::new(500, "", "resourceVersion should not be set on objects to be created"));
     }
-    let tree = conversion::kept(&run.request.resource, object.into_json());
-    Ok(run.state.put(key, Object::new(tree)))
+    let object = kept(object);
+    Ok(run.state.put(key, object))
 }
 
 /// The name in the body must be the one in the path.

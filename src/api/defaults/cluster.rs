@@ -59,7 +59,17 @@ pub fn secret(tree: &mut Json) {
         }
     }
     remove(tree, "stringData");
-    let data = present(tree, "data").and_then(Json::as_object_mut);
+    no_null_bytes(tree, "data");
+}
+
+pub fn config_map(tree: &mut Json) {
+    no_null_bytes(tree, "binaryData");
+}
+
+/// Bytes that are null come back empty: what a kube-apiserver keeps, and what it only tries, goes through protobuf, which
+/// knows no null.
+fn no_null_bytes(tree: &mut Json, name: &str) {
+    let data = present(tree, name).and_then(Json::as_object_mut);
     for value in data.into_iter().flat_map(|data| data.values_mut()).filter(|value| value.is_null()) {
         *value = "".into();
     }
@@ -160,6 +170,13 @@ mod tests {
         let mut range = json!({"spec": {"limits": [{"type": "Pod", "max": {"cpu": "0.0001"}}]}});
         limit_range(&mut range);
         assert_eq!(range["spec"]["limits"][0]["max"]["cpu"], "1m");
+    }
+
+    #[test]
+    fn bytes_that_are_null_are_empty() {
+        let mut map = json!({"binaryData": {"key.der": null, "seal": "AQI="}});
+        config_map(&mut map);
+        assert_eq!(map, json!({"binaryData": {"key.der": "", "seal": "AQI="}}));
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub fn fill(gvk: &Gvk, tree: &mut Json) {
         ("", "v1", "Namespace") => cluster::namespace(tree),
         ("", "v1", "Node") => cluster::node(tree),
         ("", "v1", "Secret") => cluster::secret(tree),
+        ("", "v1", "ConfigMap") => cluster::config_map(tree),
         ("", "v1", "LimitRange") => cluster::limit_range(tree),
         ("", "v1", "ResourceQuota") => cluster::resource_quota(tree),
         ("discovery.k8s.io", "v1", "EndpointSlice") => service::endpoint_slice(tree),

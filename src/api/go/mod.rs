@@ -22,6 +22,22 @@ pub fn display(value: &Json) -> String {
     }
 }
 
+/// A value as `%s` prints it, which is for texts alone: other values tell their type as well.
+pub fn text(value: &Json) -> String {
+    match value {
+        Json::Null => "%!s(<nil>)".into(),
+        Json::Bool(_) | Json::Number(_) => format!("%!s({}={})", type_name(value), display(value)),
+        Json::String(text) => text.clone(),
+        Json::Array(items) => format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(" ")),
+        Json::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(k, _)| *k);
+            let entries: Vec<_> = entries.into_iter().map(|(k, v)| format!("{k}:{}", text(v))).collect();
+            format!("map[{}]", entries.join(" "))
+        }
+    }
+}
+
 /// A value as `%#v` prints it.
 pub fn syntax(value: &Json) -> String {
     match value {
@@ -100,6 +116,7 @@ mod tests {
         assert_eq!(display(&json!(1e21)), "1e+21");
         assert_eq!(display(&json!(0.00001)), "1e-05");
         assert_eq!((float(0.25), float(-0.0)), ("0.25".into(), "-0".into()));
+        assert_eq!(text(&json!({"a": ["x", 5, null], "b": true})), "map[a:[x %!s(int64=5) %!s(<nil>)] b:%!s(bool=true)]");
         assert_eq!(syntax(&json!({"a": ["x"]})), r#"map[string]interface {}{"a":[]interface {}{"x"}}"#);
     }
 }

@@ -57,7 +57,9 @@ fn csi_driver(view: &View<'_>) -> Vec<Json> {
 }
 
 fn node(view: &View<'_>) -> Vec<Json> {
-    let ready = match view.condition("Ready").map(|c| text(c, "/status")) {
+    // Of several conditions of a type the last counts here.
+    let condition = view.list("/status/conditions").iter().rev().find(|c| text(c, "/type") == "Ready");
+    let ready = match condition.map(|c| text(c, "/status")) {
         Some("True") => "Ready",
         Some(_) => "NotReady",
         None => "Unknown",

@@ -83,9 +83,14 @@ fn external(view: &View<'_>) -> String {
     }
 }
 
+/// Ready addresses alone: with none of them the cell stays empty. Source: printers.go (`formatEndpoints`).
 fn endpoints(view: &View<'_>) -> String {
+    let subsets = view.list("/subsets");
+    if subsets.is_empty() {
+        return "<none>".into();
+    }
     let mut all = Vec::new();
-    for subset in view.list("/subsets") {
+    for subset in subsets {
         let addresses = list(subset, "/addresses");
         let ports = list(subset, "/ports");
         if ports.is_empty() {
@@ -95,18 +100,20 @@ fn endpoints(view: &View<'_>) -> String {
             all.extend(addresses.iter().map(|a| host_port(text(a, "/ip"), int(port, "/port"))));
         }
     }
-    if all.is_empty() { "<none>".into() } else { first(&all, MOST) }
+    first(&all, MOST)
 }
 
+/// A port's number, else its name, even an empty one. Source: printers.go (`formatDiscoveryPorts`).
 fn slice(view: &View<'_>) -> Vec<Json> {
-    let ports: Vec<String> = view
-        .list("/ports")
-        .iter()
-        .map(|p| p.get("port").and_then(Json::as_i64).map_or("*".into(), |p| p.to_string()))
-        .collect();
+    let shown = |port: &Json| match (port.get("port").and_then(Json::as_i64), port.get("name").and_then(Json::as_str)) {
+        (Some(number), _) => number.to_string(),
+        (None, Some(name)) => name.to_owned(),
+        (None, None) => "*".into(),
+    };
+    let ports: Vec<String> = view.list("/ports").iter().map(shown).collect();
     let addresses: Vec<String> =
         view.list("/endpoints").iter().flat_map(|e| list(e, "/addresses")).filter_map(|a| Some(a.as_str()?.to_owned())).collect();
-    let show = |items: &[String]| if items.is_empty() { "<unset>".to_owned() } else { first(items, MOST) };
+    let show = |items: &[String]| Some(first(items, MOST)).filter(|text| !text.is_empty()).unwrap_or("<unset>".into());
     vec![json!(view.text("/addressType")), json!(show(&ports)), json!(show(&addresses)), view.own_age()]
 }
 
@@ -137,6 +144,27 @@ fn ingress(view: &View<'_>) -> Vec<Json> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn row(cells: fn(&View<'_>) -> Vec<Json>, object: Json) -> Vec<Json> {
+        cells(&View { object: &object, now: jiff::Timestamp::UNIX_EPOCH })
+    }
+
+    #[test]
+    fn endpoints_without_a_ready_address_show_nothing() {
+        let shown = |object: Json| endpoints(&View { object: &object, now: jiff::Timestamp::UNIX_EPOCH });
+        assert_eq!(shown(json!({})), "<none>");
+        assert_eq!(shown(json!({"subsets": [{"notReadyAddresses": [{"ip": "10.0.0.7"}], "ports": [{"port": 5432}]}]})), "");
+        assert_eq!(shown(json!({"subsets": [{"addresses": [{"ip": "10.0.0.7"}]}]})), "10.0.0.7");
+    }
+
+    #[test]
+    fn a_slice_shows_the_names_of_ports_without_a_number() {
+        let shown = |ports: Json| row(slice, json!({"addressType": "IPv4", "ports": ports}))[1].clone();
+        assert_eq!(shown(json!([{"name": "db"}, {"name": "web", "port": 8080}, {}])), "db,8080,*");
+        assert_eq!(shown(json!([{"name": ""}])), "<unset>");
+        assert_eq!(shown(json!([{"name": ""}, {"name": "", "port": 53}])), ",53");
+        assert_eq!(shown(json!([])), "<unset>");
+    }
 
     #[test]
     fn an_ingress_shows_three_hosts_and_counts_the_rules_left() {

@@ -39,10 +39,6 @@ pub(super) fn cells(resource: &str, view: &View<'_>) -> Vec<Json> {
 }
 
 fn metrics(view: &View<'_>) -> String {
-    if let Some(target) = view.at("/spec/targetCPUUtilizationPercentage") {
-        let now = view.at("/status/currentCPUUtilizationPercentage").map_or("<unknown>".to_owned(), |c| format!("{c}%"));
-        return format!("cpu: {now}/{target}%");
-    }
     let specs = view.list("/spec/metrics");
     if specs.is_empty() {
         return "<none>".into();
@@ -66,19 +62,22 @@ fn metric(spec: &Json, current: Option<&Json>) -> String {
         _ => return "<unknown type>".into(),
     };
     let target = |name: &str| spec.pointer(&format!("/{field}/target/{name}")).filter(|v| !v.is_null());
-    let now = |name: &str| current.and_then(|c| c.pointer(&format!("/{field}/current/{name}"))).filter(|v| !v.is_null());
-    let show = |value: Option<&Json>| match value {
+    let source = current.and_then(|c| c.get(field)).filter(|v| !v.is_null());
+    let now = |name: &str| source.and_then(|s| s.pointer(&format!("/current/{name}"))).filter(|v| !v.is_null());
+    // A metric that was read, without the amount that is asked for.
+    let missing = if source.is_some() { "<nil>" } else { "<unknown>" };
+    let show = |value: Option<&Json>, missing: &str| match value {
         Some(Json::String(text)) => text.clone(),
         Some(other) => other.to_string(),
-        None => "<unknown>".into(),
+        None => missing.into(),
     };
     let head = match kind {
         "Resource" | "ContainerResource" => format!("{}: ", text(spec, &format!("/{field}/name"))),
         _ => String::new(),
     };
     if let Some(average) = target("averageValue") {
-        let tail = if matches!(kind, "External" | "Object") { " (avg)" } else { "" };
-        return format!("{head}{}/{}{tail}", show(now("averageValue")), show(Some(average)));
+        let (tail, missing) = if matches!(kind, "External" | "Object") { (" (avg)", "<unknown>") } else { ("", missing) };
+        return format!("{head}{}/{}{tail}", show(now("averageValue"), missing), show(Some(average), missing));
     }
     if let Some(percent) = target("averageUtilization") {
         let now = now("averageUtilization").map_or("<unknown>".to_owned(), |n| format!("{n}%"));
@@ -87,7 +86,7 @@ fn metric(spec: &Json, current: Option<&Json>) -> String {
     if matches!(kind, "Resource" | "ContainerResource") {
         return format!("{head}<unknown>/<auto>");
     }
-    format!("{head}{}/{}", show(now("value")), show(target("value")))
+    format!("{head}{}/{}", show(now("value"), missing), show(target("value"), "<nil>"))
 }
 
 pub(super) fn binding(view: &View<'_>) -> Vec<Json> {
@@ -105,4 +104,21 @@ pub(super) fn binding(view: &View<'_>) -> Vec<Json> {
         json!(subjects("Group")),
         json!(subjects("ServiceAccount")),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_that_was_read_without_its_amount_is_nil() {
+        let pods = json!({"type": "Pods", "pods": {"target": {"type": "AverageValue", "averageValue": "12"}}});
+        assert_eq!(metric(&pods, None), "<unknown>/12");
+        assert_eq!(metric(&pods, Some(&json!({"type": "Pods", "pods": {"current": {"value": "3"}}}))), "<nil>/12");
+        assert_eq!(metric(&pods, Some(&json!({"pods": {"current": {"averageValue": "3"}}}))), "3/12");
+        let queue = json!({"type": "External", "external": {"target": {"averageValue": "5"}}});
+        assert_eq!(metric(&queue, Some(&json!({"external": {"current": {"value": "3"}}}))), "<unknown>/5 (avg)");
+        let cpu = json!({"type": "Resource", "resource": {"name": "cpu", "target": {"averageUtilization": 60}}});
+        assert_eq!(metric(&cpu, Some(&json!({"resource": {"current": {}}}))), "cpu: <unknown>/60%");
+    }
 }

@@ -17,7 +17,7 @@ pub(super) fn of_map(directive: &Json, mut patch: JsonMap) -> Result<JsonMap, Pa
 }
 
 pub(super) fn unknown(directive: &Json, patch: &JsonMap) -> PatchError {
-    let (directive, patch) = (go::display(directive), go::display(&Json::Object(patch.clone())));
+    let (directive, patch) = (go::text(directive), go::display(&Json::Object(patch.clone())));
     PatchError::Other(format!("unknown patch type: {directive} in map: {patch}"))
 }
 

@@ -68,6 +68,7 @@ fn what_makes_no_sense_is_refused_in_kubernetes_words() {
         containers(json!([{"name": "a", "$patch": "frob"}])),
         "unknown patch type: frob in map: map[$patch:frob name:a]",
     );
+    refused(one(), json!({"spec": {"$patch": 5}}), "unknown patch type: %!s(int64=5) in map: map[$patch:5]");
     refused(one(), json!({"spec": {"$retainKeys": 5}}), "invalid patch format of retainKeys");
     refused(one(), json!({"spec": {"$setElementOrder": []}}), "invalid patch format of setElementOrder list");
     refused(

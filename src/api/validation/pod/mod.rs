@@ -25,6 +25,7 @@ pub use change::{bind, same, update, update_ephemeral_containers};
 pub use resize::resize;
 pub use resources::fixed_overhead;
 pub use scheduling::tolerations;
+pub use security::is_apparmor_profile;
 pub use spec::Options;
 pub use status::update_status;
 

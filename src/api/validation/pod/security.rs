@@ -159,6 +159,11 @@ fn apparmor(profile: &Json, path: &Path) -> Errors {
     }
 }
 
+/// Whether a container may have this AppArmor profile. Source: ValidateAppArmorProfileField.
+pub fn is_apparmor_profile(profile: &Json) -> bool {
+    apparmor(profile, &Path::root()).is_empty()
+}
+
 fn apparmor_profile(name: Option<&str>, path: &Path) -> Errors {
     const MISSING: &str = "must be set when AppArmor type is Localhost";
     let Some(name) = name else { return vec![field::required(path, MISSING)] };

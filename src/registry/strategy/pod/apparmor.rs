@@ -3,9 +3,13 @@
 
 use serde_json::json;
 
+use crate::api::validation::pod::is_apparmor_profile;
 use crate::api::{Json, Object};
 
 const PREFIX: &str = "container.apparmor.security.beta.kubernetes.io/";
+
+/// Kubernetes goes through a Pod's containers in this order.
+const LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
 /// Returns a warning for each annotation that filled a field, or could not.
 pub(super) fn take_annotations(pod: &mut Object) -> Vec<String> {
@@ -19,7 +23,7 @@ pub(super) fn take_annotations(pod: &mut Object) -> Vec<String> {
     }
     let mut warnings = Vec::new();
     let of_pod = pod.at("/spec/securityContext/appArmorProfile").cloned();
-    for list in ["containers", "initContainers"] {
+    for list in LISTS {
         let containers = pod.json_mut().pointer_mut(&format!("/spec/{list}")).and_then(Json::as_array_mut);
         for container in containers.into_iter().flatten() {
             let name = container.get("name").and_then(Json::as_str).unwrap_or("");
@@ -45,10 +49,32 @@ pub(super) fn take_annotations(pod: &mut Object) -> Vec<String> {
     warnings
 }
 
+/// What the field says where the annotation says `value`; `None` if no field may say so.
 fn profile(value: &str) -> Option<Json> {
-    match value {
-        "runtime/default" => Some(json!({"type": "RuntimeDefault"})),
-        "unconfined" => Some(json!({"type": "Unconfined"})),
-        local => local.strip_prefix("localhost/").map(|name| json!({"type": "Localhost", "localhostProfile": name})),
+    let profile = match value {
+        "runtime/default" => json!({"type": "RuntimeDefault"}),
+        "unconfined" => json!({"type": "Unconfined"}),
+        local => json!({"type": "Localhost", "localhostProfile": local.strip_prefix("localhost/")?}),
+    };
+    is_apparmor_profile(&profile).then_some(profile)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn annotations_that_no_field_can_say_are_warned_of_and_not_taken() {
+        let key = |name: &str| format!("{PREFIX}{name}");
+        let mut pod = Object::new(json!({
+            "metadata": {"annotations": {key("web"): "localhost/", key("setup"): "runtime/default", key("side"): "localhost/ x"}},
+            "spec": {"containers": [{"name": "web"}, {"name": "side"}], "initContainers": [{"name": "setup"}]},
+        }));
+        let warnings = take_annotations(&mut pod);
+        let named: Vec<&str> = warnings.iter().filter_map(|w| w.split([']', '/']).nth(1)).collect();
+        assert_eq!(named, ["setup", "web", "side"], "init containers come first");
+        assert_eq!(pod.at("/spec/containers"), Some(&json!([{"name": "web"}, {"name": "side"}])));
+        let setup = pod.at("/spec/initContainers/0/securityContext/appArmorProfile");
+        assert_eq!(setup, Some(&json!({"type": "RuntimeDefault"})));
     }
 }
