@@ -3,6 +3,7 @@
 
 mod autoscaler;
 mod event;
+mod metrics;
 
 use std::borrow::Cow;
 

@@ -20,11 +20,12 @@ impl FieldSelector {
         let mut found = Vec::new();
         for part in split(text).iter().filter(|part| !part.is_empty()) {
             let (field, operator, value) =
-                operator(part).ok_or_else(|| format!("invalid selector: '{part}'; can't understand '{part}'"))?;
+                operator(part).ok_or_else(|| format!("invalid selector: '{text}'; can't understand '{part}'"))?;
             let value = unescape(value)?;
-            check(resource, field)?;
             found.push(Requirement { field: field.to_owned(), equal: operator != "!=", value });
         }
+        // Fields are looked at when all of the text is understood.
+        found.iter().try_for_each(|requirement| check(resource, &requirement.field))?;
         Ok(FieldSelector(found))
     }
 
@@ -113,7 +114,9 @@ const EVENTS_EVENT: &[&str] = &[
     "type",
 ];
 
+/// `spec.host` is what clients of old said for `spec.nodeName`.
 const POD: &[&str] = &[
+    "spec.host",
     "spec.nodeName",
     "spec.restartPolicy",
     "spec.schedulerName",
@@ -132,7 +135,7 @@ fn offered(resource: &Resource) -> (&'static [&'static str], bool) {
         ("", "events") => (EVENT, true),
         ("events.k8s.io", "events") => (EVENTS_EVENT, true),
         ("", "nodes") => (&["spec.unschedulable"], true),
-        ("", "namespaces") => (&["status.phase", "name"], true),
+        ("", "namespaces") => (&["status.phase"], true),
         ("", "secrets") => (&["type"], true),
         ("", "services") => (&["spec.clusterIP", "spec.type"], true),
         ("", "replicationcontrollers") => (&["status.replicas"], true),
@@ -147,7 +150,10 @@ fn offered(resource: &Resource) -> (&'static [&'static str], bool) {
 fn check(resource: &Resource, field: &str) -> Result<(), String> {
     let (more, own_words) = offered(resource);
     let custom = resource.selectable.iter().any(|selectable| selectable == field);
-    if matches!(field, "metadata.name" | "metadata.namespace") || more.contains(&field) || custom {
+    // A kind with words of its own has no namespace to ask for where its objects are in none.
+    let placed = resource.namespaced || !(own_words || resource.custom);
+    let common = field == "metadata.name" || field == "metadata.namespace" && placed;
+    if common || more.contains(&field) || custom {
         return Ok(());
     }
     if own_words || resource.custom {
@@ -176,7 +182,7 @@ fn value(object: &Object, field: &str) -> String {
         pointers.iter().map(|at| text(object.at(at))).find(|found| !found.is_empty()).unwrap_or_default()
     };
     match field {
-        "name" => object.name().to_owned(),
+        "spec.host" => text(object.at("/spec/nodeName")),
         "spec.hostNetwork" | "spec.unschedulable" => {
             let pointer = format!("/{}", field.replace('.', "/"));
             object.at(&pointer).and_then(Json::as_bool).unwrap_or(false).to_string()
@@ -194,5 +200,43 @@ fn value(object: &Object, field: &str) -> String {
             Some(rest) => text(object.at(&format!("/involvedObject/{rest}"))),
             None => text(object.at(&format!("/{}", field.replace('.', "/")))),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::schema::Schema;
+
+    fn parse(resource: &str, text: &str) -> Result<FieldSelector, String> {
+        let resources = &Schema::get().resources;
+        let found = resources.iter().find(|r| r.group.is_empty() && r.resource == resource).expect("a resource");
+        FieldSelector::parse(found, text)
+    }
+
+    #[test]
+    fn a_selector_is_understood_whole_before_its_fields_are_looked_at() {
+        let refused = |text: &str| parse("configmaps", text).unwrap_err();
+        assert_eq!(refused("color=red,size"), "invalid selector: 'color=red,size'; can't understand 'size'");
+        assert!(refused("color=red").starts_with("\"color\" is not a known field selector"));
+    }
+
+    #[test]
+    fn kinds_outside_of_namespaces_with_words_of_their_own_know_no_namespace() {
+        for resource in ["nodes", "namespaces"] {
+            let refused = parse(resource, "metadata.namespace=shop").unwrap_err();
+            assert_eq!(refused, "field label not supported: metadata.namespace");
+        }
+        assert!(parse("persistentvolumes", "metadata.namespace=shop").is_ok());
+        assert_eq!(parse("namespaces", "name=shop").unwrap_err(), "field label not supported: name");
+    }
+
+    #[test]
+    fn the_old_word_for_a_pods_node_is_understood() {
+        let on_left = parse("pods", "spec.host=left").unwrap();
+        assert!(on_left.matches(&Object::new(json!({"spec": {"nodeName": "left"}}))));
+        assert!(!on_left.matches(&Object::new(json!({"spec": {"nodeName": "right"}}))));
     }
 }
