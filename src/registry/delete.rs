@@ -9,7 +9,8 @@ use super::run::Run;
 use super::strategy::{self, Collect, Strategy};
 use super::{Answer, Body, admit, metadata, text};
 use crate::api::validation::field::{self, Path};
-use crate::api::{GroupResource, Gvk, Json, Object, Status, status::quote};
+use crate::api::schema::Schema;
+use crate::api::{GroupResource, Gvk, Json, Object, Status, decode, status::quote};
 
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
@@ -84,7 +85,7 @@ pub(crate) fn options(run: &Run<'_, '_>) -> Result<DeleteOptions, Status> {
 pub(crate) fn parse(tree: Json) -> Result<DeleteOptions, Status> {
     let kind = tree.get("kind").and_then(Json::as_str).unwrap_or("DeleteOptions");
     let version = tree.get("apiVersion").and_then(Json::as_str).unwrap_or("v1");
-    if kind != "DeleteOptions" {
+    if kind != "DeleteOptions" || !knows_delete_options(version) {
         let why = format!(
             "no kind {} is registered for version {} in scheme \"pkg/api/legacyscheme/scheme.go:30\"",
             quote(kind),
@@ -92,10 +93,18 @@ pub(crate) fn parse(tree: Json) -> Result<DeleteOptions, Status> {
         );
         return Err(Status::bad_request(why));
     }
-    let options: DeleteOptions =
-        if tree.is_null() { DeleteOptions::default() } else { serde_json::from_value(tree).map_err(|e| Status::bad_request(e.to_string()))? };
+    let read = decode::decode(&Gvk::of("v1", "DeleteOptions"), tree).map_err(Status::bad_request)?;
+    let options: DeleteOptions = serde_json::from_value(read.tree).map_err(|e| Status::bad_request(e.to_string()))?;
     validate(&options)?;
     Ok(options)
+}
+
+/// Every version of every group has DeleteOptions; of the versions that are not offered those before the first are known.
+fn knows_delete_options(version: &str) -> bool {
+    let before_the_first = |name: &str| name.contains("alpha") || name.contains("beta");
+    let (group, name) = version.split_once('/').unwrap_or(("", version));
+    let mut resources = Schema::get().resources.iter().filter(|resource| resource.group == group);
+    version == "meta.k8s.io/v1" || resources.any(|resource| resource.version == name || before_the_first(name))
 }
 
 /// k8s.io/apimachinery/pkg/apis/meta/v1/validation: ValidateDeleteOptions.
@@ -301,4 +310,27 @@ fn collection(strategy: &dyn Strategy, object: &Object, options: &DeleteOptions)
         }
     }
     if default == Collect::Orphan { Wanted::Orphan } else { Wanted::Background }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn options_are_read_as_kubernetes_decodes_them() {
+        let refused = |tree: Json| parse(tree).map(|_| ()).unwrap_err().message;
+        assert_eq!(
+            refused(json!({"gracePeriodSeconds": "soon"})),
+            "json: cannot unmarshal string into Go struct field DeleteOptions.gracePeriodSeconds of type int64"
+        );
+        let unknown = refused(json!({"kind": "DeleteOptions", "apiVersion": "v7"}));
+        assert!(unknown.starts_with("no kind \"DeleteOptions\" is registered for version \"v7\""), "{unknown}");
+        for version in ["v1", "apps/v1", "policy/v1beta1", "meta.k8s.io/v1"] {
+            let options = parse(json!({"kind": "DeleteOptions", "apiVersion": version, "gracePeriodSeconds": 3, "odd": 1}));
+            assert_eq!(options.map(|o| o.grace_period_seconds), Ok(Some(3)), "{version}");
+        }
+        assert_eq!(parse(Json::Null), Ok(DeleteOptions::default()));
+    }
 }
