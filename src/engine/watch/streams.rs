@@ -36,8 +36,7 @@ impl NodeStreams {
         let mut attempts: Vec<&Container> =
             sandbox.iter().flat_map(|s| &s.containers).filter(|c| c.name == name).collect();
         attempts.sort_by_key(|c| std::cmp::Reverse(c.attempt));
-        let wanted = if options.previous { previous(pod, &name, &attempts) } else { attempts.first() };
-        let container = wanted.filter(|c| c.state != ContainerState::Created).copied();
+        let container = if options.previous { previous(pod, &name, &attempts) } else { newest(&attempts) };
         let path = match container {
             Some(container) => Some(container.log_path.clone().into()),
             // What has ended may have given its containers back for room, but not their logs.
@@ -152,6 +151,11 @@ fn status_of<'a>(pod: &'a Object, name: &str) -> Option<&'a Json> {
     statuses.into_iter().find(|s| s["name"] == name)
 }
 
+/// The attempt that runs, or the last that did: the next one may be made already.
+fn newest<'a, 'b>(attempts: &'a [&'b Container]) -> Option<&'a &'b Container> {
+    attempts.iter().find(|c| c.state != ContainerState::Created)
+}
+
 /// The attempt that is shown as the one before: of a container that waits to be started again the newest.
 fn previous<'a, 'b>(pod: &Object, name: &str, attempts: &'a [&'b Container]) -> Option<&'a &'b Container> {
     let last = status_of(pod, name)?.pointer("/lastState/terminated/containerID")?.as_str()?;
@@ -240,6 +244,15 @@ mod tests {
         assert_eq!(id(&pod(json!({"running": {}}), ended("old"))).as_deref(), Some("old"));
         assert_eq!(id(&pod(json!({"running": {}}), json!({}))), None);
         assert_eq!(id(&pod(json!({"running": {}}), ended("lost"))), None);
+    }
+
+    #[test]
+    fn the_log_is_that_of_the_attempt_that_has_begun() {
+        let (mut next, old) = (container("next"), container("old"));
+        assert_eq!(newest(&[&next, &old]).map(|c| c.id.as_str()), Some("next"));
+        next.state = ContainerState::Created;
+        assert_eq!(newest(&[&next, &old]).map(|c| c.id.as_str()), Some("old"));
+        assert!(newest(&[&next]).is_none());
     }
 
     #[test]
