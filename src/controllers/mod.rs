@@ -153,6 +153,7 @@ pub fn of_the_manager() -> Vec<Box<dyn Controller>> {
         Box::new(disruption::DisruptionController),
         Box::new(namespace::NamespaceController::new()),
         Box::new(volumes::Binder::new()),
+        Box::new(volumes::EphemeralVolumes),
         Box::new(volumes::ClaimProtection),
         Box::new(volumes::VolumeProtection),
         Box::new(garbage::GarbageCollector),

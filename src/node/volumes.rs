@@ -92,6 +92,9 @@ pub fn objects_used(pod: &Object) -> Vec<Key> {
         if let Some(source) = &volume.persistent_volume_claim {
             add("persistentvolumeclaims", &source.claim_name);
         }
+        if volume.ephemeral.is_some() {
+            add("persistentvolumeclaims", &format!("{}-{}", pod.name(), volume.name));
+        }
         for source in volume.projected.iter().flat_map(|p| p.sources.iter().flatten()) {
             if let Some(source) = &source.config_map {
                 add("configmaps", &source.name);
@@ -167,7 +170,15 @@ fn kind(
     }
     if volume.ephemeral.is_some() {
         let name = format!("{}-{}", super::identity::name(pod), volume.name);
-        return claim(namespace, &name, context);
+        let kind = claim(namespace, &name, context)?;
+        let key = Key::new(GroupResource::new("", "persistentvolumeclaims"), namespace, &name);
+        let owner = context.state.get(&key).and_then(|claim| claim.controller_uid());
+        if owner != pod.metadata.uid.as_deref() {
+            let whose = super::identity::name(pod);
+            let why = format!("PVC {namespace}/{name} was not created for pod {namespace}/{whose} (pod is not owner)");
+            return Err(Obstacle::Claim(why));
+        }
+        return Ok(kind);
     }
     Err(Obstacle::SetUp("this kind of volume is not supported on this node".into()))
 }

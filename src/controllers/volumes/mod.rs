@@ -1,6 +1,7 @@
 //! Claims and the volumes that they are bound to.
 //! Source of the rules: pkg/controller/volume/persistentvolume/{pv_controller,index}.go.
 
+mod ephemeral;
 mod matching;
 mod protection;
 #[cfg(test)]
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::json;
 
+pub(super) use ephemeral::EphemeralVolumes;
 pub(super) use protection::{ClaimProtection, VolumeProtection};
 
 use self::matching::Choice;

@@ -3,6 +3,7 @@
 
 use serde_json::json;
 
+use super::ephemeral;
 use crate::api::{Json, Key, Object};
 use crate::controllers::resources::{CLAIMS, PODS, VOLUMES, dig, sides, text};
 use crate::controllers::{Context, Controller, Decision};
@@ -11,17 +12,25 @@ use crate::state::{Change, State};
 const OF_CLAIMS: &str = "kubernetes.io/pvc-protection";
 const OF_VOLUMES: &str = "kubernetes.io/pv-protection";
 
-/// The claims that a pod's volumes name.
+/// The claims that a pod's volumes name, and that are made for it.
 fn claims_of(pod: &Object) -> Vec<String> {
     let volumes = dig(pod.json(), &["spec", "volumes"]).as_array().into_iter().flatten();
-    volumes
-        .filter_map(|volume| {
-            if volume.get("ephemeral").is_some() {
-                return Some(format!("{}-{}", pod.name(), dig(volume, &["name"]).as_str()?));
-            }
-            dig(volume, &["persistentVolumeClaim", "claimName"]).as_str().map(str::to_owned)
-        })
-        .collect()
+    let named = volumes.filter_map(|volume| dig(volume, &["persistentVolumeClaim", "claimName"]).as_str());
+    let own = ephemeral::templates(pod).map(|(volume, _)| ephemeral::claim_name(pod, volume));
+    named.map(str::to_owned).chain(own).collect()
+}
+
+/// Whether a pod uses a claim. One of its own holds it up only until it is shut down.
+fn uses(pod: &Object, claim: &Object) -> bool {
+    let volumes = || dig(pod.json(), &["spec", "volumes"]).as_array().into_iter().flatten();
+    let is_named = || volumes().any(|v| dig(v, &["persistentVolumeClaim", "claimName"]) == claim.name());
+    let is_shut_down = pod.i64_at("/metadata/deletionGracePeriodSeconds") == Some(0);
+    let has_made = || {
+        !is_shut_down
+            && ephemeral::templates(pod).any(|(volume, _)| ephemeral::claim_name(pod, volume) == claim.name())
+            && ephemeral::is_for(claim, pod)
+    };
+    !text(pod, &["spec", "nodeName"]).is_empty() && (is_named() || has_made())
 }
 
 fn without(object: &Object, finalizer: &str) -> Json {
@@ -63,10 +72,7 @@ impl Controller for ClaimProtection {
 
     fn reconcile(&self, state: &State, key: &Key, _context: &mut Context<'_>) -> Decision {
         let Some(claim) = state.get(key).filter(|claim| claim.is_deleting()) else { return Decision::none() };
-        let uses = |pod: &Object| {
-            !text(pod, &["spec", "nodeName"]).is_empty() && claims_of(pod).iter().any(|name| name == claim.name())
-        };
-        let in_use = state.in_namespace(&PODS, claim.namespace()).any(|pod| uses(pod));
+        let in_use = state.in_namespace(&PODS, claim.namespace()).any(|pod| uses(pod, claim));
         settle(claim, key, OF_CLAIMS, in_use)
     }
 }

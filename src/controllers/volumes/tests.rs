@@ -1,6 +1,7 @@
 //! Which claims get which volumes.
 
 use super::*;
+use crate::controllers::resources::PODS;
 use crate::controllers::Write;
 
 struct NoDice;
@@ -209,4 +210,79 @@ fn a_volume_that_failed_stays_so_when_its_claim_is_gone() {
         settle(&mut state, &Binder::new(), std::slice::from_ref(&key));
         assert_eq!(text(state.get(&key).unwrap(), &["status", "phase"]), after);
     }
+}
+
+/// A pod on a node with a volume of its own.
+fn pod_with_own_volume(state: &mut State, change: impl FnOnce(&mut Json)) -> Key {
+    let template = json!({"metadata": {"labels": {"kind": "scratch"}}, "spec": {"accessModes": ["ReadWriteOnce"]}});
+    let mut tree = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "default", "uid": "p"},
+        "spec": {
+            "nodeName": "n", "containers": [],
+            "volumes": [{"name": "data", "ephemeral": {"volumeClaimTemplate": template}}],
+        },
+    });
+    change(&mut tree);
+    let object = Object::new(tree);
+    let key = key_of(&PODS, &object);
+    state.put(key.clone(), object);
+    key
+}
+
+fn own_claim(owner: &str) -> Object {
+    let mut claim = claim("1");
+    claim.json_mut()["metadata"] = json!({
+        "name": "p-data", "namespace": "default", "uid": "1", "finalizers": ["kubernetes.io/pvc-protection"],
+        "deletionTimestamp": "2026-01-01T00:00:00Z",
+        "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": owner, "controller": true}],
+    });
+    claim
+}
+
+fn decide(controller: &dyn Controller, state: &State, key: &Key) -> Vec<Write> {
+    let mut context = Context { now: jiff::Timestamp::UNIX_EPOCH, random: &mut NoDice };
+    controller.reconcile(state, key, &mut context).writes
+}
+
+#[test]
+fn a_volume_that_lives_as_long_as_its_pod_gets_a_claim_of_the_pods() {
+    let mut state = State::new();
+    let key = pod_with_own_volume(&mut state, |_| ());
+    let writes = decide(&EphemeralVolumes, &state, &key);
+    let [Write::Create { object }] = writes.as_slice() else { panic!("{writes:?}") };
+    assert_eq!((object.name(), object.controller_uid(), object.label("kind")), ("p-data", Some("p"), Some("scratch")));
+    assert_eq!(*dig(object.json(), &["spec"]), json!({"accessModes": ["ReadWriteOnce"]}));
+    put(&mut state, object.clone());
+    assert!(decide(&EphemeralVolumes, &state, &key).is_empty());
+}
+
+#[test]
+fn a_claim_that_somebody_else_made_is_not_the_pods() {
+    let mut state = State::new();
+    let key = pod_with_own_volume(&mut state, |_| ());
+    put(&mut state, own_claim("earlier"));
+    let expected = "FailedBinding: ephemeral volume data: PVC default/p-data was not created for pod default/p (pod is not owner)";
+    assert_eq!(told(&decide(&EphemeralVolumes, &state, &key)), (vec![expected.into()], false));
+    let going = |pod: &mut Json| pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    pod_with_own_volume(&mut state, going);
+    assert!(decide(&EphemeralVolumes, &state, &key).is_empty());
+}
+
+#[test]
+fn a_claim_of_a_pods_own_stays_until_that_is_shut_down() {
+    for (owner, grace, is_let_go) in [("p", Json::Null, false), ("p", json!(30), false), ("p", json!(0), true), ("x", Json::Null, true)] {
+        let mut state = State::new();
+        pod_with_own_volume(&mut state, |pod| pod["metadata"]["deletionGracePeriodSeconds"] = grace.clone());
+        let key = put(&mut state, own_claim(owner));
+        assert_eq!(!decide(&ClaimProtection, &state, &key).is_empty(), is_let_go, "{owner} {grace}");
+    }
+}
+
+#[test]
+fn a_claim_that_was_taken_away_is_made_again() {
+    let mut state = State::new();
+    let key = pod_with_own_volume(&mut state, |_| ());
+    let gone = Arc::new(own_claim("p"));
+    let change = Change { revision: 1, key: key_of(&CLAIMS, &gone), before: Some(gone), after: None };
+    assert_eq!(EphemeralVolumes.wakes(&state, &change), [key]);
 }
