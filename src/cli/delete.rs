@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::change::raw::Raw;
-use super::change::deletion::{Deletion, policy, wait_until_gone};
+use super::change::deletion::{Deletion, let_data_go, policy, wait_until_gone};
 use super::change::{DryRun, DryRunFlag};
 use super::input::Files;
 use super::resources::{Info, Infos, Selection, Targets};
@@ -46,6 +46,9 @@ pub struct Delete {
     /// Take the object away without waiting for the pod's end
     #[arg(long)]
     force: bool,
+    /// With claims the data goes that is in their volumes
+    #[arg(long)]
+    volumes: bool,
     /// Wait until they are gone
     #[arg(long, num_args = 0..=1, default_value = "true", default_missing_value = "true", require_equals = true, value_parser = super::flags::boolean_value, hide_default_value = true)]
     wait: bool,
@@ -104,10 +107,12 @@ impl Delete {
                 errors.push(error);
             }
         }
+        let infos = super::resources::items(found.infos);
+        let volumes = if self.volumes { let_data_go(&client, &infos, dry_run).await? } else { Vec::new() };
         let mut gone = Vec::new();
         let mut count = 0;
         let mut seen = BTreeSet::new();
-        for info in super::resources::items(found.infos) {
+        for info in infos {
             if !seen.insert((info.found.qualified(), info.namespace.clone(), info.name.clone())) {
                 continue;
             }
@@ -127,6 +132,7 @@ impl Delete {
         if count == 0 && errors.is_empty() && !(ignore && self.ignore_not_found.is_some()) {
             ctx.out.line("No resources found");
         }
+        gone.extend(volumes);
         if self.wait && dry_run == DryRun::None {
             wait_until_gone(ctx, &client, &gone, self.timeout).await?;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::change::deletion::{Deletion, wait_until_gone};
+use super::change::deletion::{Deletion, let_data_go, wait_until_gone};
 use super::change::{DryRun, DryRunFlag};
 use super::project::Project;
 use super::prune::{self, ApplySet};
@@ -38,6 +38,7 @@ impl Down {
         }
         let (mut gone, kept) = self.members(&client, &set).await?;
         gone.sort_by_key(|info| rank(&info.found.kind));
+        let volumes = if self.volumes { let_data_go(&client, &gone, dry_run).await? } else { Vec::new() };
         for info in &gone {
             // What has pods is gone when they are.
             let policy = if rank(&info.found.kind) == 0 { "Foreground" } else { "Background" };
@@ -54,6 +55,7 @@ impl Down {
             ctx.err.line(&format!("{} stays, as it may hold data; wl down -v takes it away", info.shown()));
         }
         if dry_run == DryRun::None {
+            gone.extend(volumes);
             wait_until_gone(ctx, &client, &gone, self.timeout).await?;
             if kept.is_empty() {
                 set.remove(&client).await?;

@@ -18,6 +18,7 @@ mod pressure;
 mod probing;
 mod queue;
 mod requests;
+mod reclaim;
 mod resizing;
 mod rotation;
 mod run;

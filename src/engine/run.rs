@@ -14,7 +14,7 @@ use super::events::Recorder;
 use super::node::{Agent, News, Shared};
 use super::scheduling::{self, Desk};
 use super::pressure::{self, Watchman};
-use super::{Rotation, node_object, statics};
+use super::{Rotation, node_object, reclaim, statics};
 use crate::api::{GroupResource, Key, Status};
 use crate::controllers::Controller;
 use crate::network::PodSubnet;
@@ -130,6 +130,7 @@ impl<R: Runtime> Engine<R> {
                 tasks.spawn(statics::run(source.clone(), node_name_of_files, self.clock.clone(), news.clone()));
             }
             tasks.spawn(hints(self.runtime.clone(), news));
+            tasks.spawn(endless(reclaim::run(self.store.clone(), self.runtime.clone(), recorder.clone())));
             let node = node(
                 self.store.clone(),
                 self.runtime.clone(),

@@ -186,6 +186,14 @@ impl Runtime for Podman {
         self.inner.machine().await
     }
 
+    async fn reclaim_volume(&self, name: &str) -> Result<(), RuntimeError> {
+        match naming::segment(name) {
+            Some(_) => self.remove_volume(&naming::claimed_volume(&self.inner.instance, name)).await,
+            // Nothing has such a name.
+            None => Ok(()),
+        }
+    }
+
     async fn headroom(&self, of: &BTreeSet<Shortage>) -> Headroom {
         self.inner.headroom(of)
     }

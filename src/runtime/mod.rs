@@ -28,6 +28,8 @@ pub trait Runtime: Send + Sync + 'static {
     fn next_hint(&self) -> impl Future<Output = Hint> + Send;
     /// What the machine is: asked at start, after a reconnect and now and then.
     fn machine(&self) -> impl Future<Output = Result<Machine, RuntimeError>> + Send;
+    /// Removes a volume that was made for a claim, and what is in it. One that is not there is gone already.
+    fn reclaim_volume(&self, name: &str) -> impl Future<Output = Result<(), RuntimeError>> + Send;
     /// What the machine has left of these. Asked every few seconds, so it costs next to nothing: the kernel is asked alone.
     fn headroom(&self, of: &BTreeSet<Shortage>) -> impl Future<Output = Headroom> + Send;
     /// What pods have of what is short; a pod of which nothing is known is left out.

@@ -160,3 +160,52 @@ async fn a_daemon_set_is_updated_and_taken_back() {
     world.wl(&["logs", &third[0]]).await.ends(0).says(&["quiet"]);
     world.end().await;
 }
+
+/// A pod that writes its name into a claim's volume and one of its own, and says what it found there.
+const KEEPER: &str = r#"
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: keeper}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: keeper
+    image: localhost/wl-toolbox:1
+    command: [sh, -c, "echo kept:$(ls /data) own:$(ls /own); touch /data/old /own/old; exec sleep 100000"]
+    volumeMounts: [{name: data, mountPath: /data}, {name: own, mountPath: /own}]
+  volumes:
+  - {name: data, persistentVolumeClaim: {claimName: data}}
+  - name: own
+    ephemeral: {volumeClaimTemplate: {spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}}
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_claim_holds_goes_when_asked_for_and_a_pods_own_volume_with_the_pod() {
+    let Some(world) = World::new("volumes").await else { return };
+    let file = world.file("keeper.yaml", KEEPER);
+    let volumes = || async { world.hand().await.volumes().await.expect("volumes") };
+    let has = |volumes: &[String], end: &str| volumes.iter().any(|name| name.ends_with(end));
+    let finds = async |expected: &str| {
+        world.wl(&["apply", "-f", &file]).await.ends(0);
+        assert_eq!(world.wl(&["logs", "keeper"]).await.ends(0).out, expected);
+    };
+    finds("kept: own:\n").await;
+    assert_eq!(claims(&world).await, ["data", "keeper-own"]);
+    assert_eq!(volumes().await.len(), 2);
+
+    world.wl(&["delete", "-f", &file]).await.ends(0);
+    world.eventually("its own volume is gone", || async { !has(&volumes().await, "keeper-own") }).await;
+    assert!(has(&volumes().await, "default-data"), "what a claim holds stays unasked");
+    finds("kept:old own:\n").await;
+
+    world.wl(&["delete", "-f", &file, "--volumes"]).await.ends(0);
+    assert!(!has(&volumes().await, "default-data"), "it is gone when the command ends");
+    assert_eq!(names(&world.json(&["get", "pv"]).await), [""; 0]);
+    finds("kept: own:\n").await;
+    world.end().await;
+}

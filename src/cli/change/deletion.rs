@@ -8,6 +8,7 @@ use serde_json::json;
 use super::DryRun;
 use crate::api::Json;
 use crate::api::status::quote;
+use crate::api::volumes::{PROVISIONED_BY, PROVISIONER};
 use crate::cli::resources::Info;
 use crate::cli::{CliError, Context};
 use crate::client::{Ask, Client};
@@ -67,6 +68,34 @@ impl Deletion {
         let suffix = self.dry_run.suffix();
         ctx.out.line(&format!("{} {} {done}{place}{suffix}", info.found.singular_qualified(), quote(&info.name)));
     }
+}
+
+/// Has the data of claims that are to be deleted go with them. Answers with their volumes, which go by themselves afterwards.
+pub async fn let_data_go(client: &Client, infos: &[Info], dry_run: DryRun) -> Result<Vec<Info>, CliError> {
+    let mut volumes = Vec::new();
+    let claims: Vec<&Info> =
+        infos.iter().filter(|i| i.found.group.is_empty() && i.found.kind == "PersistentVolumeClaim").collect();
+    if claims.is_empty() || dry_run != DryRun::None {
+        return Ok(volumes);
+    }
+    let discovery = client.discovery().await?;
+    let Some(found) = discovery.preferred().find(|r| r.group.is_empty() && r.kind == "PersistentVolume") else { return Ok(volumes) };
+    for claim in claims {
+        let Some(name) = claim.object.pointer("/spec/volumeName").and_then(Json::as_str).filter(|name| !name.is_empty()) else { continue };
+        let path = found.path("", name);
+        let object = match client.get(&path).await {
+            Err(error) if error.is_not_found() => continue,
+            other => other?,
+        };
+        let annotation = object["metadata"]["annotations"].get(PROVISIONED_BY);
+        // Volumes that somebody else made are not ours to empty.
+        if annotation.and_then(Json::as_str) == Some(PROVISIONER) {
+            let goes = json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}});
+            client.send(Ask::new(http::Method::PATCH, path).bytes(super::MERGE, goes.to_string())).await?;
+            volumes.push(Info { found: found.clone(), namespace: String::new(), name: name.to_owned(), object, source: None });
+        }
+    }
+    Ok(volumes)
 }
 
 /// Waits until none of the objects is there, or each is another one of the same name. `timeout`: 0 for none.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::change::DryRun;
-use super::change::deletion::Deletion;
+use super::change::deletion::{Deletion, let_data_go};
 use super::declare::Target;
 use super::resources::Info;
 use super::{CliError, Context};
@@ -160,6 +160,9 @@ impl Scope {
     ) -> Result<Leftovers, CliError> {
         let left = self.leftovers(client, targets, volumes).await?;
         let deletion = Deletion { policy: "Background", grace: -1, dry_run, names: false };
+        if volumes {
+            let_data_go(client, &left.gone, dry_run).await?;
+        }
         for info in &left.gone {
             match deletion.send(client, info).await {
                 Err(error) if !error.is_not_found() => return Err(error),

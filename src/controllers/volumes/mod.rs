@@ -18,7 +18,7 @@ pub(super) use protection::{ClaimProtection, VolumeProtection};
 use self::matching::Choice;
 use super::resources::{CLAIMS, VOLUMES, dig, key_of, sides, text};
 use super::{Context, Controller, Decision};
-use crate::api::volumes::{PROVISIONER, volume_name};
+use crate::api::volumes::{PROVISIONED_BY, PROVISIONER, volume_name};
 use crate::api::{Json, Key, Object};
 use crate::state::{Change, State};
 
@@ -26,7 +26,6 @@ use crate::state::{Change, State};
 const COMPONENT: &str = "persistentvolume-controller";
 const BOUND: &str = "pv.kubernetes.io/bind-completed";
 const BY_CONTROLLER: &str = "pv.kubernetes.io/bound-by-controller";
-const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 
 /// Binds claims to volumes, and makes volumes for claims that none fits where it is told to.
 pub(super) struct Binder {
@@ -197,9 +196,10 @@ fn reference(claim: &Object) -> Json {
     })
 }
 
-/// A volume of the machine for a claim, kept when the claim goes.
+/// A volume of the machine for a claim, kept when the claim goes, unless it lives as long as a pod.
 fn provisioned(claim: &Object) -> Object {
     let spec = dig(claim.json(), &["spec"]);
+    let of_pod = claim.controller_ref().is_some_and(|owner| owner["kind"] == "Pod");
     let mut volume = json!({
         "apiVersion": "v1", "kind": "PersistentVolume",
         "metadata": {
@@ -209,7 +209,7 @@ fn provisioned(claim: &Object) -> Object {
         "spec": {
             "capacity": dig(spec, &["resources", "requests"]),
             "accessModes": dig(spec, &["accessModes"]),
-            "persistentVolumeReclaimPolicy": "Retain",
+            "persistentVolumeReclaimPolicy": if of_pod { "Delete" } else { "Retain" },
             "volumeMode": dig(spec, &["volumeMode"]),
             "csi": {"driver": PROVISIONER, "volumeHandle": volume_name(claim.namespace(), claim.name())},
             "claimRef": reference(claim),
@@ -222,7 +222,10 @@ fn provisioned(claim: &Object) -> Object {
 }
 
 fn is_left_behind(volume: &Object) -> bool {
-    text(volume, &["status", "phase"]) == "Released" && volume.annotation(PROVISIONED_BY) == Some(PROVISIONER)
+    text(volume, &["status", "phase"]) == "Released"
+        && volume.annotation(PROVISIONED_BY) == Some(PROVISIONER)
+        // What is not kept is on its way out.
+        && text(volume, &["spec", "persistentVolumeReclaimPolicy"]) != "Delete"
 }
 
 /// The volume is told, then the claim, then what the claim has; what is so already stays unsaid.

@@ -208,6 +208,10 @@ impl Runtime for Simulated {
         })
     }
 
+    async fn reclaim_volume(&self, _: &str) -> Result<(), RuntimeError> {
+        if self.shared().available { Ok(()) } else { Err(unavailable()) }
+    }
+
     async fn headroom(&self, _: &BTreeSet<Shortage>) -> Headroom {
         self.shared().world.headroom
     }
