@@ -16,6 +16,10 @@ use crate::runtime::{Action, SandboxState};
 const DEADLINE_REASON: &str = "DeadlineExceeded";
 const DEADLINE_MESSAGE: &str = "Pod was active on the node longer than the specified deadline";
 
+/// So long after a container has ended the one before it may still be there: the kubelet's list is a second old at most.
+/// Source: pkg/kubelet/pod_container_deletor.go.
+const UNSEEN: SignedDuration = SignedDuration::from_secs(1);
+
 impl Look<'_> {
     pub(super) fn begin_end(&mut self, cause: Cause) {
         let of_request = self.pod.metadata.deletion_grace_period_seconds.map(SignedDuration::from_secs);
@@ -150,7 +154,10 @@ impl Look<'_> {
             Cause::Finished | Cause::Evicted | Cause::Deleted | Cause::Gone => (self.phase(&shown, false), None),
         };
         let message = reason.as_ref().map(|_| DEADLINE_MESSAGE.to_owned());
-        let last_only = observed::running(self.observed).next().is_none() && state.cause == Cause::Deleted;
+        // Once an end has been seen, the attempt before it goes.
+        let ends = self.observed.into_iter().flat_map(|s| &s.containers).filter_map(|c| observed::ran(c)?.1);
+        let is_fresh = ends.max().is_some_and(|at| at + UNSEEN > state.since);
+        let last_only = observed::running(self.observed).next().is_none() && state.cause == Cause::Deleted && !is_fresh;
         self.compose(shown, Outline { phase: computed, held: true, reason, message, last_only })
     }
 

@@ -162,3 +162,22 @@ fn a_sysctl_that_is_forbidden_is_told_before_what_else_is_wrong() {
     play.run(5);
     assert_eq!(play.seen.last().unwrap(), "Running c=running ready r0", "nobody is to be confined");
 }
+
+#[test]
+fn the_end_before_the_last_is_told_as_long_as_the_last_is_fresh() {
+    for (after, first) in [(0, "Running c=Error(1) last 1 r2"), (5, "Running c=Error(1) r2")] {
+        let mut play = Play::new(one("Always"));
+        play.node.behave("i", vec![Behaviour::ends(0, 1)]);
+        for _ in 0..20 {
+            if play.seen.last().is_some_and(|s| s.ends_with("r2")) {
+                break;
+            }
+            play.run(1);
+        }
+        play.run(after);
+        play.seen.clear();
+        play.delete(5);
+        play.run(20);
+        assert_eq!(play.seen, [first, "Failed c=Error(1) r2"].iter().map(ToString::to_string).collect::<Vec<_>>());
+    }
+}
