@@ -128,8 +128,18 @@ pub fn lost_of(status: &ContainerStatus) -> Option<Lost> {
 pub fn next_attempt(pod: &Pod, observed: Option<&Sandbox>, memory: &PodMemory, name: &str) -> u32 {
     let seen = latest(observed, name).map(|c| c.attempt);
     let lost = memory.containers.get(name).and_then(|m| m.lost.as_ref()).map(|l| l.attempt);
-    let told = status_of(pod, name).filter(|s| ever_ran(s)).and_then(|s| u32::try_from(s.restart_count).ok());
+    let told = status_of(pod, name).filter(|s| ever_ran(s)).and_then(|s| {
+        // That one which is missed is to run again has been counted already.
+        let counted = is_missed(s) && s.restart_count > 0;
+        u32::try_from(s.restart_count).ok().map(|count| if counted { count - 1 } else { count })
+    });
     [seen, lost, told].into_iter().flatten().max().map_or(0, |last| last.saturating_add(1))
+}
+
+/// Whether it is told that nobody knows where the last attempt has gone, and that there is no other.
+fn is_missed(status: &ContainerStatus) -> bool {
+    let last = status.last_state.as_ref().and_then(|s| s.terminated.as_ref());
+    status.container_id.is_none() && last.is_some_and(|t| t.reason.as_deref() == Some(UNLOCATED))
 }
 
 pub fn ever_ran(status: &ContainerStatus) -> bool {

@@ -176,8 +176,13 @@ impl View<'_> {
     fn of_vanished(&self, status: &mut ContainerStatus, before: &ContainerStatus) {
         status.restart_count = before.restart_count;
         status.last_state.clone_from(&before.last_state);
-        let Some(running) = before.state.as_ref().and_then(|s| s.running.as_ref()) else { return };
-        let _ = running;
+        if before.state.as_ref().is_none_or(|s| s.running.is_none()) {
+            return;
+        }
+        if self.pod.metadata.deletion_timestamp.is_none() {
+            // It is to run again, which is counted at once.
+            status.restart_count = before.restart_count.saturating_add(1);
+        }
         status.last_state = Some(ContainerState {
             terminated: Some(ContainerStateTerminated {
                 reason: Some(observed::UNLOCATED.into()),

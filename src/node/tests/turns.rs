@@ -2,6 +2,7 @@
 
 use super::super::probe::{self, Answer, Due, Kind};
 use super::*;
+use crate::runtime::RuntimeErrorKind;
 
 /// A probe of the newest attempt of a container has answered.
 fn answers(play: &mut Play, container: &str, kind: Kind, answer: &Answer) {
@@ -180,4 +181,20 @@ fn the_end_before_the_last_is_told_as_long_as_the_last_is_fresh() {
         play.run(20);
         assert_eq!(play.seen, [first, "Failed c=Error(1) r2"].iter().map(ToString::to_string).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn what_somebody_removes_is_counted_as_restarted_when_it_is_missed() {
+    let mut play = Play::new(one("Always"));
+    play.run(5);
+    play.node.kill("p", "c", 137);
+    let sandbox = wait(play.node.observe_pod("u")).unwrap().unwrap();
+    let action = Action::RemoveContainer { id: sandbox.containers[0].id.clone(), pod_uid: "u".into() };
+    wait(play.node.execute(&action)).unwrap();
+    play.node.refuse_next("create", RuntimeErrorKind::Refused, "not now");
+    play.run(1);
+    let missed = play.seen.iter().find(|s| s.contains("c=ContainerCreating last 137 r1"));
+    assert!(missed.is_some(), "{:?}", play.seen);
+    play.run(30);
+    assert!(play.seen.last().unwrap().starts_with("Running c=running last 137 ready r1"), "{:?}", play.seen);
 }
