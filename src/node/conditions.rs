@@ -12,6 +12,14 @@ use crate::api::requests::is_sidecar;
 /// Conditions that belong to the kubelet, in the order in which it writes them.
 const OWN: [&str; 5] = ["PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled"];
 
+/// The condition of a pod that is ended for another's sake, which others set too, and its reason if the node has done so.
+const DISRUPTION: &str = "DisruptionTarget";
+const BY_KUBELET: &str = "TerminationByKubelet";
+
+fn is_own(kind: &str) -> bool {
+    OWN.contains(&kind) || matches!(kind, resize::PENDING | resize::IN_PROGRESS)
+}
+
 /// A condition without its time.
 struct Verdict {
     kind: &'static str,
@@ -41,8 +49,7 @@ pub fn of(
 ) -> Vec<PodCondition> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let old = pod.status.as_ref().and_then(|s| s.conditions.as_deref()).unwrap_or_default();
-    let own = |kind: &str| OWN.contains(&kind) || matches!(kind, resize::PENDING | resize::IN_PROGRESS);
-    let others: Vec<&PodCondition> = old.iter().filter(|c| !own(&c.type_)).collect();
+    let others: Vec<&PodCondition> = old.iter().filter(|c| !is_own(&c.type_)).collect();
     let network = if sandbox_ready { Verdict::yes(OWN[0]) } else { Verdict::no(OWN[0], "", String::new()) };
     let initialized = initialized(spec, statuses, init, phase);
     let containers_ready = containers_ready(spec, statuses, init, phase);
@@ -60,23 +67,31 @@ fn word(status: bool) -> &'static str {
     if status { "True" } else { "False" }
 }
 
-/// Marks a pod that this node has ended for another's sake, as soon as that shows (pkg/kubelet/status/status_manager.go:
-/// mergePodStatus).
+/// Marks a pod that this node has ended for another's sake, as soon as that shows; what somebody else has said about it before
+/// gives way, but for its time. Source: pkg/kubelet/status/status_manager.go: mergePodStatus.
 pub fn disrupt(status: &mut PodStatus, message: &str, now: Timestamp) {
     let conditions = status.conditions.get_or_insert_default();
-    if conditions.iter().any(|c| c.type_ == "DisruptionTarget" && c.status == "True") {
+    let before = conditions.iter().position(|c| c.type_ == DISRUPTION);
+    let said = before.map(|at| &conditions[at]).filter(|c| c.status == "True");
+    if said.is_some_and(|c| c.reason.as_deref() == Some(BY_KUBELET)) {
         return;
     }
-    conditions.retain(|c| c.type_ != "DisruptionTarget");
     let condition = PodCondition {
-        type_: "DisruptionTarget".into(),
+        type_: DISRUPTION.into(),
         status: "True".into(),
-        reason: Some("TerminationByKubelet".into()),
+        reason: Some(BY_KUBELET.into()),
         message: Some(message.to_owned()),
-        last_transition_time: Some(Time(now)),
+        last_transition_time: said.and_then(|c| c.last_transition_time.clone()).or(Some(Time(now))),
         ..PodCondition::default()
     };
-    conditions.insert(0, condition);
+    match before {
+        Some(at) => conditions[at] = condition,
+        None => {
+            // Behind those of others.
+            let at = conditions.iter().position(|c| is_own(&c.type_)).unwrap_or(conditions.len());
+            conditions.insert(at, condition);
+        }
+    }
 }
 
 /// The time of the last change of status stays until the status changes.
@@ -232,5 +247,24 @@ mod tests {
         let expected = "False ReadinessGatesNotReady the status of pod readiness gate \"mine\" is not \"True\", but False, \
                         corresponding condition of pod readiness gate \"ContainersReady\" does not exist.";
         assert_eq!(told(gates(&["mine", "ContainersReady"]), ready, json!([]), "Ready"), expected);
+    }
+
+    #[test]
+    fn what_others_have_said_of_a_disruption_gives_way_when_the_node_ends_the_pod() {
+        let after = |old: serde_json::Value| {
+            let mut status: PodStatus = serde_json::from_value(json!({"conditions": old})).expect("a status");
+            for _ in 0..2 {
+                disrupt(&mut status, "text", Timestamp::UNIX_EPOCH);
+            }
+            let told = |c: PodCondition| format!("{} {} {}", c.type_, c.reason.unwrap_or_default(), c.last_transition_time.expect("a time").0);
+            status.conditions.expect("conditions").into_iter().map(told).collect::<Vec<_>>()
+        };
+        let at = "2026-01-01T00:00:00Z";
+        let one = |kind: &str, status: &str| json!({"type": kind, "status": status, "reason": "R", "lastTransitionTime": at});
+        let new = "DisruptionTarget TerminationByKubelet 1970-01-01T00:00:00Z".to_owned();
+        assert_eq!(after(json!([one("mine", "True"), one("Ready", "True")])), [format!("mine R {at}"), new.clone(), format!("Ready R {at}")]);
+        let kept = format!("DisruptionTarget TerminationByKubelet {at}");
+        assert_eq!(after(json!([one("DisruptionTarget", "True"), one("mine", "True")])), [kept, format!("mine R {at}")]);
+        assert_eq!(after(json!([one("DisruptionTarget", "False")])), [new]);
     }
 }

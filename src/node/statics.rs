@@ -40,7 +40,7 @@ fn static_pod(source: &str, file: &str, mut tree: Json, node_name: &str, now: Ti
     }
     let hash = hash(&tree, file, node_name);
     let meta = &mut tree["metadata"];
-    meta["name"] = json!(format!("{name}-{node_name}"));
+    meta["name"] = json!(format!("{name}-{}", node_name.to_lowercase()));
     if meta["namespace"].as_str().unwrap_or_default().is_empty() {
         meta["namespace"] = json!("default");
     }
@@ -50,11 +50,8 @@ fn static_pod(source: &str, file: &str, mut tree: Json, node_name: &str, now: Ti
     meta["annotations"][SEEN] = json!(now.to_string());
     meta["annotations"][SOURCE] = json!(source);
     tree["spec"]["nodeName"] = json!(node_name);
-    let everything = json!({"operator": "Exists", "effect": "NoExecute"});
-    match tree["spec"]["tolerations"].as_array_mut() {
-        Some(list) if list.contains(&everything) => {}
-        Some(list) => list.push(everything),
-        None => tree["spec"]["tolerations"] = json!([everything]),
+    if source == FILE {
+        tolerate_everything(&mut tree["spec"]);
     }
     tree["status"] = json!({"phase": "Pending"});
     defaults::fill(&gvk, &mut tree);
@@ -64,6 +61,23 @@ fn static_pod(source: &str, file: &str, mut tree: Json, node_name: &str, now: Ti
     match first {
         Some(why) => Err(why),
         None => Ok(object),
+    }
+}
+
+/// Pods of files stay whatever befalls the node; those of a URL do not.
+/// Source: applyDefaults; pkg/apis/core/v1/helper: AddOrUpdateTolerationInPod.
+fn tolerate_everything(spec: &mut Json) {
+    let everything = json!({"operator": "Exists", "effect": "NoExecute"});
+    let is_like = |one: &Json| {
+        let word = |name: &str| one[name].as_str().unwrap_or_default();
+        (word("key"), word("operator"), word("value"), word("effect")) == ("", "Exists", "", "NoExecute")
+    };
+    match spec["tolerations"].as_array_mut() {
+        Some(list) => match list.iter_mut().find(|one| is_like(one)) {
+            Some(one) => *one = everything,
+            None => list.push(everything),
+        },
+        None => spec["tolerations"] = json!([everything]),
     }
 }
 
@@ -145,6 +159,17 @@ mod tests {
         let mirror = Object::new(mirror(&pod, "u"));
         assert_eq!((mirrored(&mirror), mirror.uid()), (Some(pod.uid()), ""));
         assert!(is_static(&pod));
+    }
+
+    #[test]
+    fn only_pods_of_files_tolerate_whatever_befalls_the_node() {
+        let everything = json!({"operator": "Exists", "effect": "NoExecute"});
+        assert_eq!(one(TEXT).at("/spec/tolerations"), Some(&json!([everything])));
+        let list = "[{key: k, operator: Exists}, {operator: Exists, effect: NoExecute, tolerationSeconds: 5}]";
+        let pod = one(&format!("{TEXT}  tolerations: {list}\n"));
+        assert_eq!(pod.at("/spec/tolerations"), Some(&json!([{"key": "k", "operator": "Exists"}, everything])));
+        let of_url = read(HTTP, "http://x/", TEXT.as_bytes(), "n1", Timestamp::UNIX_EPOCH).expect("a pod").remove(0);
+        assert_eq!((of_url.name(), of_url.at("/spec/tolerations")), ("web-n1", None));
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::runtime::{VolumeContent, VolumeFile, VolumeKind};
 
 /// Mode of files where none is asked for (core/v1: ConfigMapVolumeSourceDefaultMode and others).
 const DEFAULT_MODE: i32 = 0o644;
+/// How long a file's path in a volume and the names in it may be (pkg/volume/util/atomic_writer.go).
+const MAX_PATH: usize = 4096;
+const MAX_NAME: usize = 255;
 
 /// A volume of the pod that some container mounts.
 pub struct Wanted {
@@ -286,13 +289,32 @@ impl Files {
         VolumeKind::Files { files: self.files, secret }
     }
 
-    /// Keeps a file; paths that lead out of the volume are refused (the API refuses them before).
+    /// Keeps a file at the shortest form of its path; paths that lead out of the volume are refused (the API refuses them before).
+    /// Source: pkg/volume/util/atomic_writer.go: validatePath.
     fn put(&mut self, path: &str, file: VolumeFile) -> Result<(), String> {
-        let good = !path.is_empty() && !path.starts_with('/') && !path.contains('\0');
-        if !good || path.split('/').any(|part| part == ".." || part == "." || part.is_empty()) {
-            return Err(format!("invalid path: {path:?}"));
+        if path.is_empty() {
+            return Err("invalid path: must not be empty: \"\"".into());
         }
-        self.files.insert(path.to_owned(), file);
+        if path.starts_with('/') {
+            return Err(format!("invalid path: must be relative path: {path}"));
+        }
+        if path.len() > MAX_PATH {
+            return Err(format!("invalid path: must be less than or equal to {MAX_PATH} characters"));
+        }
+        if path.split('/').any(|part| part == "..") {
+            return Err(format!("invalid path: must not contain '..': {path}"));
+        }
+        if path.split('/').any(|part| part.len() > MAX_NAME) {
+            return Err(format!("invalid path: filenames must be less than or equal to {MAX_NAME} characters"));
+        }
+        if path.starts_with("..") {
+            return Err(format!("invalid path: must not start with '..': {path}"));
+        }
+        let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+        if parts.is_empty() || path.contains('\0') {
+            return Err(format!("invalid path: no name of a file: {path:?}"));
+        }
+        self.files.insert(parts.join("/"), file);
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 mod tls;
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Request, StatusCode, header};
@@ -160,9 +161,13 @@ fn is_followed(status: StatusCode) -> bool {
 /// The beginning of an answer's body. `Err`: it broke off, in Go's words.
 async fn body(response: hyper::Response<Incoming>) -> Result<Vec<u8>, String> {
     let mut read = Vec::new();
+    let ends = response.extensions().get::<Ends>().copied();
     let mut body = response.into_body();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| "unexpected EOF")?;
+        let frame = frame.map_err(|error| match (io_kind(&error), &ends) {
+            (Some(io::ErrorKind::ConnectionReset), Some(ends)) => ends.reset(),
+            _ => "unexpected EOF".into(),
+        })?;
         let Some(data) = frame.data_ref() else { continue };
         read.extend_from_slice(&data[..data.len().min(MAX_BODY - read.len())]);
         if read.len() == MAX_BODY {
@@ -177,20 +182,38 @@ async fn ask(dial: &dyn Dial, target: &HttpTarget, way: &Way) -> Result<hyper::R
     let host = url.host_str().unwrap_or("").trim_matches(['[', ']']).to_owned();
     let port = url.port_or_known_default().unwrap_or(80);
     let stream = connect(dial, &host, port).await.map_err(|e| dial_error(&host, port, &e))?;
-    let (local, peer) = (stream.local_addr(), stream.peer_addr());
+    let ends = stream.local_addr().and_then(|local| Ok(Ends { local, peer: stream.peer_addr()? })).ok();
     let request = request(target, way)?;
     let sent = if url.scheme() == "https" {
         send(tls::handshake(&host, stream).await?, request).await
     } else {
         send(stream, request).await
     };
-    sent.map_err(|error| match (io_kind(&error), local, peer) {
-        (Some(io::ErrorKind::ConnectionReset), Ok(local), Ok(peer)) => {
-            format!("read tcp {local}->{peer}: read: connection reset by peer")
+    let sent = sent.map(|mut response| {
+        if let Some(ends) = ends {
+            response.extensions_mut().insert(ends);
         }
+        response
+    });
+    sent.map_err(|error| match (io_kind(&error), ends) {
+        (Some(io::ErrorKind::ConnectionReset), Some(ends)) => ends.reset(),
         _ if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => "EOF".into(),
         _ => format!("net/http: HTTP/1.x transport connection broken: {error}"),
     })
+}
+
+/// The two ends of a connection.
+#[derive(Clone, Copy)]
+struct Ends {
+    local: SocketAddr,
+    peer: SocketAddr,
+}
+
+impl Ends {
+    /// Go's words for the other side's breaking off.
+    fn reset(self) -> String {
+        format!("read tcp {}->{}: read: connection reset by peer", self.local, self.peer)
+    }
 }
 
 fn io_kind(error: &hyper::Error) -> Option<io::ErrorKind> {

@@ -87,7 +87,7 @@ fn nearest(others: &[Occupant], mut from: Vec<usize>, mut missing: Vec<Missing>)
                 best = (far, at);
             }
         }
-        let place = from.remove(best.1);
+        let place = from.swap_remove(best.1);
         missing = subtract(&missing, std::iter::once(others[place].pod.as_ref()));
         chosen.push(place);
     }

@@ -146,6 +146,8 @@ async fn accept(listener: TcpListener, kind: String, server: Arc<Server>) {
                             "http: TLS handshake error from {peer}: client sent an HTTP request to an HTTPS server"
                         );
                         let mut stream = stream;
+                        // What is left unread would break the answer off.
+                        let _ = stream.read(&mut [0u8; 4096]).await;
                         let refusal =
                             "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
                         let _ = stream.write_all(refusal.as_bytes()).await;

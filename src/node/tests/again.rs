@@ -162,6 +162,27 @@ fn all_that_a_projected_volume_lacks_is_told_at_once() {
 }
 
 #[test]
+fn the_path_of_a_file_in_a_volume_is_shortened_and_bounded() {
+    let told = |path: &str| {
+        let mut spec = one("Always");
+        let file = json!({"path": path, "fieldRef": {"fieldPath": "metadata.name"}});
+        spec["volumes"] = json!([{"name": "v", "downwardAPI": {"items": [file]}}]);
+        spec["containers"][0]["volumeMounts"] = json!([{"name": "v", "mountPath": "/v"}]);
+        let mut play = Play::new(spec);
+        play.run(0);
+        let failed = play.events.iter().find_map(|e| e.split_once("volume \"v\" : ").map(|(_, why)| why.to_owned()));
+        failed.unwrap_or_else(|| play.node.take_log().iter().find(|l| l.starts_with("write-volume")).cloned().unwrap_or_default())
+    };
+    for good in ["a//b", "./a/b", "a/./b/", &"x".repeat(255)] {
+        assert!(told(good).starts_with("write-volume v"), "{good}: {}", told(good));
+    }
+    assert_eq!(told(&format!("a/{}", "x".repeat(256))), "invalid path: filenames must be less than or equal to 255 characters");
+    assert_eq!(told(&"x/".repeat(2049)), "invalid path: must be less than or equal to 4096 characters");
+    assert_eq!(told("/a"), "invalid path: must be relative path: /a");
+    assert_eq!(told("a/../b"), "invalid path: must not contain '..': a/../b");
+}
+
+#[test]
 fn a_path_in_a_volume_needs_a_value_for_each_of_its_variables() {
     let mut spec = one("Always");
     spec["volumes"] = json!([{"name": "v", "emptyDir": {}}]);

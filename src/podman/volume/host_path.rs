@@ -15,8 +15,8 @@ pub fn check(path: &Path, kind: &str) -> Result<(), RuntimeError> {
         return Err(wrong(format!("{} is no absolute path", path.display())));
     }
     match kind {
-        "" | "DirectoryOrCreate" => make_folder(path, kind.is_empty()).map_err(wrong)?,
-        "FileOrCreate" => make_file(path).map_err(wrong)?,
+        "" | "DirectoryOrCreate" => make_folder(path)?,
+        "FileOrCreate" => make_file(path)?,
         _ => {}
     }
     let is = |what: &str, fits: fn(&FileType) -> bool| match std::fs::metadata(path) {
@@ -34,23 +34,36 @@ pub fn check(path: &Path, kind: &str) -> Result<(), RuntimeError> {
     }
 }
 
-fn make_folder(path: &Path, if_missing_only: bool) -> Result<(), String> {
+/// As Go's os.MkdirAll: what is in the way is told with the part of the path where it is.
+fn make_folder(path: &Path) -> Result<(), RuntimeError> {
     if path.exists() {
         return Ok(());
     }
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
-    match made {
-        Err(e) if !if_missing_only || !path.exists() => Err(format!("cannot make {}: {e}", path.display())),
+    if let Some(parent) = path.parent() {
+        make_folder(parent)?;
+        if !parent.is_dir() {
+            return Err(in_the_way("mkdir", parent, &std::io::ErrorKind::NotADirectory.into()));
+        }
+    }
+    match std::fs::DirBuilder::new().mode(0o755).create(path) {
+        Err(e) if !path.exists() => Err(in_the_way("mkdir", path, &e)),
         _ => Ok(()),
     }
 }
 
-fn make_file(path: &Path) -> Result<(), String> {
+fn make_file(path: &Path) -> Result<(), RuntimeError> {
     match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path) {
-        Ok(_) => Ok(()),
-        Err(_) if path.exists() => Ok(()),
-        Err(e) => Err(format!("cannot make {}: {e}", path.display())),
+        Err(e) if !path.exists() => Err(in_the_way("open", path, &e)),
+        _ => Ok(()),
     }
+}
+
+/// An error of a system call as Go's os.PathError tells it.
+fn in_the_way(call: &str, path: &Path, error: &std::io::Error) -> RuntimeError {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let text = text.get(..1).unwrap_or_default().to_lowercase() + text.get(1..).unwrap_or_default();
+    RuntimeError::new(RuntimeErrorKind::Volume, format!("{call} {}: {text}", path.display()))
 }
 
 #[cfg(test)]
@@ -74,6 +87,9 @@ mod tests {
         for (name, kind) in [("file", "Directory"), ("none", "File"), ("none", "Directory"), ("file", "Socket"), ("file", "BlockDevice"), ("file", "Else"), ("file", "DirectoryOrCreate")] {
             assert!(check(&at(name), kind).is_err(), "{name} {kind}");
         }
+        let told = |name: &str, kind: &str| check(&at(name), kind).expect_err("refused").message.replace(&at("").display().to_string(), "");
+        assert_eq!(told("none/file", "FileOrCreate"), "open none/file: no such file or directory");
+        assert_eq!(told("file/a/b", "DirectoryOrCreate"), "mkdir file: not a directory");
         assert!(check(Path::new("relative"), "").is_err());
         assert!(check(Path::new("/a/../b"), "").is_err());
     }

@@ -1,6 +1,6 @@
 //! A path inside a volume, resolved without leaving it: a symlink that leads out is refused.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, chmodat, mkdirat, openat2};
@@ -28,21 +28,28 @@ pub fn resolve(volume: &Path, sub_path: &str) -> Result<PathBuf, RuntimeError> {
     let mut found = None;
     for part in path.components().filter(|c| matches!(c, Component::Normal(_))) {
         so_far.push(part);
-        found = Some(open_or_make(root.as_fd(), &so_far, path, Mode::from_raw_mode(mode)).map_err(|e| wrong(&e.to_string()))?);
+        found = Some(open_or_make(root.as_fd(), volume, &so_far, Mode::from_raw_mode(mode)).map_err(|e| wrong(&e.to_string()))?);
     }
     let Some(found) = found else { return Ok(volume.to_owned()) };
     real_path(&found).map_err(|e| wrong(&e.to_string()))
 }
 
-fn open_or_make(root: std::os::fd::BorrowedFd<'_>, so_far: &Path, whole: &Path, mode: Mode) -> rustix::io::Result<OwnedFd> {
-    let open = |path: &Path| openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS);
+fn open_or_make(root: BorrowedFd<'_>, volume: &Path, so_far: &Path, mode: Mode) -> rustix::io::Result<OwnedFd> {
+    let open = |path: &Path| match open_beneath(root, path) {
+        // A link with the whole path of something in the volume, as in a hostPath.
+        Err(rustix::io::Errno::XDEV) => {
+            let inside = inside(volume, path).ok_or(rustix::io::Errno::XDEV)?;
+            open_beneath(root, &inside)
+        }
+        other => other,
+    };
     match open(so_far) {
         Err(rustix::io::Errno::NOENT) => {
             let parent = match so_far.parent() {
                 Some(parent) if parent != Path::new("") => open(parent)?,
                 _ => open(Path::new("."))?,
             };
-            let name = so_far.file_name().unwrap_or(whole.as_os_str());
+            let name = so_far.file_name().unwrap_or_default();
             match mkdirat(&parent, name, mode) {
                 // What this process' umask has taken away.
                 Ok(()) => {
@@ -55,6 +62,22 @@ fn open_or_make(root: std::os::fd::BorrowedFd<'_>, so_far: &Path, whole: &Path, 
         }
         other => other,
     }
+}
+
+fn open_beneath(root: BorrowedFd<'_>, path: &Path) -> rustix::io::Result<OwnedFd> {
+    let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), how)
+}
+
+/// Where a path of the volume leads in it, links followed as the machine sees them; `None`: out of it. Its last part may be missing.
+fn inside(volume: &Path, path: &Path) -> Option<PathBuf> {
+    let whole = volume.join(path);
+    let real = match whole.canonicalize() {
+        Ok(real) => real,
+        Err(_) => whole.parent()?.canonicalize().ok()?.join(whole.file_name()?),
+    };
+    let inside = real.strip_prefix(volume.canonicalize().ok()?).ok()?;
+    Some(Path::new(".").join(inside))
 }
 
 fn real_path(file: &OwnedFd) -> std::io::Result<PathBuf> {
@@ -90,5 +113,10 @@ mod tests {
             assert_eq!(kind(bad), RuntimeErrorKind::SubPath, "{bad}");
         }
         assert!(!root.join("new").exists());
+        std::os::unix::fs::symlink(volume.join("in"), volume.join("whole")).expect("a link");
+        assert_eq!(resolve(&volume, "whole/side"), Ok(volume.join("in/side")));
+        assert_eq!(resolve(&volume, "whole/fresh"), Ok(volume.join("in/fresh")));
+        std::os::unix::fs::symlink(&volume, volume.join("self")).expect("a link");
+        assert_eq!(resolve(&volume, "self/self/in"), Ok(volume.join("in")));
     }
 }
