@@ -141,16 +141,15 @@ impl Run {
         let container = pod.str_at("/spec/containers/0/name").unwrap_or("");
         let patience = Some(self.pod_running_timeout);
         let fresh = Fresh { pod, container, stdin: self.stdin, tty: self.tty, quiet: self.quiet, patience };
-        let met = fresh.meet(ctx, &client).await?;
-        match &met {
+        match fresh.meet(ctx, &client).await? {
             Met::Attached(Ended::Detached) => {
                 if self.rm && !self.quiet {
                     ctx.err.line(&format!("pod {} stays, as you left it running", quote(pod.name())));
                 }
                 return Ok(None);
             }
-            Met::Followed(ended @ (Ended::Signal(_) | Ended::BrokenPipe)) | Met::Attached(ended @ (Ended::Signal(_) | Ended::BrokenPipe)) => {
-                return session::report(ctx, ended).map(Some);
+            Met::Followed(ended) | Met::Attached(ended) if matches!(ended, Ended::Signal(_) | Ended::BrokenPipe) => {
+                return session::report(ctx, &ended).map(Some);
             }
             Met::Logged | Met::Followed(_) | Met::Attached(_) => {}
         }

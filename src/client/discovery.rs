@@ -166,6 +166,11 @@ impl Discovery {
         self.resources.iter().filter(move |r| seen.insert(r.group_resource()))
     }
 
+    /// The resource of a kind, in the version its group prefers.
+    pub fn preferred_kind(&self, group: &str, kind: &str) -> Option<&Arc<Found>> {
+        self.preferred().find(|r| r.group == group && r.kind == kind)
+    }
+
     /// The resource of a kind in exactly this version.
     pub fn of_gvk(&self, gvk: &Gvk) -> Option<&Arc<Found>> {
         self.resources.iter().find(|r| r.kind == gvk.kind && r.group == gvk.group && r.version == gvk.version)

@@ -28,6 +28,8 @@ mod resources;
 mod selection;
 mod services;
 mod statefulset;
+#[cfg(test)]
+mod testing;
 mod volumes;
 
 use jiff::Timestamp;

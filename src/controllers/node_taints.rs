@@ -77,18 +77,9 @@ fn wanted(node: &Object) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
 
     use super::*;
-    use crate::controllers::Write;
-
-    struct Nothing;
-
-    impl crate::api::Random for Nothing {
-        fn next_u64(&mut self) -> u64 {
-            0
-        }
-    }
+    use crate::controllers::{Write, testing};
 
     /// What the taints become; `None`: nothing is written.
     fn tainted(conditions: Json, spec: Json) -> Option<Json> {
@@ -96,9 +87,7 @@ mod tests {
         let key = Key::new(NODES.clone(), "", "n");
         let mut state = State::new();
         state.put(key.clone(), Object::new(node));
-        let now = Timestamp::UNIX_EPOCH;
-        let decision = NodeTaints.reconcile(&state, &key, &mut Context { now, random: &mut Nothing });
-        match &decision.writes[..] {
+        match &testing::look(&NodeTaints, &state, &key)[..] {
             [] => None,
             [Write::Update { object }] => Some(object.json()["spec"].get("taints").cloned().unwrap_or_default()),
             other => panic!("{other:?}"),

@@ -272,7 +272,7 @@ impl<R: Runtime> PodTask<R> {
     }
 
     fn decide(&mut self, pod: &Pod, gone: bool, state: &crate::state::State) -> NodeDecision {
-        let addresses = if pod.spec.as_ref().and_then(|s| s.host_network) == Some(true) {
+        let addresses = if probing::on_host_network(pod) {
             Vec::new()
         } else {
             self.shared.address_of(&self.uid)
@@ -431,7 +431,7 @@ impl<R: Runtime> PodTask<R> {
 
     /// The way into the pod's network, where this process has none of its own.
     fn inside(&mut self, pod: &Pod, pid: Option<u32>) -> Option<Arc<InsidePod>> {
-        let host_network = pod.spec.as_ref().and_then(|s| s.host_network) == Some(true);
+        let host_network = probing::on_host_network(pod);
         let pid = pid.filter(|_| self.shared.machine().rootless && !host_network)?;
         if self.inside.as_ref().is_none_or(|(of, _)| *of != pid) {
             let program = std::env::current_exe().ok()?;

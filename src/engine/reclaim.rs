@@ -10,7 +10,7 @@ use serde_json::json;
 use super::clock;
 use super::events::{Extra, Recorder};
 use super::{requests, scheduling};
-use crate::api::volumes::{PROVISIONED_BY, PROVISIONER};
+use crate::api::volumes::{PROVISIONER, is_made_here};
 use crate::api::{GroupResource, Object};
 use crate::controllers::{EventKind, EventNote};
 use crate::registry::Verb;
@@ -60,7 +60,7 @@ pub async fn run<R: Runtime>(store: Store, runtime: Arc<R>, recorder: Arc<Record
 /// What the runtime calls a volume that is to go: it was made for a claim, the claim is gone, and it is not kept.
 fn handle(volume: &Object) -> Option<&str> {
     let is = |pointer: &str, value: &str| volume.str_at(pointer) == Some(value);
-    let is_due = volume.annotation(PROVISIONED_BY) == Some(PROVISIONER)
+    let is_due = is_made_here(volume)
         && is("/spec/csi/driver", PROVISIONER)
         && is("/spec/persistentVolumeReclaimPolicy", "Delete")
         && is("/status/phase", "Released");
@@ -89,6 +89,7 @@ fn failure(volume: &Arc<Object>, why: &RuntimeError) -> EventNote {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::volumes::PROVISIONED_BY;
 
     #[test]
     fn only_released_volumes_of_this_machine_that_are_not_kept_go() {

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 
 use super::fields::{self, Addresses};
 use super::{Context, env, tokens};
-use crate::api::volumes::volume_name;
+use crate::api::volumes::{not_own, own_claim, volume_name};
 use crate::api::{GroupResource, Key, Object, requests};
 use crate::runtime::{VolumeContent, VolumeFile, VolumeKind};
 
@@ -96,7 +96,7 @@ pub fn objects_used(pod: &Object) -> Vec<Key> {
             add("persistentvolumeclaims", &source.claim_name);
         }
         if volume.ephemeral.is_some() {
-            add("persistentvolumeclaims", &format!("{}-{}", pod.name(), volume.name));
+            add("persistentvolumeclaims", &own_claim(pod.name(), &volume.name));
         }
         for source in volume.projected.iter().flat_map(|p| p.sources.iter().flatten()) {
             if let Some(source) = &source.config_map {
@@ -172,13 +172,10 @@ fn kind(
         return claim(namespace, &source.claim_name, context);
     }
     if volume.ephemeral.is_some() {
-        let name = format!("{}-{}", super::identity::name(pod), volume.name);
+        let name = own_claim(super::identity::name(pod), &volume.name);
         let kind = claim(namespace, &name, context)?;
-        let key = Key::new(GroupResource::new("", "persistentvolumeclaims"), namespace, &name);
-        let owner = context.state.get(&key).and_then(|claim| claim.controller_uid());
-        if owner != pod.metadata.uid.as_deref() {
-            let whose = super::identity::name(pod);
-            let why = format!("PVC {namespace}/{name} was not created for pod {namespace}/{whose} (pod is not owner)");
+        let held = context.state.get(&Key::new(GroupResource::new("", "persistentvolumeclaims"), namespace, &name));
+        if let Some(why) = held.and_then(|held| not_own(held, super::identity::name(pod), super::identity::uid(pod))) {
             return Err(Obstacle::Claim(why));
         }
         return Ok(kind);

@@ -6,14 +6,19 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::{Misfit, Occupant, Occupants};
 use crate::api::selector::LabelSelector as Selector;
-use crate::api::{GroupResource, Key};
+use crate::api::{GroupResource, Json, Key};
 use crate::state::State;
 
 fn selects(selector: Option<&LabelSelector>, pod: &Pod) -> bool {
     let Some(selector) = selector else { return false };
-    let tree = serde_json::to_value(selector).unwrap_or_default();
     let labels = serde_json::to_value(pod.metadata.labels.clone().unwrap_or_default()).unwrap_or_default();
-    Selector::of(Some(&tree)).is_ok_and(|s| s.matches_map(Some(&labels)))
+    matches(selector, Some(&labels))
+}
+
+/// Whether labels are those that are asked for; an invalid selector asks for nothing that there is.
+fn matches(selector: &LabelSelector, labels: Option<&Json>) -> bool {
+    let tree = serde_json::to_value(selector).unwrap_or_default();
+    Selector::of(Some(&tree)).is_ok_and(|s| s.matches_map(labels))
 }
 
 /// Whether `other` is one of those that a term of `owner` speaks of.
@@ -32,10 +37,8 @@ fn speaks_of(state: &State, term: &PodAffinityTerm, owner: &Pod, other: &Pod) ->
 
 /// Whether a namespace has the labels that are asked for.
 fn is_selected(state: &State, selector: &LabelSelector, namespace: &str) -> bool {
-    let tree = serde_json::to_value(selector).unwrap_or_default();
     let object = state.get(&Key::new(GroupResource::new("", "namespaces"), "", namespace));
-    let labels = object.and_then(|o| o.at("/metadata/labels").cloned()).unwrap_or_else(|| serde_json::json!({}));
-    Selector::of(Some(&tree)).is_ok_and(|s| s.matches_map(Some(&labels)))
+    matches(selector, object.and_then(|o| o.at("/metadata/labels")))
 }
 
 fn has_label(node: &Node, key: &str) -> bool {

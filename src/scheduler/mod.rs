@@ -16,6 +16,7 @@ pub use occupants::{Occupant, Occupants};
 pub use preemption::priority;
 
 use self::preemption::Preemption;
+use crate::api::volumes::own_claim;
 use crate::api::{GroupResource, Key};
 use crate::state::State;
 
@@ -128,7 +129,7 @@ fn claim_in_the_way(state: &State, pod: &Pod) -> Option<String> {
     for volume in pod.spec.as_ref()?.volumes.iter().flatten() {
         let (name, is_ephemeral) = match (&volume.persistent_volume_claim, &volume.ephemeral) {
             (Some(claim), _) => (claim.claim_name.clone(), false),
-            (None, Some(_)) => (format!("{}-{}", pod.metadata.name.as_deref().unwrap_or_default(), volume.name), true),
+            (None, Some(_)) => (own_claim(pod.metadata.name.as_deref().unwrap_or_default(), &volume.name), true),
             (None, None) => continue,
         };
         let Some(claim) = state.get(&Key::new(claims.clone(), namespace, &name)) else {

@@ -2,7 +2,7 @@
 
 pub mod json;
 
-use super::Json;
+use super::{Json, JsonMap};
 use super::status::quote;
 
 /// A value as `%v` prints it: maps as `map[a:1 b:2]` with sorted keys, lists as `[x y]`.
@@ -12,13 +12,8 @@ pub fn display(value: &Json) -> String {
         Json::Bool(b) => b.to_string(),
         Json::Number(n) => number(n),
         Json::String(text) => text.clone(),
-        Json::Array(items) => format!("[{}]", items.iter().map(display).collect::<Vec<_>>().join(" ")),
-        Json::Object(map) => {
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_by_key(|(k, _)| *k);
-            let entries: Vec<_> = entries.into_iter().map(|(k, v)| format!("{k}:{}", display(v))).collect();
-            format!("map[{}]", entries.join(" "))
-        }
+        Json::Array(items) => list(items, display),
+        Json::Object(map) => entries(map, display),
     }
 }
 
@@ -28,14 +23,22 @@ pub fn text(value: &Json) -> String {
         Json::Null => "%!s(<nil>)".into(),
         Json::Bool(_) | Json::Number(_) => format!("%!s({}={})", type_name(value), display(value)),
         Json::String(text) => text.clone(),
-        Json::Array(items) => format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(" ")),
-        Json::Object(map) => {
-            let mut entries: Vec<_> = map.iter().collect();
-            entries.sort_by_key(|(k, _)| *k);
-            let entries: Vec<_> = entries.into_iter().map(|(k, v)| format!("{k}:{}", text(v))).collect();
-            format!("map[{}]", entries.join(" "))
-        }
+        Json::Array(items) => list(items, text),
+        Json::Object(map) => entries(map, text),
     }
+}
+
+/// `[x y]`, each as `one` prints it.
+fn list(items: &[Json], one: fn(&Json) -> String) -> String {
+    format!("[{}]", items.iter().map(one).collect::<Vec<_>>().join(" "))
+}
+
+/// `map[a:1 b:2]`, each value as `one` prints it.
+fn entries(map: &JsonMap, one: fn(&Json) -> String) -> String {
+    let mut entries: Vec<_> = map.iter().collect();
+    entries.sort_by_key(|(k, _)| *k);
+    let entries: Vec<_> = entries.into_iter().map(|(k, v)| format!("{k}:{}", one(v))).collect();
+    format!("map[{}]", entries.join(" "))
 }
 
 /// A value as `%#v` prints it.

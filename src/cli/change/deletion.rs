@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::DryRun;
-use crate::api::Json;
+use crate::api::{Json, Object};
 use crate::api::status::quote;
-use crate::api::volumes::{PROVISIONED_BY, PROVISIONER};
+use crate::api::volumes::is_made_here;
 use crate::cli::resources::Info;
 use crate::cli::{CliError, Context};
 use crate::client::{Ask, Client};
@@ -79,7 +79,7 @@ pub async fn let_data_go(client: &Client, infos: &[Info], dry_run: DryRun) -> Re
         return Ok(volumes);
     }
     let discovery = client.discovery().await?;
-    let Some(found) = discovery.preferred().find(|r| r.group.is_empty() && r.kind == "PersistentVolume") else { return Ok(volumes) };
+    let Some(found) = discovery.preferred_kind("", "PersistentVolume") else { return Ok(volumes) };
     for claim in claims {
         let Some(name) = claim.object.pointer("/spec/volumeName").and_then(Json::as_str).filter(|name| !name.is_empty()) else { continue };
         let path = found.path("", name);
@@ -87,9 +87,8 @@ pub async fn let_data_go(client: &Client, infos: &[Info], dry_run: DryRun) -> Re
             Err(error) if error.is_not_found() => continue,
             other => other?,
         };
-        let annotation = object["metadata"]["annotations"].get(PROVISIONED_BY);
         // Volumes that somebody else made are not ours to empty.
-        if annotation.and_then(Json::as_str) == Some(PROVISIONER) {
+        if is_made_here(&Object::new(object.clone())) {
             let goes = json!({"spec": {"persistentVolumeReclaimPolicy": "Delete"}});
             client.send(Ask::new(http::Method::PATCH, path).bytes(super::MERGE, goes.to_string())).await?;
             volumes.push(Info { found: found.clone(), namespace: String::new(), name: name.to_owned(), object, source: None });

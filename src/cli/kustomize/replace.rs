@@ -70,13 +70,10 @@ fn value_of(replacement: &Replacement, resources: &[Resource]) -> Result<Json, C
         (None, None) => return Ok(Json::Null),
     };
     let mut found = resources.iter().filter(|resource| ids(resource).any(|id| is_selected(&source.ids, &id)));
-    let (Some(resource), None) = (found.next(), found.next()) else {
-        let shown = shown(source);
-        let none = !resources.iter().any(|resource| ids(resource).any(|id| is_selected(&source.ids, &id)));
-        return Err(CliError::message(match none {
-            true => format!("nothing selected by {shown}"),
-            false => format!("multiple matches for selector {shown}"),
-        }));
+    let resource = match (found.next(), found.next()) {
+        (Some(resource), None) => resource,
+        (None, _) => return Err(CliError::message(format!("nothing selected by {}", shown(source)))),
+        (Some(_), Some(_)) => return Err(CliError::message(format!("multiple matches for selector {}", shown(source)))),
     };
     let path = if source.path.is_empty() { NAME } else { &source.path };
     let value = lookup(&resource.tree, &parts(path)).filter(|value| !is_nothing(value)).ok_or_else(|| {
@@ -299,6 +296,10 @@ fn parts(path: &str) -> Vec<String> {
     parts
 }
 
+fn is_item(part: &str) -> bool {
+    part.starts_with('[') && part.ends_with(']')
+}
+
 /// The key and the value of `[key=value]`; the key is empty where items are texts.
 fn of_item(part: &str) -> Option<(&str, &str)> {
     part.strip_prefix('[')?.strip_suffix(']')?.split_once('=')
@@ -346,7 +347,7 @@ fn walk(
         let item = items.get_mut(at).ok_or_else(|| format!("index {at} specified but only {count} elements found"))?;
         return walk(item, rest, create, is_new, visit);
     }
-    if part.starts_with('[') && part.ends_with(']') {
+    if is_item(part) {
         let Some((key, pattern)) = of_item(part) else {
             return Err("list path element must contain fieldName=fieldValue for element to match".into());
         };
@@ -379,11 +380,13 @@ fn among(
     create: Option<&Json>,
     visit: &mut dyn FnMut(&mut Json, bool),
 ) -> Result<usize, String> {
+    // A text has nothing inside.
+    let rest = if key.is_empty() { &[] } else { rest };
     let mut hits = 0;
     for item in items {
         let text = if key.is_empty() { scalar(item) } else { item.get(key).and_then(scalar) };
         if text.is_some_and(|text| regex.is_match(&text)) {
-            hits += if key.is_empty() { walk(item, &[], create, false, visit)? } else { walk(item, rest, create, false, visit)? };
+            hits += walk(item, rest, create, false, visit)?;
         }
     }
     Ok(hits)
@@ -408,7 +411,7 @@ fn wrong_kind(wanted: &str, node: &Json) -> String {
 /// What is made where something is missing: what the next part of the path needs, or at its end one like the value.
 fn empty(rest: &[String], value: &Json) -> Json {
     match (rest.first(), value) {
-        (Some(next), _) if index(next).is_some() || (next.starts_with('[') && next.ends_with(']')) => json!([]),
+        (Some(next), _) if index(next).is_some() || is_item(next) => json!([]),
         (Some(_), _) | (None, Json::Object(_)) => Json::Object(JsonMap::new()),
         (None, Json::Array(_)) => json!([]),
         (None, _) => Json::Null,

@@ -57,7 +57,7 @@ impl Applied {
         }
         if allowlist.is_empty() {
             let wanted = KINDS.iter().filter(|(_, _, namespaced)| *namespaced || !narrow);
-            kinds.extend(wanted.filter_map(|(group, kind, _)| super::kind(discovery, group, kind)).cloned());
+            kinds.extend(wanted.filter_map(|(group, kind, _)| discovery.preferred_kind(group, kind)).cloned());
         }
         Ok(Applied { kinds, selector: selector.into() })
     }

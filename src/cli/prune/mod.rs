@@ -14,7 +14,7 @@ use super::declare::Target;
 use super::resources::Info;
 use super::{CliError, Context};
 use crate::api::{Json, Key};
-use crate::client::{Ask, Client, Discovery, Found};
+use crate::client::{Ask, Client, Found};
 use crate::manifest::Problem;
 
 pub use set::ApplySet;
@@ -195,7 +195,7 @@ pub async fn without_data(client: &Client, infos: Vec<Info>) -> Result<(Vec<Info
 /// The claims of a namespace.
 pub async fn claims(client: &Client, namespace: &str) -> Result<Vec<Info>, CliError> {
     let discovery = client.discovery().await?;
-    match kind(&discovery, "", "PersistentVolumeClaim") {
+    match discovery.preferred_kind("", "PersistentVolumeClaim") {
         Some(found) => list(client, found, namespace, "").await,
         None => Ok(Vec::new()),
     }
@@ -233,9 +233,4 @@ async fn list(client: &Client, found: &Arc<Found>, namespace: &str, selector: &s
             return Ok(super::resources::items(all));
         }
     }
-}
-
-/// The kind that the server prefers of a group.
-fn kind<'a>(discovery: &'a Discovery, group: &str, kind: &str) -> Option<&'a Arc<Found>> {
-    discovery.preferred().find(|r| r.group == group && r.kind == kind)
 }

@@ -151,7 +151,7 @@ impl ApplySet {
         if let Some(kinds) = of("annotations", KINDS) {
             for text in listed(kinds) {
                 let (kind, group) = text.split_once('.').unwrap_or((&text, ""));
-                let found = super::kind(discovery, group, kind).ok_or_else(|| {
+                let found = discovery.preferred_kind(group, kind).ok_or_else(|| {
                     CliError::message(format!(
                         "parsing ApplySet annotation on \"{shown}\": could not find mapping for kind in \"{KINDS}\" annotation: no \
                          matches for kind \"{kind}\" in group \"{group}\""

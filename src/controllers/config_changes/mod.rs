@@ -108,15 +108,7 @@ impl Controller for ConfigChanges {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controllers::Write;
-
-    struct NoDice;
-
-    impl crate::api::Random for NoDice {
-        fn next_u64(&mut self) -> u64 {
-            0
-        }
-    }
+    use crate::controllers::{Write, testing};
 
     fn put(state: &mut State, resource: &GroupResource, tree: Json) -> Key {
         let object = Object::new(tree);
@@ -143,9 +135,7 @@ mod tests {
 
     /// What the next look writes; it is kept.
     fn look(state: &mut State, key: &Key) -> Option<Json> {
-        let mut context = Context { now: jiff::Timestamp::UNIX_EPOCH, random: &mut NoDice };
-        let decision = ConfigChanges.reconcile(state, key, &mut context);
-        let Some(Write::Patch { patch, .. }) = decision.writes.into_iter().next() else { return None };
+        let Some(Write::Patch { patch, .. }) = testing::look(&ConfigChanges, state, key).into_iter().next() else { return None };
         let mut object = state.get(key).unwrap().as_ref().clone();
         for pointer in ["/metadata/annotations", "/spec/template/metadata/annotations"] {
             let Some(Json::Object(annotations)) = patch.pointer(pointer) else { continue };

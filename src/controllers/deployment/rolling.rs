@@ -93,16 +93,8 @@ mod tests {
     use super::super::DeploymentController;
     use crate::api::{Json, Key, Object};
     use crate::controllers::resources::{DEPLOYMENTS, REPLICA_SETS, dig, key_of};
-    use crate::controllers::{Context, Controller, Write};
+    use crate::controllers::{Write, testing};
     use crate::state::State;
-
-    struct NoDice;
-
-    impl crate::api::Random for NoDice {
-        fn next_u64(&mut self) -> u64 {
-            0
-        }
-    }
 
     fn template(image: &str) -> Json {
         json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": image}]}})
@@ -144,12 +136,11 @@ mod tests {
     }
 
     fn sized(state: &State, key: &Key) -> Vec<(String, i64)> {
-        let mut context = Context { now: jiff::Timestamp::UNIX_EPOCH, random: &mut NoDice };
         let size = |write: Write| match write {
             Write::Update { object } => Some((object.name().to_owned(), dig(object.json(), &["spec", "replicas"]).as_i64()?)),
             _ => None,
         };
-        DeploymentController.reconcile(state, key, &mut context).writes.into_iter().filter_map(size).collect()
+        testing::look(&DeploymentController, state, key).into_iter().filter_map(size).collect()
     }
 
     #[test]

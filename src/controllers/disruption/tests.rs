@@ -2,15 +2,7 @@
 
 use super::*;
 use crate::api::GroupResource;
-use crate::controllers::Write;
-
-struct NoDice;
-
-impl crate::api::Random for NoDice {
-    fn next_u64(&mut self) -> u64 {
-        0
-    }
-}
+use crate::controllers::{Write, testing};
 
 fn put(state: &mut State, group: &str, resource: &str, tree: Json) -> Key {
     let object = Object::new(tree);
@@ -44,7 +36,7 @@ fn ready() -> Json {
 
 fn look(state: &State, key: &Key, second: i64) -> Decision {
     let now = Timestamp::from_second(second).unwrap();
-    DisruptionController.reconcile(state, key, &mut Context { now, random: &mut NoDice })
+    testing::look_at(&DisruptionController, state, key, now)
 }
 
 fn status(decision: &Decision) -> Json {

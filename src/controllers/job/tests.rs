@@ -1,15 +1,7 @@
 //! Rules of Jobs that the recordings do not show.
 
 use super::*;
-use crate::api::Random;
-
-struct NoDice;
-
-impl Random for NoDice {
-    fn next_u64(&mut self) -> u64 {
-        0
-    }
-}
+use crate::controllers::testing;
 
 fn put(state: &mut State, object: Object) -> Key {
     let resource = if object.kind() == "Job" { &*JOBS } else { &*PODS };
@@ -44,8 +36,7 @@ fn pod(state: &mut State, number: usize, phase: &str) -> Key {
 }
 
 fn look(state: &State, key: &Key) -> Vec<Write> {
-    let mut context = Context { now: jiff::Timestamp::UNIX_EPOCH, random: &mut NoDice };
-    JobController::default().reconcile(state, key, &mut context).writes
+    testing::look(&JobController::default(), state, key)
 }
 
 fn lets_go(write: &Write) -> bool {

@@ -181,14 +181,6 @@ impl Controller for NamespaceController {
 mod tests {
     use super::*;
 
-    struct NoDice;
-
-    impl crate::api::Random for NoDice {
-        fn next_u64(&mut self) -> u64 {
-            0
-        }
-    }
-
     fn put(state: &mut State, group: &str, resource: &str, tree: Json) -> Key {
         let object = Object::new(tree);
         let namespace = object.namespace().to_owned();
@@ -207,7 +199,7 @@ mod tests {
 
     fn look(controller: &NamespaceController, state: &State, key: &Key, second: i64) -> Decision {
         let now = Timestamp::from_second(second).unwrap();
-        controller.reconcile(state, key, &mut Context { now, random: &mut NoDice })
+        crate::controllers::testing::look_at(controller, state, key, now)
     }
 
     #[test]

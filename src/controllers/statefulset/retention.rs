@@ -65,8 +65,7 @@ pub(super) fn correction(set: &Object, pod: &Object, claim: &Object, is_scaled_a
 
 /// Whether a claim still belongs to an earlier pod of the name: it is about to go.
 pub(super) fn is_stale(set: &Object, pod: &Object, claim: &Object) -> bool {
-    deletes(set, "whenScaled")
-        && claim.owner_references().iter().any(|r| names(r, pod) && dig(r, &["uid"]) != pod.uid())
+    deletes(set, "whenScaled") && is_held_for_an_earlier(claim, pod)
 }
 
 #[cfg(test)]

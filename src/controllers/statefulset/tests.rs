@@ -3,15 +3,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::api::{Json, Random};
-
-struct NoDice;
-
-impl Random for NoDice {
-    fn next_u64(&mut self) -> u64 {
-        0
-    }
-}
+use crate::api::Json;
+use crate::controllers::testing;
 
 fn put(state: &mut State, tree: Json) -> Key {
     let object = Object::new(tree);
@@ -65,8 +58,7 @@ fn going(claim: &mut Json) {
 }
 
 fn look(state: &State, key: &Key) -> Vec<Write> {
-    let mut context = Context { now: jiff::Timestamp::UNIX_EPOCH, random: &mut NoDice };
-    StatefulSetController.reconcile(state, key, &mut context).writes
+    testing::look(&StatefulSetController, state, key)
 }
 
 fn made<'w>(writes: &'w [Write]) -> Vec<&'w str> {

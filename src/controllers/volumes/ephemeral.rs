@@ -3,6 +3,7 @@
 
 use serde_json::json;
 
+use crate::api::volumes::{not_own, own_claim};
 use crate::api::{Json, Key, Object, Status};
 use crate::controllers::ownership::controller_ref;
 use crate::controllers::resources::{CLAIMS, PODS, dig, is_terminating_namespace, key_of, sides};
@@ -21,14 +22,9 @@ pub(super) fn templates(pod: &Object) -> impl Iterator<Item = (&str, &Json)> {
     })
 }
 
-/// What the claim of a pod's volume is called.
-pub(super) fn claim_name(pod: &Object, volume: &str) -> String {
-    format!("{}-{volume}", pod.name())
-}
-
-/// Whether a claim was made for the pod, and not by somebody who took its name.
-pub(super) fn is_for(claim: &Object, pod: &Object) -> bool {
-    claim.controller_uid() == Some(pod.uid())
+/// The claims of a pod's own volumes: the name of the volume, that of its claim, and how that is to be.
+fn claims(pod: &Object) -> impl Iterator<Item = (&str, String, &Json)> {
+    templates(pod).map(|(volume, template)| (volume, own_claim(pod.name(), volume), template))
 }
 
 /// Makes the claims of such volumes; they go with their pod.
@@ -65,7 +61,7 @@ impl Controller for EphemeralVolumes {
             return Vec::new();
         }
         // Whose claim was taken away gets a new one, and so does who waited for the name.
-        let uses = |pod: &Object| templates(pod).any(|(volume, _)| claim_name(pod, volume) == *change.key.name);
+        let uses = |pod: &Object| claims(pod).any(|(_, name, _)| name == *change.key.name);
         let pods = state.in_namespace(&PODS, &change.key.namespace).filter(|pod| uses(pod));
         pods.map(|pod| key_of(&PODS, pod)).collect()
     }
@@ -73,17 +69,14 @@ impl Controller for EphemeralVolumes {
     fn reconcile(&self, state: &State, key: &Key, _context: &mut Context<'_>) -> Decision {
         let mut decision = Decision::none();
         let Some(pod) = state.get(key).filter(|pod| !pod.is_deleting()) else { return decision };
-        for (volume, template) in templates(pod) {
-            let name = claim_name(pod, volume);
-            match state.get(&Key::new(CLAIMS.clone(), pod.namespace(), &name)) {
-                Some(held) if is_for(held, pod) => (),
-                Some(held) => {
-                    let (space, pod_name) = (held.namespace(), pod.name());
-                    let why = format!("PVC {space}/{name} was not created for pod {space}/{pod_name} (pod is not owner)");
-                    tell(&mut decision, pod, volume, &why);
-                    return decision;
-                }
-                None => decision.create(claim(pod, &name, template)),
+        for (volume, name, template) in claims(pod) {
+            let Some(held) = state.get(&Key::new(CLAIMS.clone(), pod.namespace(), &name)) else {
+                decision.create(claim(pod, &name, template));
+                continue;
+            };
+            if let Some(why) = not_own(held, pod.name(), pod.uid()) {
+                tell(&mut decision, pod, volume, &why);
+                return decision;
             }
         }
         decision
@@ -95,7 +88,7 @@ impl Controller for EphemeralVolumes {
         if is_terminating_namespace(why) {
             return decision;
         }
-        if let Some((volume, _)) = templates(pod).find(|(volume, _)| claim_name(pod, volume) == object.name()) {
+        if let Some((volume, ..)) = claims(pod).find(|(_, name, _)| name == object.name()) {
             tell(&mut decision, pod, volume, &format!("create PVC {}: {}", object.name(), why.message));
         }
         decision

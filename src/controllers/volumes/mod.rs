@@ -18,7 +18,7 @@ pub(super) use protection::{ClaimProtection, VolumeProtection};
 use self::matching::Choice;
 use super::resources::{CLAIMS, VOLUMES, dig, key_of, sides, text};
 use super::{Context, Controller, Decision};
-use crate::api::volumes::{PROVISIONED_BY, PROVISIONER, volume_name};
+use crate::api::volumes::{PROVISIONED_BY, PROVISIONER, is_made_here, volume_name};
 use crate::api::{Json, Key, Object};
 use crate::state::{Change, State};
 
@@ -223,7 +223,7 @@ fn provisioned(claim: &Object) -> Object {
 
 fn is_left_behind(volume: &Object) -> bool {
     text(volume, &["status", "phase"]) == "Released"
-        && volume.annotation(PROVISIONED_BY) == Some(PROVISIONER)
+        && is_made_here(volume)
         // What is not kept is on its way out.
         && text(volume, &["spec", "persistentVolumeReclaimPolicy"]) != "Delete"
 }

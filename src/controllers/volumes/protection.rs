@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::ephemeral;
+use crate::api::volumes::{not_own, own_claim};
 use crate::api::{Json, Key, Object};
 use crate::controllers::resources::{CLAIMS, PODS, VOLUMES, dig, sides, text};
 use crate::controllers::{Context, Controller, Decision};
@@ -12,25 +13,20 @@ use crate::state::{Change, State};
 const OF_CLAIMS: &str = "kubernetes.io/pvc-protection";
 const OF_VOLUMES: &str = "kubernetes.io/pv-protection";
 
-/// The claims that a pod's volumes name, and that are made for it.
-fn claims_of(pod: &Object) -> Vec<String> {
+/// The claims that a pod's volumes name and that are made for it, and whether they are of the second sort.
+fn claims_of(pod: &Object) -> impl Iterator<Item = (String, bool)> {
     let volumes = dig(pod.json(), &["spec", "volumes"]).as_array().into_iter().flatten();
     let named = volumes.filter_map(|volume| dig(volume, &["persistentVolumeClaim", "claimName"]).as_str());
-    let own = ephemeral::templates(pod).map(|(volume, _)| ephemeral::claim_name(pod, volume));
-    named.map(str::to_owned).chain(own).collect()
+    let own = ephemeral::templates(pod).map(|(volume, _)| own_claim(pod.name(), volume));
+    named.map(|name| (name.to_owned(), false)).chain(own.map(|name| (name, true)))
 }
 
 /// Whether a pod uses a claim. One of its own holds it up only until it is shut down.
 fn uses(pod: &Object, claim: &Object) -> bool {
-    let volumes = || dig(pod.json(), &["spec", "volumes"]).as_array().into_iter().flatten();
-    let is_named = || volumes().any(|v| dig(v, &["persistentVolumeClaim", "claimName"]) == claim.name());
-    let is_shut_down = pod.i64_at("/metadata/deletionGracePeriodSeconds") == Some(0);
-    let has_made = || {
-        !is_shut_down
-            && ephemeral::templates(pod).any(|(volume, _)| ephemeral::claim_name(pod, volume) == claim.name())
-            && ephemeral::is_for(claim, pod)
-    };
-    !text(pod, &["spec", "nodeName"]).is_empty() && (is_named() || has_made())
+    let is_shut_down = || pod.i64_at("/metadata/deletionGracePeriodSeconds") == Some(0);
+    let is_own = || !is_shut_down() && not_own(claim, pod.name(), pod.uid()).is_none();
+    !text(pod, &["spec", "nodeName"]).is_empty()
+        && claims_of(pod).any(|(name, of_pod)| name == claim.name() && (!of_pod || is_own()))
 }
 
 fn without(object: &Object, finalizer: &str) -> Json {
@@ -64,7 +60,7 @@ impl Controller for ClaimProtection {
             return Vec::new();
         }
         let names = sides(change).flat_map(|pod| claims_of(pod));
-        let mut keys: Vec<Key> = names.map(|name| Key::new(CLAIMS.clone(), &change.key.namespace, &name)).collect();
+        let mut keys: Vec<Key> = names.map(|(name, _)| Key::new(CLAIMS.clone(), &change.key.namespace, &name)).collect();
         keys.sort();
         keys.dedup();
         keys

@@ -2,15 +2,7 @@
 
 use super::*;
 use crate::controllers::resources::PODS;
-use crate::controllers::Write;
-
-struct NoDice;
-
-impl crate::api::Random for NoDice {
-    fn next_u64(&mut self) -> u64 {
-        0
-    }
-}
+use crate::controllers::{Write, testing};
 
 fn put(state: &mut State, object: Object) -> Key {
     let resource = if object.kind() == "PersistentVolume" { &*VOLUMES } else { &*CLAIMS };
@@ -32,8 +24,7 @@ fn claim(uid: &str) -> Object {
 fn settle(state: &mut State, binder: &Binder, keys: &[Key]) {
     for _ in 0..10 {
         for key in keys {
-            let mut context = Context { now: jiff::Timestamp::UNIX_EPOCH, random: &mut NoDice };
-            for write in binder.reconcile(state, key, &mut context).writes {
+            for write in testing::look(binder, state, key) {
                 match write {
                     Write::Create { object } | Write::Update { object } | Write::UpdateStatus { object } => {
                         put(state, object);
@@ -96,8 +87,7 @@ fn naming(volume: &str) -> Object {
 }
 
 fn look(state: &State, key: &Key) -> Vec<Write> {
-    let mut context = Context { now: jiff::Timestamp::UNIX_EPOCH, random: &mut NoDice };
-    Binder::with_volumes_of_the_machine().reconcile(state, key, &mut context).writes
+    testing::look(&Binder::with_volumes_of_the_machine(), state, key)
 }
 
 /// What is told, and whether anything else is written.
@@ -239,21 +229,16 @@ fn own_claim(owner: &str) -> Object {
     claim
 }
 
-fn decide(controller: &dyn Controller, state: &State, key: &Key) -> Vec<Write> {
-    let mut context = Context { now: jiff::Timestamp::UNIX_EPOCH, random: &mut NoDice };
-    controller.reconcile(state, key, &mut context).writes
-}
-
 #[test]
 fn a_volume_that_lives_as_long_as_its_pod_gets_a_claim_of_the_pods() {
     let mut state = State::new();
     let key = pod_with_own_volume(&mut state, |_| ());
-    let writes = decide(&EphemeralVolumes, &state, &key);
+    let writes = testing::look(&EphemeralVolumes, &state, &key);
     let [Write::Create { object }] = writes.as_slice() else { panic!("{writes:?}") };
     assert_eq!((object.name(), object.controller_uid(), object.label("kind")), ("p-data", Some("p"), Some("scratch")));
     assert_eq!(*dig(object.json(), &["spec"]), json!({"accessModes": ["ReadWriteOnce"]}));
     put(&mut state, object.clone());
-    assert!(decide(&EphemeralVolumes, &state, &key).is_empty());
+    assert!(testing::look(&EphemeralVolumes, &state, &key).is_empty());
 }
 
 #[test]
@@ -262,10 +247,10 @@ fn a_claim_that_somebody_else_made_is_not_the_pods() {
     let key = pod_with_own_volume(&mut state, |_| ());
     put(&mut state, own_claim("earlier"));
     let expected = "FailedBinding: ephemeral volume data: PVC default/p-data was not created for pod default/p (pod is not owner)";
-    assert_eq!(told(&decide(&EphemeralVolumes, &state, &key)), (vec![expected.into()], false));
+    assert_eq!(told(&testing::look(&EphemeralVolumes, &state, &key)), (vec![expected.into()], false));
     let going = |pod: &mut Json| pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     pod_with_own_volume(&mut state, going);
-    assert!(decide(&EphemeralVolumes, &state, &key).is_empty());
+    assert!(testing::look(&EphemeralVolumes, &state, &key).is_empty());
 }
 
 #[test]
@@ -274,7 +259,7 @@ fn a_claim_of_a_pods_own_stays_until_that_is_shut_down() {
         let mut state = State::new();
         pod_with_own_volume(&mut state, |pod| pod["metadata"]["deletionGracePeriodSeconds"] = grace.clone());
         let key = put(&mut state, own_claim(owner));
-        assert_eq!(!decide(&ClaimProtection, &state, &key).is_empty(), is_let_go, "{owner} {grace}");
+        assert_eq!(!testing::look(&ClaimProtection, &state, &key).is_empty(), is_let_go, "{owner} {grace}");
     }
 }
 

@@ -86,11 +86,7 @@ fn selector_name(source: &str) -> &'static str {
 
 /// A metric of version 2 in the form of version 1.
 pub(super) fn to_v1(metric: &Json, side: Side) -> Json {
-    let mut out = json!({"type": metric.text("type")});
-    for source in SOURCES.into_iter().filter(|source| metric.has(source)) {
-        out[source] = source_to_v1(metric.field(source), source, side);
-    }
-    out
+    of_sources(metric, |given, source| source_to_v1(given, source, side))
 }
 
 fn source_to_v1(given: &Json, source: &str, side: Side) -> Json {
@@ -118,9 +114,14 @@ fn source_to_v1(given: &Json, source: &str, side: Side) -> Json {
 
 /// The other way.
 pub(super) fn to_v2(metric: &Json, side: Side) -> Json {
+    of_sources(metric, |given, source| source_to_v2(given, source, side))
+}
+
+/// A metric with what `form` makes of its source.
+fn of_sources(metric: &Json, form: impl Fn(&Json, &str) -> Json) -> Json {
     let mut out = json!({"type": metric.text("type")});
     for source in SOURCES.into_iter().filter(|source| metric.has(source)) {
-        out[source] = source_to_v2(metric.field(source), source, side);
+        out[source] = form(metric.field(source), source);
     }
     out
 }

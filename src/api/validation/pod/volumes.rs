@@ -11,6 +11,7 @@ use crate::api::Json;
 use crate::api::quantity::Quantity;
 use crate::api::status::quote;
 use crate::api::tree::Tree;
+use crate::api::volumes::own_claim;
 
 /// All sources, in the order in which Kubernetes looks for them.
 const SOURCES: [&str; 30] = [
@@ -55,7 +56,7 @@ pub(super) fn validate<'a>(
     options: &Options,
 ) -> (BTreeMap<&'a str, &'a Json>, Errors) {
     let pod = pod.filter(|name| !name.is_empty());
-    let of_ephemeral = |volume: &Json| Some(format!("{}-{}", pod?, volume.text("name")));
+    let of_ephemeral = |volume: &Json| Some(own_claim(pod?, volume.text("name")));
     let made: BTreeSet<String> =
         volumes.iter().filter(|v| v.has("ephemeral")).filter_map(of_ephemeral).collect();
     let (mut valid, mut errors) = (BTreeMap::new(), Errors::new());
