@@ -72,8 +72,10 @@ mod tests {
         let taken = crate::network::porter::taken(at.port()).expect("it is taken");
         assert!(taken.ends_with(&format!("(process {}) has it", std::process::id())), "{taken}");
         drop(listener);
-        assert_eq!(crate::network::porter::taken(at.port()), None);
-        assert_eq!(holder(Protocol::Tcp, at), None);
+        // A process that another test starts has all files of this one until it becomes its own program.
+        let given_back = || crate::network::porter::taken(at.port()).is_none() && holder(Protocol::Tcp, at).is_none();
+        let patience = std::time::Duration::from_millis(20);
+        assert!((0..500).any(|_| given_back() || (std::thread::sleep(patience), false).1));
     }
 
     #[cfg(target_endian = "little")]
