@@ -227,7 +227,6 @@ fn help(ctx: &mut Context, path: &[&str]) {
 
 /// Reads this process's arguments, does what they say and returns the exit code.
 pub fn main() -> ExitCode {
-    crate::store::memory::one_heap();
     clap_complete::CompleteEnv::with_factory(command_to_complete).complete();
     let world = World::of_this_process();
     let mut builder = if world.wants_threads() {

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The same for a pod that does not fit: others may be about to leave.
 const ROOM_PATIENCE: Duration = Duration::from_secs(10);
 /// So long a container that no probe asks must be up: one that ends as soon as it has begun was available for a moment.
-const STAYS: Duration = Duration::from_millis(250);
+const STAYS: Duration = Duration::from_millis(150);
 /// The same for one that has ended before.
 const STAYS_AGAIN: Duration = Duration::from_secs(3);
 /// So long a DaemonSet may want no pod before that is believed: of a watch that begins just now the node may not be known yet.
