@@ -137,6 +137,39 @@ async fn a_container_gets_all_that_it_was_promised() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_a_volume_that_is_exchanged_for_a_link_is_never_mounted() {
+    let Some(node) = Node::new("parts").await else { return };
+    let sandbox = node.sandbox("web");
+    node.write("web", "data", VolumeKind::Empty { memory: false, size_limit: None }, None).await;
+    let id = node.run(&sandbox).await;
+    let mut config = node.container(&sandbox, &id, "app", &["cat:/part/name"]);
+    let mut part = of_pod("/part", "data");
+    part.sub_path = "a/b".into();
+    config.mounts.push(part);
+    let volume = node.volume("web", "data");
+    let (real, aside) = (volume.join("a/b"), volume.join("aside"));
+    let container = node.create(&config).await;
+    std::fs::write(real.join("name"), "the part\n").expect("written");
+    // What another container of the pod might do.
+    std::fs::rename(&real, &aside).expect("moved");
+    std::os::unix::fs::symlink("/etc", &real).expect("a link");
+    let start = Action::StartContainer { id: container.clone(), pod_uid: node.uid("web") };
+    let refused = node.act(start).await.expect_err("it is another part");
+    assert_eq!(refused.kind, RuntimeErrorKind::NotFound, "{refused}");
+    assert_eq!(node.see("web").await.containers, [], "it is made anew");
+    let refused = node.act(Action::CreateContainer(Box::new(config.clone()))).await.expect_err("it leads out");
+    assert_eq!(refused.kind, RuntimeErrorKind::Volume, "{refused}");
+
+    std::fs::remove_file(&real).expect("removed");
+    std::fs::rename(&aside, &real).expect("moved back");
+    let container = node.create(&config).await;
+    node.start(&container, "web").await;
+    let ended = node.until_ended("web", "app").await;
+    assert_eq!(node.log(&ended).await, "the part\n");
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_changed_volume_is_seen_by_who_runs() {
     let Some(node) = Node::new("change").await else { return };
     let sandbox = node.sandbox("web");

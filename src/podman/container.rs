@@ -21,6 +21,8 @@ pub struct Kept {
     pub annotations: BTreeMap<String, String>,
     #[serde(default)]
     pub message_from_log: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<volume::Part>,
 }
 
 #[derive(Deserialize)]
@@ -45,7 +47,7 @@ impl Inner {
 
     /// Makes a container in its sandbox. Made twice, it is the same container.
     pub async fn create_container(self: &Arc<Self>, config: &ContainerConfig) -> Result<Outcome, RuntimeError> {
-        let body = self.container_body(config).await?;
+        let (body, parts) = self.container_body(config).await?;
         let id = match self.http.post("/containers/create").json(&body).read::<Created>().await {
             Ok(created) => created.id,
             Err(fault) if fault.is_conflict() => self.adopt_container(&body, fault).await?,
@@ -55,17 +57,16 @@ impl Inner {
                 return Err(fault.into_error());
             }
         };
-        self.add_container(&id, config, &body);
+        self.add_container(&id, config, &body, parts);
         Ok(Outcome::Container { id })
     }
 
-    async fn container_body(self: &Arc<Self>, config: &ContainerConfig) -> Result<ContainerSpec, RuntimeError> {
+    async fn container_body(self: &Arc<Self>, config: &ContainerConfig) -> Result<(ContainerSpec, Vec<volume::Part>), RuntimeError> {
         let dir = self.dirs.pod(&config.pod_uid)?;
         let sandbox = dir.read_sandbox().unwrap_or_default();
         let mut resolved = Resolved {
             image: self.resolve_image(&config.image).await?,
             log_path: make_log(&dir, config)?,
-            annotations: annotations(config, &sandbox),
             host_pid: sandbox.host_pid,
             host_ipc: sandbox.host_ipc,
             least_oom_score: self.least_oom_score(),
@@ -76,16 +77,19 @@ impl Inner {
         }
         add_own_files(&dir, config, &mut resolved)?;
         resolved.mounts.extend(self.ipc_mounts(config, sandbox.host_ipc).await?);
-        spec::container(&self.instance, config, resolved).map_err(refused)
+        resolved.annotations = annotations(config, &sandbox, &resolved.parts);
+        let parts = resolved.parts.clone();
+        Ok((spec::container(&self.instance, config, resolved).map_err(refused)?, parts))
     }
 
-    fn add_container(&self, id: &str, config: &ContainerConfig, body: &ContainerSpec) {
+    fn add_container(&self, id: &str, config: &ContainerConfig, body: &ContainerSpec, parts: Vec<volume::Part>) {
         // The list tells it to the second; it only orders what is shown.
         let created_at = self.index().records.values().map(|r| r.created_at).max().unwrap_or_default();
         let Some(mut record) = Record::from_labels(id, &body.labels, false, created_at) else { return };
         record.sandbox_id.clone_from(&config.sandbox_id);
         record.annotations.extend(config.annotations.clone());
         record.message_from_log = config.termination_message_from_log;
+        record.parts = parts;
         record.image.clone_from(&body.image);
         record.log_path.clone_from(&body.log_configuration.path);
         self.index().add(record);
@@ -107,6 +111,10 @@ impl Inner {
     /// Starts it, and sees what runs.
     pub async fn start_container(self: &Arc<Self>, id: &str) -> Result<Outcome, RuntimeError> {
         self.set_starting(id, true);
+        if let Err(error) = self.check_parts(id).await {
+            self.set_starting(id, false);
+            return Err(error);
+        }
         let started = self.http.post(format!("/containers/{}/start", encode(id, false))).ok().await;
         if let Err(fault) = started {
             self.set_starting(id, false);
@@ -123,6 +131,31 @@ impl Inner {
         self.set_starting(id, false);
         seen?;
         Ok(Outcome::Done)
+    }
+
+    /// Makes a container that has parts of volumes up to its first instruction, and sees that they are those that were looked at;
+    /// else it is removed, and may be made anew.
+    async fn check_parts(self: &Arc<Self>, id: &str) -> Result<(), RuntimeError> {
+        let parts = self.index().records.get(id).map(|record| record.parts.clone()).unwrap_or_default();
+        if parts.is_empty() || !self.pids_are_local() {
+            return Ok(());
+        }
+        match self.http.post(format!("/containers/{}/init", encode(id, false))).ok().await {
+            Ok(_) => {}
+            // By a try whose answer was lost.
+            Err(fault) if fault.is_improper_state() => {}
+            Err(fault) => {
+                self.doubt(&fault);
+                return Err(fault.into_kind(RuntimeErrorKind::Start));
+            }
+        }
+        let made: Inspected = self.http.get(format!("/containers/{}/json", encode(id, false))).read().await?;
+        if parts.iter().all(|part| part.is_had_by(made.state.pid)) {
+            return Ok(());
+        }
+        self.remove_container(id).await?;
+        let message = "what a subPath names was exchanged while the container was made".to_owned();
+        Err(RuntimeError::new(RuntimeErrorKind::NotFound, message))
     }
 
     fn set_starting(&self, id: &str, starting: bool) {
@@ -205,8 +238,12 @@ impl Fault {
     }
 }
 
-fn annotations(config: &ContainerConfig, sandbox: &SandboxFile) -> BTreeMap<String, String> {
-    let kept = Kept { annotations: config.annotations.clone(), message_from_log: config.termination_message_from_log };
+fn annotations(config: &ContainerConfig, sandbox: &SandboxFile, parts: &[volume::Part]) -> BTreeMap<String, String> {
+    let kept = Kept {
+        annotations: config.annotations.clone(),
+        message_from_log: config.termination_message_from_log,
+        parts: parts.to_vec(),
+    };
     let json = |value: serde_json::Result<String>| value.unwrap_or_default();
     [
         (naming::KEPT.to_owned(), json(serde_json::to_string(&kept))),

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::task::AbortHandle;
 
 use super::naming;
+use super::volume::Part;
 use crate::runtime::{Container, ContainerState, Sandbox, SandboxState};
 
 /// All records, by the runtime's id.
@@ -40,6 +41,8 @@ pub struct Record {
     pub ips: Vec<IpAddr>,
     /// Whether the end of the log stands for a missing termination message.
     pub message_from_log: bool,
+    /// What it has of volumes in part.
+    pub parts: Vec<Part>,
     /// The index' generation when an action made it; 0 for what a list told of.
     pub made_at: u64,
     /// A start is under way: what Podman tells of it meanwhile is no news.
@@ -155,6 +158,7 @@ impl Record {
             annotations: naming::foreign(labels),
             ips: label(naming::POD_IPS).map(|ips| ips.split(',').filter_map(|ip| ip.parse().ok()).collect()).unwrap_or_default(),
             message_from_log: false,
+            parts: Vec::new(),
             made_at: 0,
             starting: false,
             told_to_end: false,

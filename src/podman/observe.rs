@@ -180,6 +180,7 @@ impl Inner {
         let annotation = |key: &str| inspected.config.annotations.as_ref().and_then(|all| all.get(key));
         if let Some(kept) = annotation(naming::KEPT).and_then(|json| serde_json::from_str::<Kept>(json).ok()) {
             record.message_from_log = kept.message_from_log;
+            record.parts = kept.parts;
             record.annotations.extend(kept.annotations);
         }
         if let Some(kept) = annotation(naming::SANDBOX_KEPT) {

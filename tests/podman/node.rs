@@ -136,6 +136,11 @@ impl Node {
         self.act(Action::WriteVolume(Box::new(content))).await.expect("written");
     }
 
+    /// Where a volume of a pod lies that is a folder.
+    pub fn volume(&self, pod: &str, name: &str) -> PathBuf {
+        self.state.path().join("pods").join(self.uid(pod)).join("volumes").join(name)
+    }
+
     pub async fn see(&self, pod: &str) -> Sandbox {
         self.podman.observe_pod(&self.uid(pod)).await.expect("observed").expect("a sandbox")
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Namespace, OciResources, is_empty, resources, signal_number};
 use crate::podman::naming::{self, InstanceId};
+use crate::podman::volume::Part;
 use crate::runtime::{ContainerConfig, LinuxResources, SecurityConfig};
 
 /// Kubernetes keeps 10 MiB of a container's log in one file (kubelet's `containerLogMaxSize`).
@@ -144,6 +145,8 @@ pub struct Resolved {
     pub mounts: Vec<BindMount>,
     pub volumes: Vec<NamedVolume>,
     pub image_volumes: Vec<ImageVolume>,
+    /// What of `mounts` is a part of a volume.
+    pub parts: Vec<Part>,
     pub annotations: BTreeMap<String, String>,
     /// The sandbox shares no PID or IPC namespace, but the host's.
     pub host_pid: bool,

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use ownership::disk_use;
+pub use sub_path::Part;
 
 use super::dirs::{PodDir, file_error, write_file};
 use super::fault::refused;
@@ -128,7 +129,7 @@ pub async fn resolve(inner: &Arc<Inner>, dir: &PodDir, mount: &Mount, resolved: 
         Place::Path(path) => {
             let ours = matches!(mount.source, MountSource::PodVolume(_)) && path.starts_with(dir.path())
                 || dir.memory().is_some_and(|memory| path.starts_with(memory));
-            resolved.mounts.push(bind(&path, mount, ours)?);
+            add_bind(&path, mount, ours, resolved)?;
         }
         Place::Podman(name) => add_named(inner, name, mount, resolved).await?,
     }
@@ -153,12 +154,16 @@ async fn add_named(inner: &Arc<Inner>, name: String, mount: &Mount, resolved: &m
     if mountpoint.is_empty() || in_memory {
         return Err(volume_error(format!("subPath {:?}: Podman mounts no part of a volume in memory", mount.sub_path)));
     }
-    resolved.mounts.push(bind(Path::new(&mountpoint), mount, false)?);
-    Ok(())
+    add_bind(Path::new(&mountpoint), mount, false, resolved)
 }
 
-fn bind(source: &Path, mount: &Mount, ours: bool) -> Result<BindMount, RuntimeError> {
-    let source = if mount.sub_path.is_empty() { source.to_owned() } else { sub_path::resolve(source, &mount.sub_path)? };
+fn add_bind(volume: &Path, mount: &Mount, ours: bool, resolved: &mut Resolved) -> Result<(), RuntimeError> {
+    let mut source = volume.to_owned();
+    if !mount.sub_path.is_empty() {
+        let (path, part) = sub_path::resolve(volume, &mount.sub_path, &mount.target)?;
+        source = path;
+        resolved.parts.push(part);
+    }
     let access = match (mount.read_only, mount.recursive_read_only) {
         (true, true) => "rro",
         (true, false) => "ro",
@@ -172,7 +177,8 @@ fn bind(source: &Path, mount: &Mount, ours: bool) -> Result<BindMount, RuntimeEr
     if ours {
         options.push("z".to_owned());
     }
-    Ok(BindMount { destination: mount.target.clone(), kind: "bind", source: show(&source), options })
+    resolved.mounts.push(BindMount { destination: mount.target.clone(), kind: "bind", source: show(&source), options });
+    Ok(())
 }
 
 /// A tmpfs that the containers of a pod share. (`size=` needs project quotas on 4.3; blocks do not.)

@@ -3,15 +3,37 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, chmodat, mkdirat, openat2};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, chmodat, fstat, mkdirat, open, openat2};
+use serde::{Deserialize, Serialize};
 
 use super::volume_error;
 use crate::runtime::{RuntimeError, RuntimeErrorKind};
 
-/// The real path of `sub_path` in `volume`; missing folders of it are made, with the volume's own mode. An error is one of making
-/// folders where there is nothing at the path, links followed wherever they lead.
+/// A part of a volume that a container has: where, and which. Podman mounts it by its path, which who writes in the volume may lead
+/// elsewhere until then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    target: String,
+    device: u64,
+    inode: u64,
+}
+
+impl Part {
+    /// Whether it is what a process has there.
+    pub fn is_had_by(&self, pid: u32) -> bool {
+        let looked = || {
+            let root = open(format!("/proc/{pid}/root"), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+            let how = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+            fstat(openat2(root, self.target.as_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), how)?)
+        };
+        looked().is_ok_and(|status| (status.st_dev, status.st_ino) == (self.device, self.inode))
+    }
+}
+
+/// The real path of `sub_path` in `volume`, and what is there, for `target` in a container; missing folders of it are made, with the volume's
+/// own mode. An error is one of making folders where there is nothing at the path, links followed wherever they lead.
 /// Source: pkg/volume/util/subpath/subpath_linux.go: SafeMakeDir; pkg/kubelet/kubelet_pods.go: makeMounts.
-pub fn resolve(volume: &Path, sub_path: &str) -> Result<PathBuf, RuntimeError> {
+pub fn resolve(volume: &Path, sub_path: &str, target: &str) -> Result<(PathBuf, Part), RuntimeError> {
     let is_missing = std::fs::metadata(volume.join(sub_path)).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
     let wrong = |why: &str| {
         let message = format!("subPath {sub_path:?}: {why}");
@@ -21,17 +43,19 @@ pub fn resolve(volume: &Path, sub_path: &str) -> Result<PathBuf, RuntimeError> {
     if path.components().any(|c| !matches!(c, Component::Normal(_) | Component::CurDir)) {
         return Err(wrong("it must stay inside the volume"));
     }
-    let root = rustix::fs::open(volume, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let root = open(volume, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
     let root = root.map_err(|e| wrong(&format!("cannot open the volume: {e}")))?;
-    let mode = rustix::fs::fstat(&root).map_or(0o755, |status| status.st_mode & 0o777);
+    let mode = fstat(&root).map_or(0o755, |status| status.st_mode & 0o777);
     let mut so_far = PathBuf::new();
     let mut found = None;
     for part in path.components().filter(|c| matches!(c, Component::Normal(_))) {
         so_far.push(part);
         found = Some(open_or_make(root.as_fd(), volume, &so_far, Mode::from_raw_mode(mode)).map_err(|e| wrong(&e.to_string()))?);
     }
-    let Some(found) = found else { return Ok(volume.to_owned()) };
-    real_path(&found).map_err(|e| wrong(&e.to_string()))
+    let found = found.unwrap_or(root);
+    let status = fstat(&found).map_err(|e| wrong(&e.to_string()))?;
+    let path = real_path(&found).map_err(|e| wrong(&e.to_string()))?;
+    Ok((path, Part { target: target.to_owned(), device: status.st_dev, inode: status.st_ino }))
 }
 
 fn open_or_make(root: BorrowedFd<'_>, volume: &Path, so_far: &Path, mode: Mode) -> rustix::io::Result<OwnedFd> {
@@ -99,6 +123,7 @@ mod tests {
         std::os::unix::fs::symlink("/", volume.join("root")).expect("a link");
         std::os::unix::fs::symlink("../../..", volume.join("in/up")).expect("a link");
         std::os::unix::fs::symlink("in/side", volume.join("link")).expect("a link");
+        let resolve = |volume: &Path, path: &str| super::resolve(volume, path, "/x").map(|(path, _)| path);
         assert_eq!(resolve(&volume, "in/side"), Ok(volume.join("in/side")));
         assert_eq!(resolve(&volume, "link"), Ok(volume.join("in/side")));
         assert_eq!(resolve(&volume, "link/new/er"), Ok(volume.join("in/side/new/er")));
