@@ -123,14 +123,14 @@ mod tests {
         std::os::unix::fs::symlink("/", volume.join("root")).expect("a link");
         std::os::unix::fs::symlink("../../..", volume.join("in/up")).expect("a link");
         std::os::unix::fs::symlink("in/side", volume.join("link")).expect("a link");
-        let resolve = |volume: &Path, path: &str| super::resolve(volume, path, "/x").map(|(path, _)| path);
-        assert_eq!(resolve(&volume, "in/side"), Ok(volume.join("in/side")));
-        assert_eq!(resolve(&volume, "link"), Ok(volume.join("in/side")));
-        assert_eq!(resolve(&volume, "link/new/er"), Ok(volume.join("in/side/new/er")));
+        let resolved = |volume: &Path, path: &str| resolve(volume, path, "/x").map(|(path, _)| path);
+        assert_eq!(resolved(&volume, "in/side"), Ok(volume.join("in/side")));
+        assert_eq!(resolved(&volume, "link"), Ok(volume.join("in/side")));
+        assert_eq!(resolved(&volume, "link/new/er"), Ok(volume.join("in/side/new/er")));
         assert!(volume.join("in/side/new/er").is_dir());
         std::os::unix::fs::symlink("nowhere", volume.join("dangling")).expect("a link");
         std::fs::write(volume.join("file"), "x").expect("a file");
-        let kind = |path: &str| resolve(&volume, path).expect_err("refused").kind;
+        let kind = |path: &str| resolved(&volume, path).expect_err("refused").kind;
         for bad in ["../secret", "in/../../secret", "root", "in/up", "root/etc", "file/below"] {
             assert_eq!(kind(bad), RuntimeErrorKind::Volume, "{bad}");
         }
@@ -139,9 +139,9 @@ mod tests {
         }
         assert!(!root.join("new").exists());
         std::os::unix::fs::symlink(volume.join("in"), volume.join("whole")).expect("a link");
-        assert_eq!(resolve(&volume, "whole/side"), Ok(volume.join("in/side")));
-        assert_eq!(resolve(&volume, "whole/fresh"), Ok(volume.join("in/fresh")));
+        assert_eq!(resolved(&volume, "whole/side"), Ok(volume.join("in/side")));
+        assert_eq!(resolved(&volume, "whole/fresh"), Ok(volume.join("in/fresh")));
         std::os::unix::fs::symlink(&volume, volume.join("self")).expect("a link");
-        assert_eq!(resolve(&volume, "self/self/in"), Ok(volume.join("in")));
+        assert_eq!(resolved(&volume, "self/self/in"), Ok(volume.join("in")));
     }
 }
