@@ -3,9 +3,10 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 FUZZ_SECONDS ?= 60
+FILES ?= src/controllers/**
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help build demo test check fmt clippy doc deny test-matrix replay soak static fuzz bench setup setup-demo clean
+.PHONY: help build demo test check fmt clippy doc deny test-matrix replay soak static fuzz mutants bench setup setup-demo clean
 
 help: ## What there is
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,7 +58,7 @@ soak: rust ## Half an hour of bad luck on the installed Podman (WL_SOAK_SECONDS=
 	WL_SOAK_SECONDS=$${WL_SOAK_SECONDS:-1800} $(CARGO) test --locked --features internals --test e2e -- soak --nocapture
 
 # Static, with what only a backtrace needs left out, functions that are equal kept once, and of SQLite what the store uses.
-STATIC_RUST := -C target-feature=+crt-static -C force-unwind-tables=no -C link-arg=-Wl,--icf=all,-z,pack-relative-relocs
+STATIC_RUST := -C target-feature=+crt-static -C force-unwind-tables=no -C link-arg=-Wl,--icf=all,-z,pack-relative-relocs,-T,static.ld
 STATIC_SQLITE := -USQLITE_ENABLE_FTS3 -USQLITE_ENABLE_FTS3_PARENTHESIS -USQLITE_ENABLE_FTS5 -USQLITE_ENABLE_RTREE -USQLITE_ENABLE_STAT4 \
   -USQLITE_ENABLE_DBSTAT_VTAB -USQLITE_ENABLE_LOAD_EXTENSION -DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_OMIT_JSON
 
@@ -68,6 +69,10 @@ static: rust ## One static binary that runs on any Linux
 
 bench: rust ## Measures wl beside its peers on real Podman (FLAVOURS="4-root 5-user …", ROWS="fifty plan …")
 	bash benches/run.sh $(ROWS)
+
+mutants: rust ## Which mutants of FILES no test notices (cargo-mutants needed; an hour for all of src/controllers)
+	@command -v cargo-mutants >/dev/null 2>&1 || { echo "cargo-mutants is missing: cargo install --locked cargo-mutants" >&2; exit 1; }
+	$(CARGO) run --release --manifest-path mutants/Cargo.toml --target-dir $(TARGET)/mutants-tool -- '$(FILES)' $(TARGET)/mutants.txt
 
 fuzz: rust ## Mutated input for FUZZ_SECONDS; coverage-guided where nightly Rust and cargo-fuzz are installed
 	@if cargo fuzz --version >/dev/null 2>&1 && cargo +nightly --version >/dev/null 2>&1; then \

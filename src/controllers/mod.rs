@@ -30,6 +30,8 @@ mod services;
 mod statefulset;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod volumes;
 
 use jiff::Timestamp;

@@ -7,7 +7,7 @@ use crate::api::{Key, Random};
 use crate::state::State;
 
 /// Throws nothing but zeros.
-struct NoDice;
+pub(super) struct NoDice;
 
 impl Random for NoDice {
     fn next_u64(&mut self) -> u64 {

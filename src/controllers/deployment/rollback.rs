@@ -88,3 +88,113 @@ fn last_revision<'a>(sets: impl Iterator<Item = &'a Set>) -> i64 {
     }
     second
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::DeploymentController;
+    use super::*;
+    use crate::api::{Json, Key};
+    use crate::controllers::resources::{DEPLOYMENTS, REPLICA_SETS, key_of};
+    use crate::controllers::{Write, testing};
+    use crate::state::State;
+
+    fn template(image: &str) -> Json {
+        json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": image}]}})
+    }
+
+    fn put(state: &mut State, tree: Json) -> Key {
+        let object = Object::new(tree);
+        let key = key_of(if object.kind() == "Deployment" { &DEPLOYMENTS } else { &REPLICA_SETS }, &object);
+        state.put(key.clone(), object);
+        key
+    }
+
+    /// A Deployment of the image `now`, and of the sets `images` with revisions from 1 on.
+    fn asked(to: &str, now: &str, images: &[&str]) -> (State, Key) {
+        let mut state = State::new();
+        for (at, image) in images.iter().enumerate() {
+            let mut pods = template(image);
+            pods["metadata"]["labels"]["pod-template-hash"] = json!(image);
+            put(&mut state, json!({
+                "apiVersion": "apps/v1", "kind": "ReplicaSet",
+                "metadata": {
+                    "name": format!("d-{image}"), "namespace": "n", "uid": image, "labels": {"app": "web"},
+                    "annotations": {"deployment.kubernetes.io/revision": (at + 1).to_string(), "note": image},
+                    "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "d", "uid": "d", "controller": true}],
+                },
+                "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "web"}}, "template": pods},
+            }));
+        }
+        let key = put(&mut state, json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {
+                "name": "d", "namespace": "n", "uid": "d",
+                "annotations": {ROLLBACK_TO: to, "deployment.kubernetes.io/revision": images.len().to_string(), "note": "new", "mine": "x"},
+            },
+            "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "web"}}, "template": template(now), "strategy": {"type": "Recreate"}},
+        }));
+        (state, key)
+    }
+
+    /// The Deployment as it is written, and what is told.
+    fn rolled_back(to: &str, now: &str, images: &[&str]) -> (Object, String) {
+        let (state, key) = asked(to, now, images);
+        let writes = testing::look(&DeploymentController, &state, &key);
+        let written = writes.iter().find_map(|write| match write {
+            Write::Update { object } if object.kind() == "Deployment" => Some(object.clone()),
+            _ => None,
+        });
+        let told = writes.iter().find_map(|write| match write {
+            Write::Event(note) => Some(format!("{}: {}", note.reason, note.message)),
+            _ => None,
+        });
+        (written.expect("the question is taken away"), told.unwrap_or_default())
+    }
+
+    fn image(deployment: &Object) -> &str {
+        deployment.str_at("/spec/template/spec/containers/0/image").unwrap_or_default()
+    }
+
+    #[test]
+    fn a_revision_that_is_asked_for_comes_back_with_its_annotations_and_the_question_goes() {
+        for (to, revision, expected) in [("1", 1, "a"), ("2", 2, "b"), ("0", 2, "b")] {
+            let (deployment, told) = rolled_back(to, "c", &["a", "b", "c"]);
+            assert_eq!(image(&deployment), expected);
+            assert_eq!(deployment.at("/spec/template/metadata/labels"), Some(&json!({"app": "web"})));
+            assert_eq!(told, format!("DeploymentRollback: Rolled back deployment \"d\" to revision {revision}"));
+            assert_eq!(deployment.annotation(ROLLBACK_TO), None);
+            assert_eq!((deployment.annotation("note"), deployment.annotation("mine")), (Some(expected), None));
+            assert_eq!(deployment.annotation("deployment.kubernetes.io/revision"), Some("3"));
+        }
+    }
+
+    #[test]
+    fn a_rollback_that_leads_nowhere_is_told_and_forgotten() {
+        let unchanged = "DeploymentRollbackTemplateUnchanged: The rollback revision contains the same template as current deployment \"d\"";
+        let missing = "DeploymentRollbackRevisionNotFound: Unable to find the revision to rollback to.";
+        let none = "DeploymentRollbackRevisionNotFound: Unable to find last revision.";
+        let cases: [(&str, &[&str], &str); 3] = [("2", &["a", "b"], unchanged), ("7", &["a", "b"], missing), ("0", &["b"], none)];
+        for (to, images, expected) in cases {
+            let (deployment, told) = rolled_back(to, "b", images);
+            assert_eq!((told.as_str(), image(&deployment), deployment.annotation(ROLLBACK_TO)), (expected, "b", None));
+            assert_eq!(deployment.annotation("mine"), Some("x"));
+        }
+    }
+
+    #[test]
+    fn a_question_that_is_no_number_is_none() {
+        let (state, key) = asked("back", "b", &["a", "b"]);
+        let writes = testing::look(&DeploymentController, &state, &key);
+        assert!(!writes.iter().any(|write| matches!(write, Write::Event(note) if note.reason.starts_with("DeploymentRollback"))));
+    }
+
+    #[test]
+    fn the_last_revision_is_the_second_highest_in_any_order() {
+        for images in [&["a", "b", "c", "d"][..], &["a", "b"]] {
+            let (_, told) = rolled_back("0", images[images.len() - 1], images);
+            assert!(told.ends_with(&format!("to revision {}", images.len() - 1)), "{told}");
+        }
+    }
+}

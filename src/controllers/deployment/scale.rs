@@ -152,3 +152,97 @@ fn active_or_latest(sets: &mut Sets) -> Option<&mut Set> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::DeploymentController;
+    use super::*;
+    use crate::api::{Json, Key, Object};
+    use crate::controllers::resources::{DEPLOYMENTS, dig};
+    use crate::controllers::{Write, testing};
+    use crate::state::State;
+
+    fn template(image: &str) -> Json {
+        json!({"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": image}]}})
+    }
+
+    /// Sets by name: revision, wanted size, available pods, the size that the Deployment had when it was last scaled. The last is current.
+    fn sizes_after(wanted: i64, surge: i64, sets: &[(&str, i64, i64, i64)]) -> Vec<(String, i64)> {
+        let mut state = State::new();
+        let mut total = 0;
+        for (at, (name, size, available, before)) in sets.iter().enumerate() {
+            total += size;
+            let object = Object::new(json!({
+                "apiVersion": "apps/v1", "kind": "ReplicaSet",
+                "metadata": {
+                    "name": name, "namespace": "n", "uid": name, "labels": {"app": "web"},
+                    "creationTimestamp": format!("2026-01-01T00:00:0{at}Z"),
+                    "annotations": {
+                        "deployment.kubernetes.io/revision": (at + 1).to_string(),
+                        "deployment.kubernetes.io/desired-replicas": before.to_string(),
+                        "deployment.kubernetes.io/max-replicas": (before + surge).to_string(),
+                    },
+                    "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": "d", "uid": "d", "controller": true}],
+                },
+                "spec": {"replicas": size, "selector": {"matchLabels": {"app": "web"}}, "template": template(name)},
+                "status": {"replicas": size, "availableReplicas": available},
+            }));
+            state.put(key_of(&REPLICA_SETS, &object), object);
+        }
+        let deployment = Object::new(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {
+                "name": "d", "namespace": "n", "uid": "d", "generation": 2,
+                "annotations": {"deployment.kubernetes.io/revision": sets.len().to_string()},
+            },
+            "spec": {
+                "replicas": wanted, "selector": {"matchLabels": {"app": "web"}}, "template": template(sets[sets.len() - 1].0),
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": surge, "maxUnavailable": 1}},
+            },
+            "status": {"replicas": total},
+        }));
+        let key: Key = key_of(&DEPLOYMENTS, &deployment);
+        state.put(key.clone(), deployment);
+        let size = |write: Write| match write {
+            Write::Update { object } => Some((object.name().to_owned(), dig(object.json(), &["spec", "replicas"]).as_i64()?)),
+            _ => None,
+        };
+        let mut sizes: Vec<(String, i64)> = testing::look(&DeploymentController, &state, &key).into_iter().filter_map(size).collect();
+        sizes.sort();
+        sizes
+    }
+
+    fn named(sizes: &[(&str, i64)]) -> Vec<(String, i64)> {
+        sizes.iter().map(|(name, size)| ((*name).to_owned(), *size)).collect()
+    }
+
+    #[test]
+    fn each_set_keeps_its_share_when_a_rollout_is_scaled() {
+        // Source of the numbers: the Deployment's documentation, "Proportional scaling".
+        let of_ten = [("a", 8, 8, 10), ("b", 5, 0, 10)];
+        assert_eq!(sizes_after(15, 3, &of_ten), named(&[("a", 11), ("b", 7)]));
+        assert_eq!(sizes_after(5, 3, &of_ten), named(&[("a", 5), ("b", 3)]));
+        assert_eq!(sizes_after(0, 3, &of_ten), named(&[("a", 0), ("b", 0)]));
+    }
+
+    #[test]
+    fn what_rounding_leaves_over_goes_to_the_largest() {
+        // Source: deployment_util_test.go and sync_test.go: TestScale.
+        let thirds = [("a", 2, 2, 6), ("b", 2, 2, 6), ("c", 2, 0, 6)];
+        assert_eq!(sizes_after(7, 0, &thirds), named(&[("a", 2), ("b", 2), ("c", 3)]), "the newest of equal ones grows");
+        assert_eq!(sizes_after(5, 0, &thirds), named(&[("a", 1), ("b", 2), ("c", 2)]), "the oldest of equal ones shrinks");
+    }
+
+    #[test]
+    fn the_only_set_with_pods_takes_the_whole_change() {
+        assert_eq!(sizes_after(4, 1, &[("a", 0, 0, 2), ("b", 2, 2, 2)]), named(&[("b", 4)]));
+        assert_eq!(sizes_after(4, 1, &[("a", 2, 2, 2), ("b", 0, 0, 2)]), named(&[("a", 4)]));
+    }
+
+    #[test]
+    fn where_none_has_pods_the_current_set_takes_them() {
+        assert_eq!(sizes_after(3, 1, &[("a", 0, 0, 2), ("b", 0, 0, 2)]), named(&[("b", 3)]));
+    }
+}
