@@ -140,17 +140,23 @@ mod tests {
 
     /// The Deployment as it is written, and what is told.
     fn rolled_back(to: &str, now: &str, images: &[&str]) -> (Object, String) {
-        let (state, key) = asked(to, now, images);
-        let writes = testing::look(&DeploymentController, &state, &key);
-        let written = writes.iter().find_map(|write| match write {
-            Write::Update { object } if object.kind() == "Deployment" => Some(object.clone()),
-            _ => None,
-        });
-        let told = writes.iter().find_map(|write| match write {
-            Write::Event(note) => Some(format!("{}: {}", note.reason, note.message)),
-            _ => None,
-        });
-        (written.expect("the question is taken away"), told.unwrap_or_default())
+        let (mut state, key) = asked(to, now, images);
+        // What the current set is to be told comes first.
+        for _ in 0..5 {
+            let writes = testing::look(&DeploymentController, &state, &key);
+            let told = writes.iter().find_map(|write| match write {
+                Write::Event(note) => Some(format!("{}: {}", note.reason, note.message)),
+                _ => None,
+            });
+            for write in writes {
+                let Write::Update { object } = write else { continue };
+                if object.kind() == "Deployment" {
+                    return (object, told.unwrap_or_default());
+                }
+                state.put(key_of(&REPLICA_SETS, &object), object);
+            }
+        }
+        panic!("the question stays");
     }
 
     fn image(deployment: &Object) -> &str {

@@ -77,3 +77,69 @@ fn every_index_that_succeeded_is_told_at_once_though_its_pod_is_let_go_later() {
     let is_over = |status: &&Json| status["conditions"].as_array().is_some_and(|list| list.iter().any(|c| c["type"] == "Complete"));
     assert!(!told.is_empty() && !told.iter().any(is_over), "the last pod is still to be let go");
 }
+
+#[test]
+fn a_success_policy_is_fulfilled_by_all_its_indexes_or_by_enough_of_them() {
+    let rule = |indexes: Option<&str>, count: Option<i32>| {
+        let rule = json!({"succeededIndexes": indexes, "succeededCount": count});
+        serde_json::from_value(json!({"rules": [{"succeededIndexes": "9"}, rule]})).expect("a policy")
+    };
+    let cases = [
+        (Some("0-2"), None, "0-2", true),
+        (Some("0-2"), None, "0,1,3", false),
+        (Some("0-2"), Some(2), "0,1,3", true),
+        (Some("0-2"), Some(2), "0,3,4", false),
+        (Some("0-2"), Some(3), "0-4", true),
+        (None, Some(2), "3,4", true),
+        (None, Some(2), "3", false),
+        (None, Some(2), "3-5", true),
+        (None, None, "0-9", false),
+        (Some("0-2"), Some(1), "", false),
+    ];
+    for (indexes, count, succeeded, expected) in cases {
+        let policy = rule(indexes, count);
+        let found = policy::succeeds(Some(&policy), &indexes::Indexes::parse(succeeded, 9), 9);
+        let expected = expected.then(|| "Matched rules at index 1".to_owned());
+        assert_eq!(found, expected, "{indexes:?} {count:?} of {succeeded:?}");
+    }
+    assert_eq!(policy::succeeds(None, &indexes::Indexes::parse("0-9", 9), 9), None);
+}
+
+#[test]
+fn a_failed_pod_is_judged_by_the_first_rule_that_fits_it() {
+    let spec: k8s_openapi::api::batch::v1::JobSpec = serde_json::from_value(json!({
+        "template": {}, "backoffLimitPerIndex": 1,
+        "podFailurePolicy": {"rules": [
+            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+            {"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [3]}},
+            {"action": "FailJob", "onExitCodes": {"containerName": "init", "operator": "NotIn", "values": [4, 5]}},
+            {"action": "Count", "onExitCodes": {"operator": "In", "values": [4]}},
+        ]},
+    }))
+    .expect("a spec");
+    let judged = |container: &str, code: i32, disrupted: &str| {
+        let ended = |name: &str, code: i32| json!({"name": name, "state": {"terminated": {"exitCode": code}}});
+        let of_init = if container == "init" { code } else { 0 };
+        let of_main = if container == "main" { code } else { 0 };
+        let pod = Object::new(json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n"}, "spec": {"containers": []},
+            "status": {
+                "phase": "Failed", "conditions": [{"type": "DisruptionTarget", "status": disrupted}],
+                "containerStatuses": [ended("main", of_main)], "initContainerStatuses": [ended("init", of_init)],
+            },
+        }));
+        policy::verdict(&spec, &PodView::of(&Arc::new(pod))).map(|(_, message)| message)
+    };
+    let cases = [
+        ("main", 3, "True", Some("Pod n/p has condition DisruptionTarget matching Ignore rule at index 0")),
+        ("main", 3, "False", Some("Container main for pod n/p failed with exit code 3 matching FailIndex rule at index 1")),
+        ("init", 3, "False", Some("Container init for pod n/p failed with exit code 3 matching FailIndex rule at index 1")),
+        ("init", 7, "False", Some("Container init for pod n/p failed with exit code 7 matching FailJob rule at index 2")),
+        ("init", 4, "False", Some("Container init for pod n/p failed with exit code 4 matching Count rule at index 3")),
+        ("main", 7, "False", None),
+        ("main", 0, "False", None),
+    ];
+    for (container, code, disrupted, expected) in cases {
+        assert_eq!(judged(container, code, disrupted).as_deref(), expected, "{container} {code} {disrupted}");
+    }
+}

@@ -134,3 +134,55 @@ fn a_claim_of_somebody_else_is_told_of_and_left_alone() {
     ]);
     assert!(!writes.iter().any(|write| matches!(write, Write::Patch { key, .. } if *key == held)));
 }
+
+fn deleted<'w>(writes: &'w [Write]) -> Vec<&'w str> {
+    let pod = |write: &'w Write| match write {
+        Write::Delete { key, .. } if key.resource == *PODS => Some(&*key.name),
+        _ => None,
+    };
+    writes.iter().filter_map(pod).collect()
+}
+
+/// Five pods of an earlier revision, some of which are not ready.
+fn to_update(update: Json, unready: &[i64]) -> (State, Key) {
+    let mut state = State::new();
+    let key = set(&mut state, "Parallel", 5, Json::Null);
+    for ordinal in 0..5 {
+        claim(&mut state, ordinal, |_| ());
+        let pod = pod(&mut state, ordinal, "Running");
+        let mut object = state.get(&pod).expect("the pod").as_ref().clone();
+        let ready = if unready.contains(&ordinal) { "False" } else { "True" };
+        object.json_mut()["status"]["conditions"] = json!([{"type": "Ready", "status": ready}]);
+        object.json_mut()["metadata"]["labels"]["controller-revision-hash"] = json!("web-before");
+        object.json_mut()["metadata"]["labels"]["apps.kubernetes.io/pod-index"] = json!(ordinal.to_string());
+        state.put(pod, object);
+    }
+    let mut object = state.get(&key).expect("the set").as_ref().clone();
+    object.json_mut()["spec"]["updateStrategy"] = json!({"type": "RollingUpdate", "rollingUpdate": update});
+    state.put(key.clone(), object);
+    (state, key)
+}
+
+#[test]
+fn as_many_pods_are_replaced_at_once_as_may_be_missing_the_highest_first() {
+    let cases: [(Json, &[i64], &[&str]); 8] = [
+        (json!({}), &[], &["web-4"]),
+        (json!({"maxUnavailable": 1}), &[], &["web-4"]),
+        (json!({"maxUnavailable": 2}), &[], &["web-4", "web-3"]),
+        (json!({"maxUnavailable": 2}), &[0], &["web-4"]),
+        (json!({"maxUnavailable": 2}), &[0, 1], &[]),
+        (json!({"maxUnavailable": "50%"}), &[], &["web-4", "web-3", "web-2"]),
+        (json!({"maxUnavailable": 9, "partition": 3}), &[], &["web-4", "web-3"]),
+        (json!({"partition": 5}), &[], &[]),
+    ];
+    for (update, unready, expected) in cases {
+        let (mut state, key) = to_update(update.clone(), unready);
+        // The first look makes the revision.
+        for write in look(&state, &key) {
+            if let Write::Create { object } = write {
+                state.put(key_of(&CONTROLLER_REVISIONS, &object), object);
+            }
+        }
+        assert_eq!(deleted(&look(&state, &key)), expected, "{update} {unready:?}");
+    }
+}
