@@ -20,6 +20,9 @@ fn owner(state: &mut State, resource: &GroupResource, kind: &str) -> Key {
     key
 }
 
+/// A controller, whom it serves, what it makes, and what it says of what is refused: to make one, one whose name is taken, to delete one.
+type Case<'c> = (&'c dyn Controller, &'c GroupResource, &'c str, &'c str, [Option<&'c str>; 3]);
+
 fn told(decision: &Decision) -> Vec<String> {
     let warning = |write: &Write| match write {
         Write::Event(note) => Some(format!("{:?} {}: {}", note.kind, note.reason, note.message)),
@@ -43,7 +46,7 @@ fn who_may_not_make_or_delete_says_so_but_where_that_is_no_news() {
     let replica_sets = replicaset::ReplicaSetController::new(replicaset::Flavor::ReplicaSet);
     let create = "Warning FailedCreate: Error creating: no";
     let delete = "Warning FailedDelete: Error deleting: no";
-    let cases: [(&dyn Controller, &GroupResource, &str, &str, [Option<&str>; 3]); 6] = [
+    let cases: [Case<'_>; 6] = [
         (
             &deployment::DeploymentController, &DEPLOYMENTS, "Deployment", "ReplicaSet",
             [Some("Warning ReplicaSetCreateError: Failed to create new replica set \"web-0\": no"), None, None],
