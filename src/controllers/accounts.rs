@@ -95,6 +95,7 @@ impl Controller for Accounts {
 mod tests {
     use super::*;
     use crate::api::Json;
+    use crate::controllers::testing;
 
     fn state(objects: &[(Key, Json)]) -> State {
         let mut state = State::new();
@@ -120,5 +121,34 @@ mod tests {
         assert_eq!(data(publish(&state(&[secret.clone(), map("")]), "a")), r#"update {"ca.crt":"PEM"}"#);
         assert_eq!(data(publish(&state(&[secret, map("PEM")]), "a")), "");
         assert_eq!(data(publish(&state(&[map("kept")]), "a")), "", "without an authority nothing is taken away");
+    }
+
+    #[test]
+    fn a_namespace_is_given_its_account_and_what_it_lacks_wakes_it() {
+        let namespace = |name: &str| (Key::new(namespaces(), "", name), json!({"kind": "Namespace"}));
+        let state = state(&[namespace("a"), namespace("b"), (certificate("b"), json!({"kind": "ConfigMap"})), (account("b"), json!({}))]);
+        let made = |name: &str| {
+            let writes = testing::look(&Accounts, &state, &Key::new(namespaces(), "", name));
+            let kind = |write: Write| match write {
+                Write::Create { object } => object.kind().to_owned(),
+                other => format!("{other:?}"),
+            };
+            writes.into_iter().map(kind).filter(|kind| kind == "ServiceAccount").count()
+        };
+        assert_eq!((made("a"), made("b"), made("c")), (1, 0, 0));
+
+        let there = std::sync::Arc::new(Object::new(json!({})));
+        let woken = |key: Key, is_gone: bool| {
+            let after = (!is_gone).then(|| there.clone());
+            let change = Change { revision: 1, key, before: None, after };
+            Accounts.wakes(&state, &change).iter().map(|key| key.name.to_string()).collect::<Vec<_>>().join(" ")
+        };
+        let of = |name: &str| Key::new(namespaces(), "", name);
+        assert_eq!((woken(of("a"), false), woken(of("a"), true)), ("a".into(), String::new()));
+        assert_eq!((woken(account("a"), true), woken(account("a"), false)), ("a".into(), String::new()));
+        assert_eq!((woken(certificate("a"), true), woken(certificate("a"), false)), ("a".into(), "a".into()));
+        assert_eq!(woken(authority(), false), "a b");
+        let other = Key::new(crate::api::GroupResource::new("", "serviceaccounts"), "a", "mine");
+        assert_eq!(woken(other, true), "");
     }
 }

@@ -65,6 +65,7 @@ impl Controller for Aggregation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controllers::testing;
 
     fn state(of: &[(&str, Json)]) -> State {
         let mut state = State::new();
@@ -89,5 +90,22 @@ mod tests {
         ]);
         let role = state.get(&Key::new(roles(), "", "all")).unwrap();
         assert_eq!(rules(&state, role), [pods, jobs]);
+        let written = |name: &str| {
+            let writes = testing::look(&Aggregation, &state, &Key::new(roles(), "", name));
+            writes.into_iter().map(|write| format!("{write:?}").contains("\"batch\"")).collect::<Vec<_>>()
+        };
+        assert_eq!(written("all"), [true]);
+        assert_eq!(written("a"), [false; 0], "it is made of nothing");
+    }
+
+    #[test]
+    fn a_role_that_changes_wakes_those_that_are_made_of_others() {
+        let state = state(&[("all", json!({"aggregationRule": {}})), ("a", json!({"aggregationRule": null})), ("b", json!({}))]);
+        let woken = |resource: GroupResource| {
+            let change = Change { revision: 1, key: Key::new(resource, "", "b"), before: None, after: None };
+            Aggregation.wakes(&state, &change)
+        };
+        assert_eq!(woken(roles()), [Key::new(roles(), "", "all")]);
+        assert_eq!(woken(GroupResource::new("", "pods")), []);
     }
 }

@@ -98,3 +98,64 @@ fn reference(object: &Object) -> Json {
     }
     reference
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::GroupResource;
+
+    #[test]
+    fn a_second_write_of_an_object_builds_on_the_first_and_names_no_version() {
+        let object = |name: &str| {
+            let metadata = json!({"name": name, "namespace": "n", "uid": name, "resourceVersion": "7"});
+            Object::new(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata}))
+        };
+        let key = |name: &str| Key::new(GroupResource::new("", "pods"), "n", name);
+        let mut decision = Decision::none();
+        decision.create(object("made"));
+        decision.delete(key("gone"), &object("gone"));
+        decision.patch(key("patched"), json!({}));
+        for name in ["made", "gone", "patched", "a"] {
+            decision.update(object(name));
+        }
+        decision.update_status(object("a"));
+        decision.finalize(object("b"));
+        decision.update_status(object("b"));
+        let versions = decision.writes.iter().filter_map(|write| match write {
+            Write::Update { object } | Write::UpdateStatus { object } | Write::Finalize { object } => {
+                Some((object.name(), object.resource_version()))
+            }
+            _ => None,
+        });
+        let expected = [("made", "7"), ("gone", "7"), ("patched", ""), ("a", "7"), ("a", ""), ("b", "7"), ("b", "")];
+        assert_eq!(versions.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn deletes_name_the_object_by_uid_where_it_has_one() {
+        let key = Key::new(GroupResource::new("", "nodes"), "", "a");
+        let mut decision = Decision::none();
+        for uid in ["u", ""] {
+            decision.delete(key.clone(), &Object::new(json!({"kind": "Node", "metadata": {"name": "a", "uid": uid}})));
+        }
+        let uids = decision.writes.iter().map(|write| match write {
+            Write::Delete { uid, .. } => uid.as_deref(),
+            _ => None,
+        });
+        assert_eq!(uids.collect::<Vec<_>>(), [Some("u"), None]);
+    }
+
+    #[test]
+    fn events_name_the_namespace_of_what_has_one() {
+        let about = |namespace: &str| reference(&Object::new(json!({"kind": "Pod", "metadata": {"name": "a", "namespace": namespace}})));
+        assert_eq!((about("n").get("namespace"), about("").get("namespace")), (Some(&json!("n")), None));
+    }
+
+    #[test]
+    fn of_several_times_to_look_again_the_earliest_counts() {
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let mut decision = Decision::none();
+        [7, 3, 5].into_iter().for_each(|second| decision.wake(at(second)));
+        assert_eq!(decision.wake_at, Some(at(3)));
+    }
+}

@@ -89,3 +89,92 @@ fn failed(pod: &Object, now: Timestamp) -> Object {
     status["conditions"] = conditions.into();
     object
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::controllers::testing;
+
+    fn put(state: &mut State, kind: &str, name: &str, node: &str, status: &str) -> Key {
+        let namespace = if kind == "Pod" { "n" } else { "" };
+        let object = Object::new(json!({
+            "apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": namespace, "uid": name},
+            "spec": {"nodeName": node}, "status": {"phase": status},
+        }));
+        let key = key_of(if kind == "Pod" { &PODS } else { &NODES }, &object);
+        state.put(key.clone(), object);
+        key
+    }
+
+    /// What is done with a pod so many seconds after time began.
+    fn done(collector: &PodGarbageCollector, state: &State, key: &Key, second: i64) -> Vec<String> {
+        let at = Timestamp::from_second(second).expect("a time");
+        let decision = testing::look_at(collector, state, key, at);
+        let told = |write: &Write| match write {
+            Write::UpdateStatus { object } => {
+                format!("{} {}", text(object, &["status", "phase"]), object.json()["status"]["conditions"][0]["reason"])
+            }
+            Write::Delete { grace_seconds, uid, .. } => format!("delete {uid:?} {grace_seconds:?}"),
+            other => format!("{other:?}"),
+        };
+        let wake = decision.wake_at.map(|at| format!("look at {}", at.as_second()));
+        decision.writes.iter().map(told).chain(wake).collect()
+    }
+
+    #[test]
+    fn pods_of_a_node_that_is_missing_for_forty_seconds_have_failed_and_go() {
+        let (mut state, collector) = (State::new(), PodGarbageCollector::default());
+        let running = put(&mut state, "Pod", "running", "gone", "Running");
+        let over = put(&mut state, "Pod", "over", "gone", "Succeeded");
+        let free = put(&mut state, "Pod", "free", "", "Pending");
+        assert_eq!(done(&collector, &state, &running, 10), ["look at 50"]);
+        assert_eq!(done(&collector, &state, &running, 49), ["look at 50"]);
+        let deleted = |name: &str| format!("delete {:?} Some(0)", Some(name));
+        assert_eq!(done(&collector, &state, &running, 50), ["Failed \"DeletionByPodGC\"".to_owned(), deleted("running")]);
+        assert_eq!(done(&collector, &state, &over, 50), [deleted("over")]);
+        assert_eq!(done(&collector, &state, &free, 50), [""; 0]);
+    }
+
+    #[test]
+    fn a_node_that_comes_back_begins_anew_and_who_goes_already_is_left() {
+        let (mut state, collector) = (State::new(), PodGarbageCollector::default());
+        let pod = put(&mut state, "Pod", "a", "here", "Running");
+        assert_eq!(done(&collector, &state, &pod, 0), ["look at 40"]);
+        let node = put(&mut state, "Node", "here", "", "");
+        assert_eq!(done(&collector, &state, &pod, 100), [""; 0]);
+        state.remove(&node);
+        assert_eq!(done(&collector, &state, &pod, 200), ["look at 240"]);
+        let mut object = state.get(&pod).expect("the pod").as_ref().clone();
+        object.json_mut()["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+        state.put(pod.clone(), object);
+        assert_eq!(done(&collector, &state, &pod, 300), [""; 0]);
+    }
+
+    #[test]
+    fn nodes_that_come_or_go_wake_their_pods() {
+        let mut state = State::new();
+        let pod = put(&mut state, "Pod", "a", "here", "Running");
+        put(&mut state, "Pod", "b", "elsewhere", "Running");
+        let free = put(&mut state, "Pod", "c", "", "Pending");
+        let node = put(&mut state, "Node", "here", "", "");
+        let collector = PodGarbageCollector::default();
+        let woken = |key: &Key, before: bool, after: bool| {
+            let object = state.get(key).cloned();
+            let side = |is: bool| object.clone().filter(|_| is);
+            collector.wakes(&state, &Change { revision: 1, key: key.clone(), before: side(before), after: side(after) })
+        };
+        assert_eq!(woken(&node, true, false), [pod.clone()]);
+        assert_eq!(woken(&node, false, true), [pod.clone()]);
+        assert_eq!(woken(&node, true, true), []);
+        assert_eq!(woken(&pod, true, true), [pod.clone()]);
+        assert_eq!(woken(&pod, true, false), []);
+        assert_eq!(woken(&free, false, true), []);
+        let secret = Key::new(crate::api::GroupResource::new("", "secrets"), "n", "here");
+        let change = Change { revision: 1, key: secret, before: None, after: Some(Arc::new(Object::new(json!({})))) };
+        assert_eq!(collector.wakes(&state, &change), []);
+    }
+}

@@ -72,4 +72,28 @@ mod tests {
         assert!(matches(&json!({}), &labels));
         assert!(!matches(&Json::Null, &labels));
     }
+
+    #[test]
+    fn each_operator_is_fulfilled_by_what_it_says() {
+        let object = Object::new(json!({"metadata": {"labels": {"app": "web"}}}));
+        let by = |key: &str, operator: &str, values: &[&str]| {
+            selects(&json!({"matchExpressions": [{"key": key, "operator": operator, "values": values}]}), &object)
+        };
+        assert!(by("app", "In", &["db", "web"]) && !by("app", "In", &["db"]) && !by("old", "In", &["web"]));
+        assert!(by("app", "NotIn", &["db"]) && !by("app", "NotIn", &["web"]) && by("old", "NotIn", &["web"]));
+        assert!(by("app", "Exists", &[]) && !by("old", "Exists", &[]));
+        assert!(by("old", "DoesNotExist", &[]) && !by("app", "DoesNotExist", &[]));
+        assert!(!by("app", "Is", &["web"]), "nobody knows it");
+        assert!(!selects(&json!({"matchLabels": {"app": "web", "tier": "front"}}), &object));
+    }
+
+    #[test]
+    fn only_a_selector_without_requirements_is_empty() {
+        for empty in [json!({}), json!({"matchLabels": {}}), json!({"matchLabels": {}, "matchExpressions": []}), Json::Null] {
+            assert!(is_empty(&empty), "{empty}");
+        }
+        for full in [json!({"matchLabels": {"a": "b"}}), json!({"matchExpressions": [{"key": "a", "operator": "Exists"}]})] {
+            assert!(!is_empty(&full), "{full}");
+        }
+    }
 }

@@ -95,6 +95,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::{GroupResource, Key};
 
     fn pod(name: &str, change: impl FnOnce(&mut crate::api::Json)) -> Arc<Object> {
         let mut tree = json!({
@@ -128,5 +129,38 @@ mod tests {
         assert_eq!(first([good(), pod("x", later)]), "x");
         let newer = |p: &mut crate::api::Json| p["metadata"]["creationTimestamp"] = json!("2026-01-01T00:00:05Z");
         assert_eq!(first([good(), pod("x", newer)]), "x");
+    }
+
+    #[test]
+    fn where_more_pods_of_the_same_owner_are_one_goes_first() {
+        let mut state = State::new();
+        let mut put = |kind: &str, name: &str, owner: &str, node: &str, phase: &str| {
+            let mut tree = pod(name, |_| ()).json().clone();
+            tree["kind"] = json!(kind);
+            tree["metadata"]["namespace"] = json!("n");
+            tree["metadata"]["uid"] = json!(name);
+            tree["metadata"]["ownerReferences"] = json!([{"kind": "x", "name": owner, "uid": owner, "controller": true}]);
+            tree["spec"]["nodeName"] = json!(node);
+            tree["status"]["phase"] = json!(phase);
+            let object = Object::new(tree);
+            let resource = if kind == "Pod" { PODS.clone() } else { GroupResource::new("apps", "replicasets") };
+            state.put(Key::new(resource, "n", name), object.clone());
+            Arc::new(object)
+        };
+        let set = put("ReplicaSet", "new", "d", "", "");
+        put("ReplicaSet", "old", "d", "", "");
+        put("ReplicaSet", "stranger", "e", "", "");
+        let pods = [put("Pod", "a", "new", "n1", "Running"), put("Pod", "b", "new", "n2", "Running")];
+        put("Pod", "of-old", "old", "n2", "Running");
+        for name in ["x", "y"] {
+            put("Pod", name, "stranger", "n1", "Running");
+        }
+        for name in ["v", "w"] {
+            put("Pod", name, "old", "n1", "Failed");
+        }
+        let pods = pods.each_ref().map(PodView::of);
+        let goes = |count: usize| choose(&state, &set, &pods, count).iter().map(|pod| pod.name().to_owned()).collect::<Vec<_>>();
+        assert_eq!(goes(1), ["b"]);
+        assert_eq!((goes(0), goes(2).len(), goes(3).len()), (vec![], 2, 2));
     }
 }
