@@ -148,7 +148,7 @@ mod tests {
         assert_eq!((woken(account("a"), true), woken(account("a"), false)), ("a".into(), String::new()));
         assert_eq!((woken(certificate("a"), true), woken(certificate("a"), false)), ("a".into(), "a".into()));
         assert_eq!(woken(authority(), false), "a b");
-        let other = Key::new(crate::api::GroupResource::new("", "serviceaccounts"), "a", "mine");
+        let other = Key::new(GroupResource::new("", "serviceaccounts"), "a", "mine");
         assert_eq!(woken(other, true), "");
     }
 }

@@ -97,6 +97,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::GroupResource;
     use crate::controllers::testing;
 
     fn put(state: &mut State, kind: &str, name: &str, node: &str, status: &str) -> Key {
@@ -162,18 +163,19 @@ mod tests {
         let free = put(&mut state, "Pod", "c", "", "Pending");
         let node = put(&mut state, "Node", "here", "", "");
         let collector = PodGarbageCollector::default();
-        let woken = |key: &Key, before: bool, after: bool| {
+        let woken = |key: &Key, before: bool, after: bool| -> Vec<String> {
             let object = state.get(key).cloned();
             let side = |is: bool| object.clone().filter(|_| is);
-            collector.wakes(&state, &Change { revision: 1, key: key.clone(), before: side(before), after: side(after) })
+            let change = Change { revision: 1, key: key.clone(), before: side(before), after: side(after) };
+            collector.wakes(&state, &change).iter().map(|key| key.name.to_string()).collect()
         };
-        assert_eq!(woken(&node, true, false), [pod.clone()]);
-        assert_eq!(woken(&node, false, true), [pod.clone()]);
-        assert_eq!(woken(&node, true, true), []);
-        assert_eq!(woken(&pod, true, true), [pod.clone()]);
-        assert_eq!(woken(&pod, true, false), []);
-        assert_eq!(woken(&free, false, true), []);
-        let secret = Key::new(crate::api::GroupResource::new("", "secrets"), "n", "here");
+        assert_eq!(woken(&node, true, false), ["a"]);
+        assert_eq!(woken(&node, false, true), ["a"]);
+        assert_eq!(woken(&node, true, true), [""; 0]);
+        assert_eq!(woken(&pod, true, true), ["a"]);
+        assert_eq!(woken(&pod, true, false), [""; 0]);
+        assert_eq!(woken(&free, false, true), [""; 0]);
+        let secret = Key::new(GroupResource::new("", "secrets"), "n", "here");
         let change = Change { revision: 1, key: secret, before: None, after: Some(Arc::new(Object::new(json!({})))) };
         assert_eq!(collector.wakes(&state, &change), []);
     }
