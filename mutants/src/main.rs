@@ -34,6 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let woven = weave_all(&copy, &mutants)?;
     println!("{} mutants, of which {} are typed", mutants.len(), woven.len());
     let tests = build(&copy)?;
+    if let Some(who) = noticed_by(&copy, &tests, mutants.len()) {
+        return Err(format!("without a mutant, {who} fails").into());
+    }
     let noticed = run_all(&copy, &tests, &woven);
     let names = |number: &usize| mutants[*number].name.as_str();
     let lines: Vec<String> = noticed.iter().map(|(number, who)| format!("{who}\t{}\n", names(number))).collect();
@@ -171,7 +174,7 @@ fn noticed_by(copy: &Path, tests: &BTreeMap<String, PathBuf>, number: usize) -> 
             .args(["-k", "1", seconds])
             .arg(program)
             .arg(filter)
-            .current_dir(project)
+            .current_dir(copy)
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         command.env("WL_MUTANT", number.to_string()).env("PROPTEST_MAX_SHRINK_ITERS", "0");
